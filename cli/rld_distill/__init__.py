@@ -1,0 +1,1 @@
+"""The rld-distill command line."""

@@ -1,0 +1,1 @@
+"""Dataset distillation for offline RL, as a d3rlpy plugin."""

@@ -1,0 +1,200 @@
+"""Trains d3rlpy's ``DiscreteBC`` on arrays: its network, loss and optimizer, several times faster than ``fit``.
+
+Three things make the difference on a CPU: bfloat16 autocast, channels-last memory, and a batch cut into pieces
+that stay in the cache (their gradients add up to the batch's). Batches are drawn as d3rlpy draws them,
+uniformly with replacement over the transitions, but from a generator of our own.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
+
+from .learner import autocast, build_learner, keep_heap, learner_loss, learner_network, scale
+from .transitions import TransitionArrays
+
+__all__ = ["ConvergenceConfig", "Trainer", "held_out_loss", "train_student", "train_to_convergence"]
+
+PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
+EVALUATION_PIECE = 256
+
+
+class Trainer:
+    """Takes gradient steps on a learner.
+
+    Args:
+        learner: A built ``DiscreteBC``; trained in place.
+        data: What to train on.
+        rng: Draws the batches.
+    """
+
+    def __init__(self, learner: DiscreteBC, data: TransitionArrays, rng: np.random.Generator) -> None:
+        self.learner = learner
+        self.data = data
+        self.rng = rng
+        keep_heap()
+
+    def step(self) -> float:
+        """Draws a batch of the learner's batch size, takes one optimizer step and returns the loss."""
+        optimizer = self.learner.impl.modules.optim
+        batch = self.rng.integers(len(self.data), size=self.learner.config.batch_size)
+        optimizer.zero_grad()
+        loss = accumulate_gradient(self.learner, self.data, batch)
+        optimizer.step()
+        return loss
+
+
+def accumulate_gradient(
+    learner: DiscreteBC, data: TransitionArrays, batch: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> float:
+    """Adds the gradient of the learner's loss over ``batch`` (indices) to its parameters; returns the loss."""
+    total = 0.0
+    for piece in np.split(batch, range(PIECE, len(batch), PIECE)):
+        x = scale(learner, data.observations[piece])
+        actions = torch.from_numpy(data.actions[piece]).to(x.device)
+        with autocast(x.device.type):
+            loss = learner_loss(learner, x, actions) * (len(piece) / len(batch))
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
+def train_student(
+    config: DiscreteBCConfig,
+    data: TransitionArrays,
+    n_steps: int,
+    *,
+    seed: int,
+    device: str = "cpu:0",
+    on_step: Callable[[], None] | None = None,
+) -> DiscreteBC:
+    """Trains one student from scratch.
+
+    Args:
+        config: Learner; gives network, loss, optimizer, learning rate and batch size.
+        data: What to train on.
+        n_steps: Gradient steps, 0 or more.
+        seed: Fixes initial weights and batches.
+        device: torch device.
+        on_step: Called after each step, for progress.
+
+    Returns:
+        A d3rlpy ``DiscreteBC`` that predicts, saves and loads as any other.
+    """
+    if n_steps < 0:
+        raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
+    learner = _new_learner(config, data, seed, device)
+    trainer = Trainer(learner, data, np.random.default_rng(seed))
+    for _ in range(n_steps):
+        trainer.step()
+        if on_step is not None:
+            on_step()
+    return learner
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvergenceConfig:
+    """When full-data training counts as converged.
+
+    Args:
+        held_out: Fraction of the *episodes* kept aside to watch.
+        check_every: Steps between two looks at the held-out loss.
+        patience: Looks without a new minimum after which to stop.
+        max_steps: Steps after which to stop in any case.
+        max_held_out: Held-out transitions to look at, drawn once.
+    """
+
+    held_out: float = 0.1
+    check_every: int = 500
+    patience: int = 4
+    max_steps: int = 10_000
+    max_held_out: int = 2048
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out={self.held_out}: expected a fraction between 0 and 1.")
+        if min(self.check_every, self.patience, self.max_steps, self.max_held_out) < 1:
+            raise ValueError("check_every, patience, max_steps and max_held_out: expected 1 or more each.")
+
+
+def train_to_convergence(
+    config: DiscreteBCConfig,
+    data: TransitionArrays,
+    convergence: ConvergenceConfig,
+    *,
+    seed: int,
+    device: str = "cpu:0",
+    on_step: Callable[[], None] | None = None,
+) -> tuple[DiscreteBC, int]:
+    """Trains one student until its loss on held-out episodes no longer falls.
+
+    Returns:
+        The student with the weights of the lowest held-out loss, and the number of steps taken in all.
+    """
+    rng = np.random.default_rng(seed)
+    fit, watch = _split_episodes(data, convergence, rng)
+    learner = _new_learner(config, data, seed, device)
+    network = learner_network(learner)
+    trainer = Trainer(learner, fit, rng)
+    best, best_weights, since = np.inf, network.state_dict(), 0
+    steps = 0
+    while steps < convergence.max_steps and since < convergence.patience:
+        for _ in range(min(convergence.check_every, convergence.max_steps - steps)):
+            trainer.step()
+            steps += 1
+            if on_step is not None:
+                on_step()
+        loss = held_out_loss(learner, watch)
+        since += 1
+        if loss < best:
+            best, best_weights, since = loss, copy.deepcopy(network.state_dict()), 0
+    network.load_state_dict(best_weights)
+    return learner, steps
+
+
+def held_out_loss(learner: DiscreteBC, data: TransitionArrays) -> float:
+    """Returns the learner's mean loss over ``data``."""
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(data), EVALUATION_PIECE):
+            piece = slice(start, start + EVALUATION_PIECE)
+            x = scale(learner, data.observations[piece])
+            actions = torch.from_numpy(data.actions[piece]).to(x.device)
+            with autocast(x.device.type):
+                loss = learner_loss(learner, x, actions)
+            total += float(loss) * len(actions)
+    return total / len(data)
+
+
+def _new_learner(config: DiscreteBCConfig, data: TransitionArrays, seed: int, device: str) -> DiscreteBC:
+    return build_learner(config, data.observations.shape[1:], data.action_size, seed=seed, device=device)
+
+
+def _split_episodes(
+    data: TransitionArrays, convergence: ConvergenceConfig, rng: np.random.Generator
+) -> tuple[TransitionArrays, TransitionArrays]:
+    episodes = np.unique(data.episodes)
+    if len(episodes) < 2:
+        raise ValueError("training to convergence needs at least 2 episodes, one of them to hold out.")
+    count = min(max(1, round(convergence.held_out * len(episodes))), len(episodes) - 1)
+    watched = np.isin(data.episodes, rng.choice(episodes, count, replace=False))
+    watch = np.flatnonzero(watched)
+    if len(watch) > convergence.max_held_out:
+        watch = np.sort(rng.choice(watch, convergence.max_held_out, replace=False))
+    return _subset(data, np.flatnonzero(~watched)), _subset(data, watch)
+
+
+def _subset(data: TransitionArrays, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> TransitionArrays:
+    return dataclasses.replace(
+        data,
+        observations=data.observations[index],
+        actions=data.actions[index],
+        returns_to_go=data.returns_to_go[index],
+        episodes=data.episodes[index],
+        steps=data.steps[index],
+    )

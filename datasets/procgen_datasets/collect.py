@@ -1,0 +1,149 @@
+"""Plays an expert and writes what it did as a d3rlpy dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .env import ProcgenVecEnv, procgen_build
+from .errors import OutputExistsError
+from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game
+from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info
+from .policies import Expert, load_expert
+from .rollout import RolloutEpisode, rollout
+
+__all__ = ["CollectConfig", "collect", "return_to_go"]
+
+MAX_SLOTS = 64  # more gain little in the forward pass and lose it to slots that wait for the last one
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectConfig:
+    """What to collect.
+
+    Args:
+        game: One of the 16 games.
+        expert: Bundled expert or path of a safetensors file; by default the one named as the game.
+        episodes: Number of episodes, 1 or more.
+        levels: Levels to play.
+        mode: ``"easy"`` or ``"hard"``.
+        greedy: Take the likeliest action instead of sampling.
+        seed: Fixes the order of levels and the action sampling.
+        num_slots: Environments at once; by default ``min(episodes, 64)``. Decides which levels are played.
+    """
+
+    game: str
+    expert: str | None = None
+    episodes: int = 100
+    levels: Levels = TRAIN_LEVELS
+    mode: str = "easy"
+    greedy: bool = False
+    seed: int = 0
+    num_slots: int | None = None
+
+    def __post_init__(self) -> None:
+        get_game(self.game)
+        if self.episodes < 1:
+            raise ValueError(f"episodes={self.episodes}: expected 1 or more.")
+        if self.num_slots is not None and not 1 <= self.num_slots <= self.episodes:
+            raise ValueError(f"num_slots={self.num_slots}: expected 1 to {self.episodes}, the episodes.")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed={self.seed}: expected 0 to 2**31 - 1.")
+
+    @property
+    def slots(self) -> int:
+        """Number of environments that are played at once."""
+        return self.num_slots or min(self.episodes, MAX_SLOTS)
+
+
+def return_to_go(rewards: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Returns the undiscounted return that is left at each step, own reward included: ``(L,)`` to ``(L,)``."""
+    return np.cumsum(rewards[::-1], dtype=np.float64)[::-1].astype(np.float32)
+
+
+def collect(
+    config: CollectConfig,
+    path: str | Path,
+    *,
+    command: str = "",
+    on_episode: Callable[[RolloutEpisode], None] | None = None,
+) -> DatasetInfo:
+    """Collects a dataset; returns at once if ``path`` already holds exactly this one.
+
+    Args:
+        config: What to collect.
+        path: The file to make. It appears only when it is complete.
+        command: Command line to record.
+        on_episode: Called after each episode, for progress.
+
+    Raises:
+        ExpertError: If the expert cannot be loaded.
+        OutputExistsError: If ``path`` holds anything else.
+        OSError: If the file cannot be written.
+    """
+    expert = load_expert(config.expert or config.game)
+    provenance = Provenance("collected", config.game, N_ACTIONS, command, _settings(config, expert))
+    if Path(path).exists():
+        info = read_info(path)
+        if info.provenance is None or info.provenance.settings != provenance.settings:
+            raise OutputExistsError(
+                f"{path} exists already and holds something else: give another --out, "
+                f"or remove it with 'rm {path}'."
+            )
+        return info
+    env = ProcgenVecEnv(
+        config.game, config.slots, levels=config.levels, mode=config.mode, rand_seed=config.seed
+    )
+    episodes = rollout(
+        env, [expert], config.episodes, greedy=config.greedy, seed=config.seed, record=True
+    )
+    with EpisodeWriter(path, provenance) as writer:
+        for episode in episodes:
+            writer.write(_episode_data(episode))
+            if on_episode is not None:
+                on_episode(episode)
+    return read_info(path)
+
+
+def _settings(config: CollectConfig, expert: Expert) -> dict[str, Any]:
+    return {
+        "environment": f"procgen:{config.game}",
+        "environment_build": procgen_build(),
+        "distribution_mode": config.mode,
+        "levels": dataclasses.asdict(config.levels),
+        "expert": expert.name,
+        "expert_sha256": expert.sha256,
+        "expert_architecture": expert.architecture,
+        "expert_dtype": str(expert.dtype).removeprefix("torch."),
+        "actions": "greedy" if config.greedy else "sampled",
+        "seed": config.seed,
+        "num_slots": config.slots,
+        "episodes": config.episodes,
+    }
+
+
+def _episode_data(episode: RolloutEpisode) -> EpisodeData:
+    assert episode.steps is not None
+    steps = episode.steps
+    return EpisodeData(
+        observations=steps.observations,
+        actions=steps.actions,
+        rewards=steps.rewards,
+        terminated=not episode.timeout,
+        info={
+            "level_seed": episode.level_seed,
+            "return": episode.episode_return,
+            "length": episode.length,
+            "timeout": episode.timeout,
+            "level_complete": episode.level_complete,
+        },
+        steps={
+            "return_to_go": return_to_go(steps.rewards),
+            "action_probabilities": steps.probabilities,
+        },
+    )

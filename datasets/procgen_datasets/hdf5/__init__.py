@@ -1,0 +1,16 @@
+"""d3rlpy's HDF5 2.1, compressed, atomic and with provenance; stock d3rlpy loads the files unmodified."""
+
+from .provenance import Provenance, package_versions
+from .reader import DatasetInfo, load_dataset, read_extras, read_info
+from .writer import EpisodeData, EpisodeWriter
+
+__all__ = [
+    "DatasetInfo",
+    "EpisodeData",
+    "EpisodeWriter",
+    "Provenance",
+    "load_dataset",
+    "package_versions",
+    "read_extras",
+    "read_info",
+]

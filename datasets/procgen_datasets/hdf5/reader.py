@@ -1,0 +1,213 @@
+"""Reads d3rlpy HDF5 2.1, ours or d3rlpy's own, and refuses what is not whole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
+
+from ..errors import DatasetFormatError
+from ..games import N_ACTIONS
+from .frames import read_frames
+from .provenance import Provenance
+from .writer import COLUMNS, EpisodeData
+
+__all__ = ["DatasetInfo", "load_dataset", "read_extras", "read_info"]
+
+READ_AHEAD = 4  # episodes that are decompressed while others are read
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset file says of itself.
+
+    Args:
+        path: The file.
+        num_episodes: Number of episodes.
+        action_size: Number of discrete actions.
+        provenance: None if another program wrote the file.
+        content_sha256: Hash of the episodes; None likewise.
+        num_transitions: Sum of the episodes' lengths; None likewise.
+        return_mean: Mean of the episodes' returns; None likewise.
+        action_histogram: How often each action was taken; None likewise.
+    """
+
+    path: Path
+    num_episodes: int
+    action_size: int
+    provenance: Provenance | None
+    content_sha256: str | None
+    num_transitions: int | None
+    return_mean: float | None
+    action_histogram: list[int] | None
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
+    """Opens a complete d3rlpy dataset; turns every damage met inside the block into a DatasetFormatError."""
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetFormatError(
+            f"{path} does not exist: expected a dataset; make one with "
+            f"'rld-distill collect starpilot --out {path}'."
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [key for key in ("columns", "num_episodes", "version") if key not in file]
+            if missing:
+                raise DatasetFormatError(
+                    f"{path} has no {missing[0]!r}: it is not a complete d3rlpy dataset (its writing was cut "
+                    "short, or another program wrote it)."
+                )
+            version = file["version"].asstr()[()]
+            if version != "2.1":
+                raise DatasetFormatError(f"{path} is d3rlpy HDF5 version {version!r}: expected '2.1'.")
+            yield file
+    except DatasetFormatError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetFormatError(
+            f"{path} cannot be read as an HDF5 dataset; it is damaged, cut short or of another format: {reason}"
+        ) from error
+
+
+def read_info(path: str | Path) -> DatasetInfo:
+    """Reads a file's description without its episodes.
+
+    Raises:
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    with _open(path) as file:
+        return _info(Path(path), file)
+
+
+def _info(path: Path, file: h5py.File) -> DatasetInfo:
+    attrs = dict(file.attrs)
+    ours = "format" in attrs
+    return DatasetInfo(
+        path=path,
+        num_episodes=int(file["num_episodes"][()]),
+        action_size=int(attrs["action_size"]) if ours else N_ACTIONS,
+        provenance=Provenance.from_attributes(attrs) if ours else None,
+        content_sha256=str(attrs["content_sha256"]) if ours else None,
+        num_transitions=int(attrs["num_transitions"]) if ours else None,
+        return_mean=float(attrs["return_mean"]) if ours else None,
+        action_histogram=[int(n) for n in attrs["action_histogram"]] if ours else None,
+    )
+
+
+def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
+    """Reads one of the extra groups whole; empty if the file has no such group.
+
+    Args:
+        path: The file.
+        group: ``"episodes"`` (level_seed, return, length, timeout, level_complete; each ``(E,)``), ``"steps"``
+            (return_to_go ``(N,)``, action_probabilities ``(N, 15)``, in the order of the episodes) or
+            ``"initial"`` (of a distilled file: the frames it started from).
+
+    Raises:
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    with _open(path) as file:
+        return {key: file[group][key][()] for key in file[group]} if group in file else {}
+
+
+def load_dataset(
+    path: str | Path,
+    *,
+    observation_shape: tuple[int, ...] | None = None,
+    verify: bool = False,
+) -> tuple[ReplayBuffer, DatasetInfo]:
+    """Loads a dataset into a d3rlpy ``ReplayBuffer`` with the right number of actions.
+
+    Args:
+        path: The file, ours or written by d3rlpy's own ``dump``.
+        observation_shape: Refuse any other, for example ``(3, 64, 64)``.
+        verify: Compute the content's hash and compare.
+
+    Returns:
+        The buffer and the file's description.
+
+    Raises:
+        DatasetFormatError: If the file is damaged or cut short, if a shape, an action or a value is off, or
+            if the hash differs.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    episodes = []
+    with _open(path) as file, ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        info = _info(path, file)
+        columns = set(file["columns"].asstr()[()])
+        if columns != set(COLUMNS):
+            raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
+        loading: deque[tuple[int, Future[npt.NDArray[Any]]]] = deque()
+        for i in range(info.num_episodes + READ_AHEAD):
+            if i < info.num_episodes:
+                if f"observations_{i}" not in file:
+                    raise DatasetFormatError(
+                        f"{path}: observations_{i} is missing, or is a tuple: expected one array an episode."
+                    )
+                loading.append((i, pool.submit(read_frames(file[f"observations_{i}"]))))
+            if i < READ_AHEAD or not loading:
+                continue
+            j, job = loading.popleft()
+            observations = job.result()
+            actions, rewards = file[f"actions_{j}"][()], file[f"rewards_{j}"][()]
+            terminated = bool(file[f"terminated_{j}"][()])
+            _check_episode(path, j, observations, actions, rewards, info.action_size, observation_shape)
+            if verify:
+                data = EpisodeData(observations, actions.reshape(-1), rewards.reshape(-1), terminated)
+                digest.update(data.digest())
+            episodes.append(Episode(observations, actions, rewards, terminated))
+    if not episodes:
+        raise DatasetFormatError(f"{path} holds no episodes: expected at least one.")
+    if verify and digest.hexdigest() != info.content_sha256:
+        raise DatasetFormatError(
+            f"{path} has content {digest.hexdigest()[:12]}, its record says "
+            f"{str(info.content_sha256)[:12]}: the file was changed; make it again."
+        )
+    buffer = ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_size=info.action_size)
+    return buffer, info
+
+
+def _check_episode(
+    path: Path,
+    i: int,
+    observations: npt.NDArray[Any],
+    actions: npt.NDArray[Any],
+    rewards: npt.NDArray[Any],
+    action_size: int,
+    observation_shape: tuple[int, ...] | None,
+) -> None:
+    where = f"{path}, episode {i}"
+    if observation_shape is not None and observations.shape[1:] != observation_shape:
+        raise DatasetFormatError(
+            f"{where}: observations of shape {observations.shape[1:]}: expected {observation_shape}."
+        )
+    length = len(observations)
+    if length == 0 or actions.shape != (length, 1) or rewards.shape != (length, 1):
+        raise DatasetFormatError(
+            f"{where}: {length} observations, actions {actions.shape} and rewards {rewards.shape}: "
+            f"expected ({length}, 1) each, at least one."
+        )
+    if not np.issubdtype(actions.dtype, np.integer):
+        raise DatasetFormatError(f"{where}: actions of type {actions.dtype}: expected discrete, integer actions.")
+    if actions.min() < 0 or actions.max() >= action_size:
+        off = actions.max() if actions.max() >= action_size else actions.min()
+        raise DatasetFormatError(f"{where}: action {off}: expected 0 to {action_size - 1}.")
+    if np.issubdtype(observations.dtype, np.floating) and not np.isfinite(observations).all():
+        raise DatasetFormatError(f"{where}: NaN or infinite values in the observations.")
+    if not np.isfinite(rewards).all():
+        raise DatasetFormatError(f"{where}: NaN or infinite rewards.")

@@ -1,0 +1,155 @@
+"""Expert policies: safetensors weights (never pickle) with a JSON card beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
+from d3rlpy.preprocessing import PixelObservationScaler
+
+from ..errors import ExpertError
+from ..games import N_ACTIONS
+from .impala import ARCHITECTURES, ImpalaEncoderFactory, ImpalaNetwork
+
+__all__ = ["Expert", "bundled_experts", "load_expert"]
+
+FRAME_SHAPE = (3, 64, 64)
+
+
+def _experts_directory() -> Path:
+    return Path(str(resources.files("procgen_datasets") / "experts"))
+
+
+def bundled_experts() -> list[str]:
+    """Returns the names of the experts that ship with the package."""
+    return sorted(path.stem for path in _experts_directory().glob("*.safetensors"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Expert:
+    """A trained policy.
+
+    Args:
+        name: Name of the bundled expert, or the file's stem.
+        network: Its network, on the CPU, in evaluation mode.
+        architecture: One of :data:`ARCHITECTURES`.
+        card: The JSON card; empty if there is none.
+        sha256: Hash of the safetensors file, hexadecimal.
+        dtype: Precision of the forward pass.
+    """
+
+    name: str
+    network: ImpalaNetwork
+    architecture: str
+    card: Mapping[str, Any]
+    sha256: str
+    dtype: torch.dtype
+
+    def logits(self, observations: torch.Tensor) -> torch.Tensor:
+        """Maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)``."""
+        with torch.inference_mode():
+            x = observations.to(self.dtype) / 255
+            logits: torch.Tensor = self.network.policy(self.network(x))
+        return logits.float()
+
+    def as_learner(self) -> DiscreteBC:
+        """Returns d3rlpy's ``DiscreteBC`` with this network and these weights, on the CPU, beta 0.
+
+        It is what gradient matching takes to match at the expert's weights.
+        """
+        learner: DiscreteBC = DiscreteBCConfig(
+            encoder_factory=ImpalaEncoderFactory(self.architecture),
+            observation_scaler=PixelObservationScaler(),
+            beta=0.0,
+        ).create(device="cpu:0")
+        learner.create_impl(FRAME_SHAPE, N_ACTIONS)
+        imitator = learner.impl.modules.imitator
+        weights = {k: v.float() for k, v in self.network.state_dict().items()}
+        renamed = {f"_encoder.{k}": v for k, v in weights.items() if k.startswith(("blocks.", "fc."))}
+        imitator.load_state_dict(
+            renamed | {"_fc.weight": weights["policy.weight"], "_fc.bias": weights["policy.bias"]}
+        )
+        return learner
+
+
+def load_expert(name_or_path: str | Path, dtype: torch.dtype | None = None) -> Expert:
+    """Loads a bundled expert by its name, or any expert from a ``.safetensors`` file.
+
+    Args:
+        name_or_path: ``"starpilot"``, or a path.
+        dtype: Precision of the forward pass; by default bfloat16 on CPUs that compute in it, else float32.
+
+    Raises:
+        ExpertError: If there is no such expert, or its file is damaged or of another architecture.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".safetensors":
+        path = _experts_directory() / f"{name_or_path}.safetensors"
+        if not path.exists():
+            raise ExpertError(
+                f"no bundled expert {str(name_or_path)!r}: bundled are {', '.join(bundled_experts())}; "
+                "for another, give the path of its .safetensors file."
+            )
+    if not path.exists():
+        raise ExpertError(f"expert file {path} does not exist: expected a .safetensors file.")
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ExpertError(f"expert file {path} is not a readable safetensors file: {error}") from error
+    architecture = _architecture(path, weights)
+    network = ImpalaNetwork(FRAME_SHAPE, N_ACTIONS, architecture)
+    expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    given = {k: tuple(v.shape) for k, v in weights.items()}
+    if given != expected:
+        off = sorted(k for k in expected.keys() | given.keys() if expected.get(k) != given.get(k))
+        raise ExpertError(
+            f"expert file {path} is not {architecture}: {off[0]} has shape {given.get(off[0])}, "
+            f"expected {expected.get(off[0])}."
+        )
+    if bad := [k for k, v in weights.items() if not torch.isfinite(v).all()]:
+        raise ExpertError(f"expert file {path} holds NaN or infinite weights in {bad[0]}.")
+    network.load_state_dict(weights)
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    network = network.eval().requires_grad_(False).to(dtype).to(memory_format=torch.channels_last)
+    return Expert(path.stem, network, architecture, _card(path), _sha256(path), dtype)
+
+
+def _architecture(path: Path, weights: Mapping[str, torch.Tensor]) -> str:
+    first = weights.get("blocks.0.conv.weight")
+    by_channels = dict(zip((3, 12), ARCHITECTURES, strict=True))
+    if first is None or first.ndim != 4 or first.shape[1] not in by_channels:
+        given = None if first is None else tuple(first.shape)
+        raise ExpertError(
+            f"expert file {path} is of another architecture: blocks.0.conv.weight has shape {given}, "
+            "expected (16, 3, 3, 3) for impala or (16, 12, 3, 3) for impala-s2d."
+        )
+    return by_channels[first.shape[1]]
+
+
+def _card(path: Path) -> dict[str, Any]:
+    card = path.with_suffix(".json")
+    if not card.exists():
+        return {}
+    try:
+        loaded: dict[str, Any] = json.loads(card.read_text())
+    except ValueError as error:
+        raise ExpertError(f"expert card {card} is not valid JSON: {error}") from error
+    return loaded
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""Named datasets: TOML recipes that ship with the package, and ``get_procgen`` that makes and caches them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from importlib import resources
+from pathlib import Path
+
+from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.datasets import DATA_DIRECTORY
+
+from .collect import CollectConfig, collect
+from .errors import UnknownRecipeError
+from .games import Levels
+from .gymnasium_env import ProcgenGymnasiumEnv
+from .hdf5 import load_dataset
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A dataset that one command makes.
+
+    Args:
+        name: For example ``"starpilot-expert"``.
+        description: One line.
+        collect: How it is collected.
+    """
+
+    name: str
+    description: str
+    collect: CollectConfig
+
+
+def _recipes_directory() -> Path:
+    return Path(str(resources.files("procgen_datasets") / "recipes"))
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the bundled recipes."""
+    return sorted(path.stem for path in _recipes_directory().glob("*.toml"))
+
+
+def get_recipe(name: str) -> Recipe:
+    """Returns the recipe of that name.
+
+    Raises:
+        UnknownRecipeError: If there is none; the message names the nearest one.
+    """
+    names = list_recipes()
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        raise UnknownRecipeError(
+            f"unknown dataset {name!r}: did you mean {nearest!r}? 'rld-distill datasets list' lists them all."
+        )
+    table = tomllib.loads((_recipes_directory() / f"{name}.toml").read_text())
+    settings = dict(table["collect"])
+    settings["levels"] = Levels(**settings["levels"])
+    return Recipe(name, table["description"], CollectConfig(**settings))
+
+
+def get_procgen(
+    name: str,
+    *,
+    data_directory: str | Path = DATA_DIRECTORY,
+    render_mode: str | None = None,
+) -> tuple[ReplayBuffer, ProcgenGymnasiumEnv]:
+    """Returns a dataset and its environment, in the manner of :mod:`d3rlpy.datasets`.
+
+    The dataset is collected on first use (seconds), kept as ``<data_directory>/<name>.h5`` and verified by its
+    content hash on every later use.
+
+    Args:
+        name: A recipe, for example ``"starpilot-expert"``.
+        data_directory: Where datasets are kept, by default d3rlpy's ``d3rlpy_data``.
+        render_mode: None or ``"rgb_array"``.
+
+    Returns:
+        The buffer and a gymnasium environment on the levels that the dataset was collected on.
+
+    Raises:
+        UnknownRecipeError: If there is no such recipe.
+        OutputExistsError: If the kept file was made by other settings or another expert.
+        DatasetFormatError: If the kept file is damaged.
+    """
+    recipe = get_recipe(name)
+    path = Path(data_directory) / f"{name}.h5"
+    collect(recipe.collect, path, command=f"rld-distill datasets make {name}")
+    buffer, _ = load_dataset(path, observation_shape=(3, 64, 64), verify=True)
+    config = recipe.collect
+    env = ProcgenGymnasiumEnv(
+        config.game, levels=config.levels, mode=config.mode, rand_seed=config.seed, render_mode=render_mode
+    )
+    return buffer, env

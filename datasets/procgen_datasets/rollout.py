@@ -1,0 +1,191 @@
+"""The rollout engine: many environments and many policies in one loop, for collecting and for evaluating."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .env import ProcgenVecEnv
+from .games import N_ACTIONS
+
+__all__ = ["EpisodeSteps", "Policy", "RolloutEpisode", "rollout", "slot_quotas"]
+
+NO_ACTION = 4  # "stay": what slots that have filled their quota do
+
+
+class Policy(Protocol):
+    """Anything that maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)``."""
+
+    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+
+
+class EpisodeSteps(NamedTuple):
+    """The steps of one episode of length L.
+
+    Args:
+        observations: uint8 ``(L, 3, 64, 64)``, the frames on which the actions were taken.
+        actions: int32 ``(L,)``.
+        rewards: float32 ``(L,)``.
+        probabilities: The policy's action probabilities, float32 ``(L, 15)``.
+    """
+
+    observations: npt.NDArray[np.uint8]
+    actions: npt.NDArray[np.int32]
+    rewards: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutEpisode:
+    """One finished episode.
+
+    Args:
+        policy: Index of the policy that played it.
+        slot: Environment slot, the same levels in every policy's group.
+        index: How many episodes the slot finished before this one.
+        level_seed: Procgen's level.
+        episode_return: Sum of the rewards.
+        length: Number of steps, L.
+        timeout: Whether the time limit ended it.
+        level_complete: Whether the level was solved.
+        steps: The steps, if the rollout records them.
+    """
+
+    policy: int
+    slot: int
+    index: int
+    level_seed: int
+    episode_return: float
+    length: int
+    timeout: bool
+    level_complete: bool
+    steps: EpisodeSteps | None
+
+
+class _Tick(NamedTuple):
+    frames: npt.NDArray[np.uint8]  # (N, 64, 64, 3)
+    actions: npt.NDArray[np.int32]  # (N,)
+    rewards: npt.NDArray[np.float32]  # (N,)
+    probabilities: npt.NDArray[np.float32]  # (N, 15)
+
+
+def slot_quotas(episodes: int, num_slots: int) -> npt.NDArray[np.int64]:
+    """Returns how many episodes each slot plays, as even as it gets: int64 ``(num_slots,)``."""
+    base, extra = divmod(episodes, num_slots)
+    return np.full(num_slots, base, np.int64) + (np.arange(num_slots) < extra)
+
+
+def rollout(
+    env: ProcgenVecEnv,
+    policies: Sequence[Policy],
+    episodes: int,
+    *,
+    greedy: bool,
+    seed: int,
+    record: bool = False,
+) -> Iterator[RolloutEpisode]:
+    """Plays ``episodes`` episodes with every policy and yields each as it finishes.
+
+    The *first* ``k`` episodes of every slot count and no more: a pool of whichever episodes finish first
+    would be biased to short ones. The environment is reset to its beginning, so equal arguments give equal
+    episodes. Each policy draws its actions from a stream of its own; what one policy does changes nothing
+    for another.
+
+    Args:
+        env: Environment with ``env.copies == len(policies)``.
+        policies: P policies.
+        episodes: Episodes for each policy.
+        greedy: Take the likeliest action instead of sampling.
+        seed: Seed of the action sampling.
+        record: Keep the steps. Memory holds the frames since the oldest running episode began, at most
+            ``time_limit * N`` of them.
+
+    Yields:
+        Finished episodes, in order of finishing, then of environment index.
+
+    Raises:
+        ValueError: If the number of policies is not the environment's number of copies.
+    """
+    if len(policies) != env.copies:
+        raise ValueError(f"{len(policies)} policies for an environment of {env.copies} copies: give one each.")
+    slots, n = env.num_slots, env.num_envs
+    remaining = np.tile(slot_quotas(episodes, slots), env.copies)
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(policies))]
+    frames = env.reset().transpose(0, 2, 3, 1)
+    started = np.zeros(n, np.int64)
+    finished = np.zeros(n, np.int64)
+    returns = np.zeros(n)
+    history: deque[_Tick] = deque()
+    oldest = 0  # time of history[0]
+    now = 0
+    while remaining.any():
+        actions = np.full(n, NO_ACTION, np.int32)
+        probabilities = np.zeros((n, N_ACTIONS), np.float32)
+        for p, policy in enumerate(policies):
+            uniform = streams[p].random(slots)  # for all slots, so that a slot's draws depend on time alone
+            active = np.flatnonzero(remaining[p * slots : (p + 1) * slots])
+            if active.size == 0:
+                continue
+            rows = p * slots + active
+            logits = policy.logits(torch.from_numpy(frames[rows]).permute(0, 3, 1, 2))
+            probabilities[rows] = torch.softmax(logits, 1).numpy()
+            actions[rows] = (
+                logits.argmax(1).numpy() if greedy else _sample(probabilities[rows], uniform[active])
+            )
+        result = env.step(actions)
+        returns += result.rewards
+        if record:
+            history.append(_Tick(frames, actions, result.rewards, probabilities))
+        now += 1
+        if result.ends is not None:
+            for i, level_seed, complete in zip(
+                result.ends.slots, result.ends.level_seeds, result.ends.level_complete, strict=True
+            ):
+                if remaining[i]:
+                    length = int(now - started[i])
+                    ticks = [history[t - oldest] for t in range(started[i], now)] if record else None
+                    yield RolloutEpisode(
+                        policy=int(i // slots),
+                        slot=int(i % slots),
+                        index=int(finished[i]),
+                        level_seed=int(level_seed),
+                        episode_return=float(returns[i]),
+                        length=length,
+                        timeout=bool(length >= env.game.time_limit and not complete),
+                        level_complete=bool(complete),
+                        steps=_steps(ticks, int(i)) if ticks is not None else None,
+                    )
+                    remaining[i] -= 1
+                    finished[i] += 1
+                started[i] = now
+                returns[i] = 0.0
+            if record and remaining.any():
+                for _ in range(int(started[remaining > 0].min()) - oldest):
+                    history.popleft()
+                    oldest += 1
+        frames = result.observations.transpose(0, 2, 3, 1)
+
+
+def _sample(
+    probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int32]:
+    """Samples by inverse transform: ``(B, A)`` probabilities and ``(B,)`` uniforms to ``(B,)`` actions."""
+    cumulative = probabilities.cumsum(1, dtype=np.float64)
+    threshold = uniform * cumulative[:, -1]  # float32 probabilities sum to 1 only nearly
+    return (cumulative <= threshold[:, None]).sum(1).astype(np.int32)
+
+
+def _steps(ticks: Sequence[_Tick], i: int) -> EpisodeSteps:
+    frames = np.stack([tick.frames[i] for tick in ticks])
+    return EpisodeSteps(
+        observations=np.ascontiguousarray(frames.transpose(0, 3, 1, 2)),
+        actions=np.array([tick.actions[i] for tick in ticks], np.int32),
+        rewards=np.array([tick.rewards[i] for tick in ticks], np.float32),
+        probabilities=np.stack([tick.probabilities[i] for tick in ticks]),
+    )
