@@ -13,7 +13,7 @@ from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.torch_utility import convert_to_torch
 from torch import nn
 
-__all__ = ["autocast", "build_learner", "learner_loss", "keep_heap", "learner_loss", "learner_network", "scale"]
+__all__ = ["autocast", "build_learner", "keep_heap", "learner_loss", "learner_network", "scale"]
 
 
 def build_learner(

@@ -35,8 +35,8 @@ def pooled_pixels(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def herding(features: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np.int64]:
     """Picks samples one by one so that the mean of those picked follows the mean of all.
 
-    Sample ``k`` is the unpicked one with the largest ``<f, k * mean - sum of the picked>``... that is, the
-    one that brings the sum of the picked closest to ``k`` times the mean. Ties go to the lowest index.
+    The k-th sample is the unpicked one that brings the sum of the picked closest to k times the mean of all.
+    Ties go to the lowest index.
 
     Args:
         features: ``(N, D)``.

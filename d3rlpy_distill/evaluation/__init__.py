@@ -1,0 +1,22 @@
+"""The evaluation protocol: which students are trained on what, how they play, and how returns are summarised."""
+
+from .arms import Arm, BenchmarkConfig, standard_arms
+from .benchmark import run_benchmark
+from .players import Player, Policy, StudentPolicy
+from .results import ArmResult, Results
+from .statistics import Summary, difference_interval, summarise
+
+__all__ = [
+    "Arm",
+    "ArmResult",
+    "BenchmarkConfig",
+    "Player",
+    "Policy",
+    "Results",
+    "StudentPolicy",
+    "Summary",
+    "difference_interval",
+    "run_benchmark",
+    "standard_arms",
+    "summarise",
+]

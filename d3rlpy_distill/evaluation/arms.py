@@ -1,0 +1,107 @@
+"""The arms of every table: what each student is trained on, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from d3rlpy.dataset import ReplayBuffer
+
+from ..presets import PAPER_BC, PAPER_SYNTHETIC, Budget
+from ..selection import BalancedSelector, PercentileSelector, RandomSelector
+from ..training import ConvergenceConfig
+from ..transitions import TransitionArrays
+
+__all__ = ["PERCENTILES", "Arm", "BenchmarkConfig", "arm_names", "standard_arms"]
+
+PERCENTILES = (10, 25, 40, 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """How an evaluation is done; equal configurations give equal results on one machine.
+
+    Args:
+        students: Students an arm.
+        episodes: Episodes each, on each split and in each mode.
+        bc: Budget of the students on real data.
+        synthetic: Budget of the students on as many samples as the synthetic set has.
+        convergence: When ``bc-100-converged`` stops.
+        seed: Fixes subsets, students and action sampling.
+    """
+
+    students: int = 10
+    episodes: int = 100
+    bc: Budget = PAPER_BC
+    synthetic: Budget = PAPER_SYNTHETIC
+    convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.students < 1 or self.episodes < 1:
+            raise ValueError(f"students={self.students}, episodes={self.episodes}: expected 1 or more each.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One row of a table.
+
+    Args:
+        name: As in :func:`arm_names`.
+        data: Gives student ``i`` its training data, from a generator of the student's own.
+        budget: None trains to convergence.
+    """
+
+    name: str
+    data: Callable[[np.random.Generator], TransitionArrays]
+    budget: Budget | None
+
+
+def arm_names(n_samples: int) -> list[str]:
+    """Returns the names of all arms in the order of the tables."""
+    return [
+        "random-policy",
+        "expert",
+        *(f"bc-{p}" for p in PERCENTILES),
+        "bc-100-converged",
+        *(f"{kind}-{n_samples}" for kind in ("random", "balanced", "init", "distilled")),
+    ]
+
+
+def standard_arms(
+    real: ReplayBuffer, initial: ReplayBuffer, distilled: ReplayBuffer, config: BenchmarkConfig
+) -> Sequence[Arm]:
+    """Returns the arms that train students.
+
+    A student of ``random-N`` and ``balanced-N`` has a subset of its own, so that these arms do not hang on one
+    lucky draw; all students of ``init-N`` and ``distilled-N`` share theirs, being one dataset.
+
+    Args:
+        real: The dataset that was distilled.
+        initial: What distillation started from.
+        distilled: The synthetic set, of N transitions.
+        config: Budgets.
+    """
+    n = distilled.transition_count
+
+    def whole(buffer: ReplayBuffer) -> Callable[[np.random.Generator], TransitionArrays]:
+        arrays = TransitionArrays.from_buffer(buffer)
+        return lambda rng: arrays
+
+    def percentile(p: int) -> Callable[[np.random.Generator], TransitionArrays]:
+        return lambda rng: TransitionArrays.from_buffer(PercentileSelector(p).select(real, rng))
+
+    def subset(
+        selector: RandomSelector | BalancedSelector,
+    ) -> Callable[[np.random.Generator], TransitionArrays]:
+        return lambda rng: TransitionArrays.from_buffer(selector.select(real, rng))
+
+    return [
+        *(Arm(f"bc-{p}", percentile(p), config.bc) for p in PERCENTILES),
+        Arm("bc-100-converged", percentile(100), None),
+        Arm(f"random-{n}", subset(RandomSelector(n)), config.synthetic),
+        Arm(f"balanced-{n}", subset(BalancedSelector(n)), config.synthetic),
+        Arm(f"init-{n}", whole(initial), config.synthetic),
+        Arm(f"distilled-{n}", whole(distilled), config.synthetic),
+    ]

@@ -1,0 +1,31 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["appears_atomically", "write_json"]
+
+
+@contextlib.contextmanager
+def appears_atomically(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, in the same directory, which becomes ``path`` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON atomically."""
+    with appears_atomically(path) as partial:
+        partial.write_text(json.dumps(value, indent=1) + "\n")

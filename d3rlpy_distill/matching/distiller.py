@@ -1,0 +1,211 @@
+"""The distiller: dataset in, synthetic dataset out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
+
+from ..allocation import allocate, draw_per_action
+from ..errors import DistillError, UnsuitableDatasetError
+from ..transitions import TransitionArrays, one_step_buffer
+from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint
+from .config import GradientMatchingConfig
+from .distance import DISTANCES
+from .gradients import is_dead, real_gradient, synthetic_gradient
+from .theta import Theta, create_theta
+
+__all__ = ["GradientMatching"]
+
+MAX_DEAD = 100
+
+
+class GradientMatching:
+    """Gradient matching, see :class:`~.config.GradientMatchingConfig`.
+
+    After :meth:`fit`, ``source_index`` holds the real transition that each sample started from, int64 ``(M,)``,
+    and ``initial`` those transitions as a buffer.
+
+    Args:
+        config: Its configuration.
+        device: torch device.
+        weights: State of the network, for ``theta="given"`` only.
+    """
+
+    source_index: npt.NDArray[np.int64]
+    initial: ReplayBuffer
+
+    def __init__(
+        self, config: GradientMatchingConfig, device: str, weights: Mapping[str, torch.Tensor] | None
+    ) -> None:
+        if (config.theta == "given") != (weights is not None):
+            raise ValueError(
+                f"theta={config.theta!r} with weights {'given' if weights is not None else 'missing'}: "
+                "give weights to create() if and only if theta is 'given'."
+            )
+        self.config = config
+        self.device = device
+        self._weights = weights
+
+    def fit(
+        self,
+        dataset: ReplayBufferBase,
+        n_steps: int,
+        *,
+        checkpoint: Path | None = None,
+        checkpoint_interval: int = 50,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> ReplayBuffer:
+        """Distills a dataset.
+
+        Args:
+            dataset: Any d3rlpy buffer with discrete actions and one array as observation.
+            n_steps: Steps of the optimizer on the observations; 0 returns the initialisation.
+            checkpoint: File to keep the state in. If it exists, the run goes on from there, to the same bytes
+                as a run that was not interrupted; it is removed at the end.
+            checkpoint_interval: Steps between two checkpoints.
+            on_step: Called with the step just taken (from 1) and its loss.
+
+        Returns:
+            ``n_samples`` one-step terminal episodes, grouped by action. The reward is the return-to-go of the
+            real transition that the sample started from.
+
+        Raises:
+            UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
+            CheckpointError: If the checkpoint belongs to something else.
+        """
+        if n_steps < 0:
+            raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
+        config = self.config
+        data = TransitionArrays.from_buffer(dataset)
+        if config.output_dtype == "uint8" and data.observations.dtype != np.uint8:
+            raise UnsuitableDatasetError(
+                f"observations of type {data.observations.dtype} cannot come out as uint8: "
+                "set output_dtype='float32'."
+            )
+        rng = np.random.default_rng(config.seed)
+        per_action = allocate(config.n_samples, data.action_counts(), config.allocation)
+        self.source_index = draw_per_action(data.actions, per_action, rng)
+        self.initial = data.take(self.source_index)
+        source = data.observations[self.source_index]
+        samples = torch.from_numpy(source.astype(np.float32)).to(self.device).requires_grad_()
+        actions = torch.from_numpy(data.actions[self.source_index]).to(self.device)
+        low, high = _bounds(data.observations)
+        optimizer = _create_optimizer(config, samples)
+        theta = create_theta(config, data, rng, self.device, self._weights)
+        matcher = _Matcher(config, data, actions, rng)
+
+        identity: dict[str, Any] = {}
+        done = 0
+        if checkpoint is not None:
+            identity = {"config": config.to_json(), "data": data_fingerprint(data)}
+            if checkpoint.exists():
+                state = load_checkpoint(checkpoint, identity)
+                done = int(state["step"])
+                with torch.no_grad():
+                    samples.copy_(state["samples"])
+                optimizer.load_state_dict(state["optimizer"])
+                theta.load_state(state["theta"])
+                rng.bit_generator.state = _rng_state_from_text(state["rng"])
+        for step in range(done + 1, n_steps + 1):
+            optimizer.zero_grad()
+            loss = matcher.match(theta, samples)
+            optimizer.step()
+            with torch.no_grad():
+                samples.clamp_(low, high)
+            theta.advance()
+            if on_step is not None:
+                on_step(step, loss)
+            if checkpoint is not None and (step % checkpoint_interval == 0 and step < n_steps):
+                state = {
+                    "step": step,
+                    "samples": samples.detach().cpu(),
+                    "optimizer": optimizer.state_dict(),
+                    "theta": theta.state(),
+                    "rng": repr(rng.bit_generator.state),
+                }
+                save_checkpoint(checkpoint, identity, state)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+        out = samples.detach().cpu().numpy()
+        if config.output_dtype == "uint8":
+            out = np.rint(out).astype(np.uint8)
+        rewards = data.returns_to_go[self.source_index]
+        return one_step_buffer(out, data.actions[self.source_index], rewards, data.action_size)
+
+
+class _Matcher:
+    """One matching step: the groups, their real batches and the distance."""
+
+    def __init__(
+        self,
+        config: GradientMatchingConfig,
+        data: TransitionArrays,
+        actions: torch.Tensor,
+        rng: np.random.Generator,
+    ) -> None:
+        self._config, self._data, self._actions, self._rng = config, data, actions, rng
+        self._distance = DISTANCES[config.distance]
+        if config.grouping == "action":
+            present = actions.unique().tolist()
+            self._groups = [
+                (np.flatnonzero(data.actions == a), torch.nonzero(actions == a).flatten()) for a in present
+            ]
+        else:
+            self._groups = [(np.arange(len(data)), torch.arange(len(actions), device=actions.device))]
+        self._constant = config.theta == "given" and config.real_batch_size is None
+        self._cached: list[list[torch.Tensor]] | None = None
+
+    def match(self, theta: Theta, samples: torch.Tensor) -> float:
+        """Adds the gradient of the distance to ``samples.grad`` and returns the distance."""
+        total = 0.0
+        for (_, mine), real in zip(self._groups, self._real_gradients(theta), strict=True):
+            synthetic = synthetic_gradient(theta.learner, samples[mine], self._actions[mine])
+            distance = self._distance(real, synthetic)
+            if distance.requires_grad:
+                distance.backward(inputs=[samples])  # type: ignore[no-untyped-call]
+            total += float(distance.detach())
+        return total
+
+    def _real_gradients(self, theta: Theta) -> list[list[torch.Tensor]]:
+        if self._cached is not None:
+            return self._cached
+        for _ in range(MAX_DEAD):
+            gradients = [
+                real_gradient(theta.learner, self._data, self._batch(members)) for members, _ in self._groups
+            ]
+            if not all(is_dead(gradient) for gradient in gradients):
+                if self._constant:
+                    self._cached = gradients
+                return gradients
+            theta.redraw()
+        raise DistillError(
+            f"the learner's gradient is zero at {MAX_DEAD} initialisations in a row: check its network and scaler."
+        )
+
+    def _batch(self, members: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        size = self._config.real_batch_size
+        return members if size is None else self._rng.choice(members, size)
+
+
+def _bounds(observations: npt.NDArray[Any]) -> tuple[float, float]:
+    if observations.dtype == np.uint8:
+        return 0.0, 255.0
+    return float(observations.min()), float(observations.max())
+
+
+def _create_optimizer(config: GradientMatchingConfig, samples: torch.Tensor) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD([samples], config.learning_rate, momentum=config.momentum)
+    return torch.optim.Adam([samples], config.learning_rate, betas=(config.momentum, 0.999))
+
+
+def _rng_state_from_text(text: str) -> Any:
+    import ast
+
+    return ast.literal_eval(text)

@@ -1,0 +1,142 @@
+"""Where gradients are matched: the distribution of the network weights theta."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from d3rlpy.algos import DiscreteBC
+
+from ..errors import DistillError
+from ..learner import build_learner, learner_network
+from ..training import Trainer
+from ..transitions import TransitionArrays
+from .config import GradientMatchingConfig
+
+__all__ = ["GivenTheta", "RandomTheta", "Theta", "TrajectoryTheta", "create_theta"]
+
+
+class Theta(Protocol):
+    """A sequence of learners at which gradients are matched, one after the other."""
+
+    learner: DiscreteBC
+
+    def advance(self) -> None:
+        """Moves on to the next weights."""
+        ...
+
+    def redraw(self) -> None:
+        """Replaces weights at which the gradient is zero."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Returns tensors and numbers from which :meth:`load_state` goes on exactly."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        ...
+
+
+class RandomTheta:
+    """A new random initialisation for every match: the formula of the paper."""
+
+    def __init__(
+        self, config: GradientMatchingConfig, data: TransitionArrays, rng: np.random.Generator, device: str
+    ) -> None:
+        self._config, self._data, self._rng, self._device = config, data, rng, device
+        self.redraw()
+
+    def advance(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.learner = build_learner(
+            self._config.learner,
+            self._data.observations.shape[1:],
+            self._data.action_size,
+            seed=int(self._rng.integers(2**63)),
+            device=self._device,
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"network": learner_network(self.learner).state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        learner_network(self.learner).load_state_dict(state["network"])
+
+
+class TrajectoryTheta(RandomTheta):
+    """The weights of students as they train on the real data, from one initialisation after another."""
+
+    def redraw(self) -> None:
+        super().redraw()
+        self._trainer = Trainer(self.learner, self._data, self._rng)
+        self._steps = 0
+
+    def advance(self) -> None:
+        if self._steps >= self._config.trajectory_length:
+            self.redraw()
+            return
+        for _ in range(self._config.trajectory_stride):
+            self._trainer.step()
+        self._steps += self._config.trajectory_stride
+
+    def state(self) -> dict[str, Any]:
+        optimizer = self.learner.impl.modules.optim.optim.state_dict()
+        return {**super().state(), "optimizer": optimizer, "steps": self._steps}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        super().load_state(state)
+        self.learner.impl.modules.optim.optim.load_state_dict(state["optimizer"])
+        self._steps = state["steps"]
+
+
+class GivenTheta:
+    """Always the same weights: the authors' runs match at the expert's."""
+
+    def __init__(
+        self,
+        config: GradientMatchingConfig,
+        data: TransitionArrays,
+        weights: Mapping[str, torch.Tensor],
+        device: str,
+    ) -> None:
+        self.learner = build_learner(
+            config.learner, data.observations.shape[1:], data.action_size, seed=0, device=device
+        )
+        try:
+            learner_network(self.learner).load_state_dict(weights)
+        except RuntimeError as error:
+            raise DistillError(
+                f"the given weights do not fit the learner's network: {str(error).splitlines()[-1].strip()}"
+            ) from error
+
+    def advance(self) -> None:
+        pass
+
+    def redraw(self) -> None:
+        raise DistillError("the gradient at the given weights is zero: there is nothing to match.")
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def create_theta(
+    config: GradientMatchingConfig,
+    data: TransitionArrays,
+    rng: np.random.Generator,
+    device: str,
+    weights: Mapping[str, torch.Tensor] | None,
+) -> Theta:
+    """Returns the sequence that ``config.theta`` names."""
+    if config.theta == "given":
+        assert weights is not None
+        return GivenTheta(config, data, weights, device)
+    kind = RandomTheta if config.theta == "random" else TrajectoryTheta
+    return kind(config, data, rng, device)
