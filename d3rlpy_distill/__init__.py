@@ -1,1 +1,47 @@
 """Dataset distillation for offline RL, as a d3rlpy plugin."""
+
+from importlib.metadata import version
+
+from .encoders import PaperEncoderFactory
+from .errors import CheckpointError, DistillError, UnsuitableDatasetError
+from .matching import GradientMatching, GradientMatchingConfig, default_matching, paper_matching
+from .presets import PAPER_BC, PAPER_SYNTHETIC, Budget, paper_student
+from .selection import (
+    BalancedSelector,
+    HerdingSelector,
+    KCenterSelector,
+    PercentileSelector,
+    RandomSelector,
+    Selector,
+)
+from .training import ConvergenceConfig, train_student, train_to_convergence
+from .transitions import TransitionArrays, one_step_buffer
+
+__version__ = version("d3rlpy-distill")
+
+__all__ = [
+    "PAPER_BC",
+    "PAPER_SYNTHETIC",
+    "BalancedSelector",
+    "Budget",
+    "CheckpointError",
+    "ConvergenceConfig",
+    "DistillError",
+    "GradientMatching",
+    "GradientMatchingConfig",
+    "HerdingSelector",
+    "KCenterSelector",
+    "PaperEncoderFactory",
+    "PercentileSelector",
+    "RandomSelector",
+    "Selector",
+    "TransitionArrays",
+    "UnsuitableDatasetError",
+    "__version__",
+    "default_matching",
+    "one_step_buffer",
+    "paper_matching",
+    "paper_student",
+    "train_student",
+    "train_to_convergence",
+]

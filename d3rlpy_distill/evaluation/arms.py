@@ -70,7 +70,7 @@ def arm_names(n_samples: int) -> list[str]:
 
 
 def standard_arms(
-    real: ReplayBuffer, initial: ReplayBuffer, distilled: ReplayBuffer, config: BenchmarkConfig
+    real: ReplayBuffer, initial: ReplayBuffer | None, distilled: ReplayBuffer, config: BenchmarkConfig
 ) -> Sequence[Arm]:
     """Returns the arms that train students.
 
@@ -79,7 +79,7 @@ def standard_arms(
 
     Args:
         real: The dataset that was distilled.
-        initial: What distillation started from.
+        initial: What distillation started from; None leaves ``init-N`` out.
         distilled: The synthetic set, of N transitions.
         config: Budgets.
     """
@@ -102,6 +102,6 @@ def standard_arms(
         Arm("bc-100-converged", percentile(100), None),
         Arm(f"random-{n}", subset(RandomSelector(n)), config.synthetic),
         Arm(f"balanced-{n}", subset(BalancedSelector(n)), config.synthetic),
-        Arm(f"init-{n}", whole(initial), config.synthetic),
+        *([Arm(f"init-{n}", whole(initial), config.synthetic)] if initial is not None else []),
         Arm(f"distilled-{n}", whole(distilled), config.synthetic),
     ]

@@ -71,6 +71,7 @@ def collect(
     path: str | Path,
     *,
     command: str = "",
+    device: str = "cpu:0",
     on_episode: Callable[[RolloutEpisode], None] | None = None,
 ) -> DatasetInfo:
     """Collects a dataset; returns at once if ``path`` already holds exactly this one.
@@ -79,6 +80,7 @@ def collect(
         config: What to collect.
         path: The file to make. It appears only when it is complete.
         command: Command line to record.
+        device: torch device of the expert.
         on_episode: Called after each episode, for progress.
 
     Raises:
@@ -86,7 +88,7 @@ def collect(
         OutputExistsError: If ``path`` holds anything else.
         OSError: If the file cannot be written.
     """
-    expert = load_expert(config.expert or config.game)
+    expert = load_expert(config.expert or config.game, device=device)
     provenance = Provenance("collected", config.game, N_ACTIONS, command, _settings(config, expert))
     if Path(path).exists():
         info = read_info(path)

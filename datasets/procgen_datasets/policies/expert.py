@@ -40,7 +40,7 @@ class Expert:
 
     Args:
         name: Name of the bundled expert, or the file's stem.
-        network: Its network, on the CPU, in evaluation mode.
+        network: Its network, in evaluation mode.
         architecture: One of :data:`ARCHITECTURES`.
         card: The JSON card; empty if there is none.
         sha256: Hash of the safetensors file, hexadecimal.
@@ -57,9 +57,9 @@ class Expert:
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)``."""
         with torch.inference_mode():
-            x = observations.to(self.dtype) / 255
+            x = observations.to(self.network.fc.weight.device).to(self.dtype) / 255
             logits: torch.Tensor = self.network.policy(self.network(x))
-        return logits.float()
+        return logits.float().cpu()
 
     def as_learner(self) -> DiscreteBC:
         """Returns d3rlpy's ``DiscreteBC`` with this network and these weights, on the CPU, beta 0.
@@ -73,7 +73,7 @@ class Expert:
         ).create(device="cpu:0")
         learner.create_impl(FRAME_SHAPE, N_ACTIONS)
         imitator = learner.impl.modules.imitator
-        weights = {k: v.float() for k, v in self.network.state_dict().items()}
+        weights = {k: v.float().cpu() for k, v in self.network.state_dict().items()}
         renamed = {f"_encoder.{k}": v for k, v in weights.items() if k.startswith(("blocks.", "fc."))}
         imitator.load_state_dict(
             renamed | {"_fc.weight": weights["policy.weight"], "_fc.bias": weights["policy.bias"]}
@@ -81,12 +81,15 @@ class Expert:
         return learner
 
 
-def load_expert(name_or_path: str | Path, dtype: torch.dtype | None = None) -> Expert:
+def load_expert(
+    name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch.dtype | None = None
+) -> Expert:
     """Loads a bundled expert by its name, or any expert from a ``.safetensors`` file.
 
     Args:
         name_or_path: ``"starpilot"``, or a path.
-        dtype: Precision of the forward pass; by default bfloat16 on CPUs that compute in it, else float32.
+        device: torch device of the forward pass.
+        dtype: Its precision; by default bfloat16 on CPUs that compute in it, else float32.
 
     Raises:
         ExpertError: If there is no such expert, or its file is damaged or of another architecture.
@@ -119,8 +122,9 @@ def load_expert(name_or_path: str | Path, dtype: torch.dtype | None = None) -> E
         raise ExpertError(f"expert file {path} holds NaN or infinite weights in {bad[0]}.")
     network.load_state_dict(weights)
     if dtype is None:
-        dtype = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-    network = network.eval().requires_grad_(False).to(dtype).to(memory_format=torch.channels_last)
+        bfloat16 = device.startswith("cpu") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+    network = network.eval().requires_grad_(False).to(device, dtype).to(memory_format=torch.channels_last)
     return Expert(path.stem, network, architecture, _card(path), _sha256(path), dtype)
 
 

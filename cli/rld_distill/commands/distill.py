@@ -1,0 +1,223 @@
+"""``rld-distill distill``."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ..options import (
+    ConfigCommand,
+    check_device,
+    command_line,
+    device_option,
+    dry_run_option,
+    echo_result,
+    json_option,
+    seed_option,
+)
+
+if TYPE_CHECKING:
+    from d3rlpy_distill.matching import GradientMatchingConfig
+
+EPILOG = """
+Examples:
+
+  rld-distill distill data/starpilot.h5 --samples 150 --out data/starpilot-150.h5
+
+  rld-distill distill data/starpilot.h5 --preset paper --out data/starpilot-paper.h5
+"""
+OVERRIDES = (
+    "allocation",
+    "grouping",
+    "distance",
+    "optimizer",
+    "learning_rate",
+    "momentum",
+    "trajectory_length",
+    "trajectory_stride",
+    "real_batch_size",
+    "output_dtype",
+)
+FROM_PRESET = "  [default: from the preset]"
+
+
+@click.command("distill", cls=ConfigCommand, epilog=EPILOG)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to make.  [default: DATASET-SAMPLES.h5]",
+)
+@click.option("--samples", type=click.IntRange(1), default=150, show_default=True, help="Synthetic samples.")
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="All options below at once; paper is arXiv 2407.20299.",
+)
+@click.option("--steps", type=click.IntRange(0), help="Steps of distillation." + FROM_PRESET)
+@click.option("--allocation", type=click.Choice(["even", "frequency"]), help="Samples per action." + FROM_PRESET)
+@click.option("--grouping", type=click.Choice(["action", "batch"]), help="Gradients to match." + FROM_PRESET)
+@click.option("--distance", type=click.Choice(["l2", "cosine"]), help="Distance of gradients." + FROM_PRESET)
+@click.option(
+    "--theta", type=click.Choice(["random", "trajectory", "given"]), help="Where to match." + FROM_PRESET
+)
+@click.option("--trajectory-length", type=click.IntRange(1), help="Steps of a trajectory." + FROM_PRESET)
+@click.option("--trajectory-stride", type=click.IntRange(1), help="Steps between matches." + FROM_PRESET)
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="On the pixels." + FROM_PRESET)
+@click.option("--learning-rate", type=float, help="In grey levels." + FROM_PRESET)
+@click.option("--momentum", type=float, help="Of SGD, or Adam's first beta." + FROM_PRESET)
+@click.option("--real-batch-size", type=click.IntRange(1), help="Real transitions a gradient." + FROM_PRESET)
+@click.option("--output-dtype", type=click.Choice(["uint8", "float32"]), help="Of the frames." + FROM_PRESET)
+@click.option("--expert", help="Where --theta given matches.  [default: the one that played the dataset]")
+@seed_option
+@device_option
+@json_option
+@dry_run_option
+def command(
+    dataset: Path,
+    out: Path | None,
+    samples: int,
+    preset: str,
+    steps: int | None,
+    theta: str | None,
+    expert: str | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+    dry_run: bool,
+    **overrides: Any,
+) -> None:
+    """Turn DATASET into a tiny synthetic one by gradient matching.
+
+    The result is a d3rlpy dataset of one-step episodes that stock d3rlpy loads. Interrupted, the command goes
+    on from its last checkpoint when it is run again, to the same bytes.
+    """
+    check_device(device)
+    from d3rlpy_distill import __version__
+    from procgen_datasets import load_dataset
+    from procgen_datasets.hdf5 import Provenance
+
+    path = out or dataset.with_name(f"{dataset.stem}-{samples}.h5")
+    if path.resolve() == dataset.resolve():
+        raise click.UsageError(f"--out {path} is the dataset itself: give another path.")
+    buffer, info = load_dataset(dataset)
+    known = info.provenance
+    game = known.game if known else dataset.stem
+    chosen = {k: v for k, v in overrides.items() if v is not None}
+    config, weights, preset_steps, expert_sha256 = _configure(
+        preset, samples, seed, theta, expert or (known.settings.get("expert") if known else None), chosen
+    )
+    n_steps = preset_steps if steps is None else steps
+    settings = {
+        "preset": preset,
+        "steps": n_steps,
+        "config": config.to_json(),
+        "expert_sha256": expert_sha256,
+        "source": dataset.name,
+        "source_sha256": info.content_sha256,
+        "version": __version__,
+    }
+    provenance = Provenance("distilled", game, info.action_size, command_line(), settings)
+    distiller = config.create(device=device, weights=weights)
+    if dry_run:
+        _echo_plan(as_json, distiller, buffer, n_steps, path)
+        return
+    if path.exists():
+        _check_own(path, settings)
+        seconds = 0.0
+    else:
+        start = time.perf_counter()
+        _run(distiller, buffer, n_steps, path, provenance)
+        seconds = time.perf_counter() - start
+    size = path.stat().st_size
+    result = {"path": str(path), "samples": samples, "steps": n_steps, "bytes": size, "seconds": seconds}
+    echo_result(as_json, result, f"{path}: {samples} samples from {buffer.transition_count} transitions, "
+                f"{n_steps} steps, {size / 1e6:.1f} MB, {seconds:.0f} s")
+
+
+def _configure(
+    preset: str, samples: int, seed: int, theta: str | None, expert: str | None, chosen: dict[str, Any]
+) -> tuple[GradientMatchingConfig, Any, int, str | None]:
+    """Returns the configuration, the weights to match at, the preset's steps and the expert's hash."""
+    from d3rlpy_distill.matching import DEFAULT_STEPS, PAPER_STEPS, default_matching, paper_matching
+    from procgen_datasets import load_expert
+
+    config = default_matching(n_samples=samples, seed=seed)
+    weights, sha256, steps = None, None, DEFAULT_STEPS
+    if preset == "paper":
+        theta, steps = theta or "given", PAPER_STEPS
+    if theta == "given":
+        if expert is None:
+            raise click.UsageError("the dataset does not record its expert: name it with --expert.")
+        loaded = load_expert(expert)
+        learner = loaded.as_learner()
+        weights, sha256 = learner.impl.modules.imitator.state_dict(), loaded.sha256
+        if preset == "paper":
+            config = paper_matching(learner.config, n_samples=samples, seed=seed)
+        else:
+            config = dataclasses.replace(config, learner=learner.config)
+    elif preset == "paper":
+        # the formula of the paper rather than its runs: the student's own network, not the expert's
+        config = paper_matching(config.learner, n_samples=samples, seed=seed)
+    try:
+        config = dataclasses.replace(config, **chosen, **({"theta": theta} if theta else {}))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return config, weights, steps, sha256
+
+
+def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any) -> None:
+    import numpy as np
+
+    from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter
+
+    from ..progress import ProgressBar
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ProgressBar("distilling", n_steps) as bar:
+        synthetic = distiller.fit(
+            buffer,
+            n_steps,
+            checkpoint=path.with_name(path.name + ".checkpoint"),
+            on_step=lambda step, loss: bar.update("distilling", step, n_steps, f"distance {loss:.3g}"),
+        )
+    initial = np.concatenate([episode.observations for episode in distiller.initial.episodes])
+    groups = {"initial/observations": initial, "initial/transition": distiller.source_index}
+    with EpisodeWriter(path, provenance, groups=groups) as writer:
+        for episode in synthetic.episodes:
+            writer.write(
+                EpisodeData(episode.observations, episode.actions[:, 0], episode.rewards[:, 0], terminated=True)
+            )
+
+
+def _check_own(path: Path, settings: dict[str, Any]) -> None:
+    import json
+
+    from procgen_datasets import OutputExistsError, read_info
+
+    known = read_info(path).provenance
+    if known is None or known.settings != json.loads(json.dumps(settings)):
+        raise OutputExistsError(
+            f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
+        )
+
+
+def _echo_plan(as_json: bool, distiller: Any, buffer: Any, n_steps: int, path: Path) -> None:
+    from ..machine import duration
+
+    ticks: list[float] = []
+    distiller.fit(buffer, 3, on_step=lambda step, loss: ticks.append(time.perf_counter()))
+    seconds = (ticks[2] - ticks[0]) / 2 * n_steps
+    plan = {"would": "distill", "samples": distiller.config.n_samples, "steps": n_steps, "path": str(path)}
+    echo_result(
+        as_json,
+        {**plan, "seconds": seconds},
+        f"would distill {buffer.transition_count} transitions into {distiller.config.n_samples} samples, "
+        f"{n_steps} steps, into {path}: about {duration(seconds)} (two steps were timed).",
+    )

@@ -1,0 +1,170 @@
+"""Options that every command shares: configuration files, seeds, devices, JSON output."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "GAME",
+    "ConfigCommand",
+    "check_device",
+    "command_line",
+    "device_option",
+    "dry_run_option",
+    "echo_result",
+    "json_option",
+    "seed_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Game(click.ParamType):
+    name = "game"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from procgen_datasets.errors import UnknownGameError
+        from procgen_datasets.games import get_game
+
+        try:
+            return get_game(str(value)).name
+        except UnknownGameError as error:
+            self.fail(str(error), param, ctx)
+
+
+GAME = _Game()
+
+
+def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    if value is None:
+        return
+    try:
+        table = tomllib.loads(value.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value} is not valid TOML: {error}", ctx, param) from error
+    known = {p.name for p in ctx.command.params if isinstance(p, click.Option) and p.expose_value}
+    given = {key.replace("-", "_"): item for key, item in table.items()}
+    if unknown := sorted(set(given) - known):
+        raise click.BadParameter(
+            f"{value} sets {unknown[0]!r}: expected one of {', '.join(sorted(map(str, known)))}.", ctx, param
+        )
+    ctx.default_map = given
+
+
+def _ask_print(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta["rld_distill.print_config"] = value
+
+
+class ConfigCommand(click.RichCommand):
+    """A command whose options can come from a TOML file and be printed as one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(
+                ["--config"],
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                is_eager=True,
+                expose_value=False,
+                callback=_load_config,
+                help="TOML file with options (long names); the command line goes first.",
+            ),
+            click.Option(
+                ["--print-config"],
+                is_flag=True,
+                expose_value=False,
+                callback=_ask_print,
+                help="Print the options in force as TOML, and stop.",
+            ),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.meta.get("rld_distill.print_config"):
+            options = {p.name for p in self.params if isinstance(p, click.Option)}
+            for name, value in ctx.params.items():
+                if name in options and value is not None:
+                    click.echo(f"{name} = {_toml(value)}")
+            return None
+        return super().invoke(ctx)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(str(value))
+
+
+def seed_option(f: F) -> F:
+    """Adds ``--seed``."""
+    option = click.option(
+        "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Fixes everything random."
+    )
+    return option(f)
+
+
+def device_option(f: F) -> F:
+    """Adds ``--device``; the command has to call :func:`check_device`."""
+    return click.option(
+        "--device", default="cpu:0", show_default=True, help="torch device, for example cpu:0 or cuda:0."
+    )(f)
+
+
+def json_option(f: F) -> F:
+    """Adds ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(f)
+
+
+def dry_run_option(f: F) -> F:
+    """Adds ``--dry-run``."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Say what would be done and about how long it takes, and stop."
+    )(f)
+
+
+def check_device(device: str) -> str:
+    """Returns the device if torch can use it.
+
+    Raises:
+        click.BadParameter: If it is no device.
+        click.ClickException: If this machine has no such device.
+    """
+    import torch
+
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise click.BadParameter(
+            f"{device!r} is no torch device: expected for example cpu:0 or cuda:0.", param_hint="--device"
+        ) from error
+    if parsed.type not in ("cpu", "cuda"):
+        raise click.BadParameter(f"{device!r}: expected cpu:0 or cuda:N.", param_hint="--device")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if parsed.type == "cuda" and (parsed.index or 0) >= count:
+        raise click.ClickException(
+            f"--device {device}: this machine has {count} GPUs that torch can use; type --device cpu:0."
+        )
+    return device
+
+
+def command_line() -> str:
+    """Returns the command line, to record it; the program's path is left out."""
+    return shlex.join(["rld-distill", *sys.argv[1:]])
+
+
+def echo_result(as_json: bool, value: dict[str, Any], text: str) -> None:
+    """Prints the result on stdout: a JSON object or text."""
+    click.echo(json.dumps(value) if as_json else text)

@@ -1,0 +1,54 @@
+"""Progress bars on stderr; silent where stderr is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar:
+    """One bar whose description and total may change while it runs.
+
+    Args:
+        description: What is being done.
+        total: How much there is.
+    """
+
+    def __init__(self, description: str, total: int) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task(description, total=total, note="")
+        self._description = description
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+    def update(self, description: str, done: int, total: int, note: str = "") -> None:
+        """Shows another state; a new description starts the clock anew."""
+        if description != self._description:
+            self._progress.reset(self._task, description=description, total=total)
+            self._description = description
+        self._progress.update(self._task, completed=done, total=total, note=note)

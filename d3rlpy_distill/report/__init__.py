@@ -1,0 +1,8 @@
+"""Tables, figures and galleries from results files and datasets."""
+
+from .figures import save_figures
+from .gallery import save_gallery
+from .render import FORMATS, render
+from .tables import Table, build_tables
+
+__all__ = ["FORMATS", "Table", "build_tables", "render", "save_figures", "save_gallery"]

@@ -1,0 +1,125 @@
+"""Tables from results: returns on seen and unseen levels, and what each arm was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..evaluation.results import ArmResult, Results
+from ..evaluation.statistics import difference_interval
+from .paper import PAPER_COLUMNS, PAPER_RETURNS, PAPER_SIZES
+
+__all__ = ["Table", "build_tables"]
+
+SPLIT_TITLES = {
+    "id": ("Table 2", "seen levels (ID)"),
+    "ood": ("Table 3", "unseen levels (OOD)"),
+}
+CONVERGED = "bc-100-converged"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of text cells.
+
+    Args:
+        title: One line.
+        columns: Headings.
+        rows: Cells, as many in a row as there are headings.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def build_tables(results: Results) -> list[Table]:
+    """Returns a game's tables: returns on either split, data and cost, and the paper's own numbers if it has any.
+
+    The percentage is of ``bc-100-converged``'s mean; the gain is over ``random-N``'s mean, with a 95% bootstrap
+    interval over students.
+    """
+    tables = [_returns_table(results, split) for split in SPLIT_TITLES]
+    tables.append(_data_table(results))
+    if (results.game, "id") in PAPER_RETURNS:
+        tables.append(_paper_table(results.game))
+    return tables
+
+
+def _returns_table(results: Results, split: str) -> Table:
+    number, where = SPLIT_TITLES[split]
+    rows = []
+    random = _random_arm(results, split)
+    converged = results.get(CONVERGED, split, "sampled")
+    for name in results.names():
+        sampled, greedy = results.get(name, split, "sampled"), results.get(name, split, "greedy")
+        if sampled is None:
+            continue
+        low, high = sampled.ci95
+        share = f"{100 * sampled.mean / converged.mean:.0f}%" if converged and converged.mean > 0 else ""
+        rows.append(
+            (
+                name,
+                f"{sampled.mean:.2f} ± {sampled.std:.2f}",
+                f"{sampled.iqm:.2f} [{low:.2f}, {high:.2f}]",
+                f"{sampled.normalised:.3f}",
+                share,
+                _gain(sampled, random),
+                f"{greedy.mean:.2f} ± {greedy.std:.2f}" if greedy else "",
+            )
+        )
+    first = next((arm for arm in results.arms if arm.n_students > 1), results.arms[0])
+    title = (
+        f"{number}: {results.game}, {where}, {first.n_students} students x {first.n_episodes} episodes, "
+        "actions sampled unless marked greedy"
+    )
+    columns = (
+        "arm",
+        "return",
+        "IQM [95%]",
+        "normalised",
+        "of converged BC",
+        f"gain over {random.name} [95%]" if random else "gain",
+        "greedy return",
+    )
+    return Table(title, columns, rows)
+
+
+def _random_arm(results: Results, split: str) -> ArmResult | None:
+    names = [n for n in results.names() if n.startswith("random-") and n != "random-policy"]
+    return results.get(names[0], split, "sampled") if names else None
+
+
+def _gain(arm: ArmResult, random: ArmResult | None) -> str:
+    if random is None or arm.n_students == 1 or arm.name == random.name:
+        return ""
+    value, low, high = difference_interval(
+        np.array(arm.returns), np.array(random.returns), np.random.default_rng(0)
+    )
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _data_table(results: Results) -> Table:
+    rows = []
+    for name in results.names():
+        arm = results.get(name, "id", "sampled")
+        if arm is not None and arm.samples:
+            rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
+    return Table(
+        f"Table 4: {results.game}, what a student is trained on", ("arm", "samples", "MB", "seconds a student"), rows
+    )
+
+
+def _paper_table(game: str) -> Table:
+    rows = [
+        (f"Table {2 if split == 'id' else 3}, returns {split.upper()}", *(f"{v:.2f}" for v in PAPER_RETURNS[game, split]))
+        for split in SPLIT_TITLES
+    ]
+    rows.append(("Table 4, size", "", *(str(v) for v in PAPER_SIZES[game])))
+    return Table(
+        f"{game} as printed in arXiv 2407.20299 (another expert, other data; quoted, not measured)",
+        ("paper", *PAPER_COLUMNS),
+        rows,
+    )
