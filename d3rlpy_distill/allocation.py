@@ -41,14 +41,21 @@ def allocate(
     if not 1 <= n_samples <= total:
         raise UnsuitableDatasetError(f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset.")
     given = np.zeros(len(counts), np.int64)
-    while (left := n_samples - int(given.sum())) > 0:
-        open_actions = np.flatnonzero(given < counts)
-        weights = counts[open_actions].astype(float) if how == "frequency" else np.ones(len(open_actions))
-        quota = left * weights / weights.sum()
-        share = np.floor(quota + 1e-9).astype(np.int64)
-        order = np.argsort(-(quota - share), kind="stable")
-        share[order[: left - int(share.sum())]] += 1
-        given[open_actions] = np.minimum(given[open_actions] + share, counts[open_actions])
+    weights = counts.astype(float) if how == "frequency" else (counts > 0).astype(float)
+    open_actions = np.flatnonzero(counts)
+    left = n_samples
+    while left:
+        quota = left * weights[open_actions] / weights[open_actions].sum()
+        full = quota >= counts[open_actions] - 1e-9
+        if not full.any():
+            share = np.floor(quota + 1e-9).astype(np.int64)
+            order = np.argsort(-(quota - share), kind="stable")
+            share[order[: left - int(share.sum())]] += 1
+            given[open_actions] = share
+            break
+        given[open_actions[full]] = counts[open_actions[full]]
+        left = n_samples - int(given.sum())
+        open_actions = open_actions[~full]
     return given
 
 

@@ -33,11 +33,10 @@ def build_learner(
         seed: 0 to 2**63 - 1.
         device: torch device.
     """
-    shape = observation_shape[0] if len(observation_shape) == 1 else tuple(observation_shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         learner: DiscreteBC = config.create(device=device)
-        learner.create_impl(shape, action_size)
+        learner.create_impl(tuple(observation_shape), action_size)
     network = learner_network(learner)
     if len(observation_shape) == 3:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

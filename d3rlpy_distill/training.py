@@ -110,9 +110,9 @@ class ConvergenceConfig:
     """
 
     held_out: float = 0.1
-    check_every: int = 500
+    check_every: int = 250
     patience: int = 4
-    max_steps: int = 10_000
+    max_steps: int = 5000
     max_held_out: int = 2048
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ STEPS_AN_EPISODE = 200  # for estimates only
 @click.option(
     "--converged-max-steps",
     type=click.IntRange(1),
-    default=10_000,
+    default=5000,
     show_default=True,
     help="Where bc-100-converged stops if its held-out loss still falls.",
 )

@@ -1,0 +1,35 @@
+"""Small real data for the tests: Procgen episodes of the bundled expert, and a seeded generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gym_notices.notices
+import numpy as np
+import pytest
+import structlog
+
+gym_notices.notices.notices.clear()
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+
+from d3rlpy.dataset import ReplayBuffer  # noqa: E402
+
+from procgen_datasets import CollectConfig, collect, load_dataset  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def starpilot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six episodes of the bundled starpilot expert."""
+    path = tmp_path_factory.mktemp("data") / "starpilot.h5"
+    collect(CollectConfig("starpilot", episodes=6, seed=3), path, command="made by the tests")
+    return path
+
+
+@pytest.fixture(scope="session")
+def starpilot(starpilot_file: Path) -> ReplayBuffer:
+    return load_dataset(starpilot_file)[0]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

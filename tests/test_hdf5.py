@@ -1,0 +1,222 @@
+"""Files: stock d3rlpy loads them, they are small, whole or absent, and damage is refused."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from buffers import make_buffer
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, load
+
+from procgen_datasets import CollectConfig, DatasetFormatError, OutputExistsError, collect, load_dataset, read_info
+from procgen_datasets.collect import return_to_go
+from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, read_extras
+
+PROVENANCE = Provenance("collected", "starpilot", 15, "a test", {"seed": 0})
+
+
+def frames(length: int, seed: int = 0) -> EpisodeData:
+    rng = np.random.default_rng(seed)
+    return EpisodeData(
+        rng.integers(0, 256, (length, 3, 64, 64)).astype(np.uint8),
+        rng.integers(0, 15, length).astype(np.int32),
+        rng.random(length).astype(np.float32),
+        terminated=bool(seed % 2),
+    )
+
+
+def test_stock_d3rlpy_loads_what_we_write(starpilot_file: Path, starpilot: ReplayBuffer) -> None:
+    with starpilot_file.open("rb") as file:
+        stock = load(Episode, file)
+    assert len(stock) == len(starpilot.episodes) == 6
+    for theirs, ours in zip(stock, starpilot.episodes, strict=True):
+        np.testing.assert_array_equal(theirs.observations, ours.observations)
+        np.testing.assert_array_equal(theirs.actions, ours.actions)
+        np.testing.assert_array_equal(theirs.rewards, ours.rewards)
+        assert theirs.terminated == ours.terminated
+    with starpilot_file.open("rb") as file:
+        assert ReplayBuffer.load(file, InfiniteBuffer()).transition_count == starpilot.transition_count
+
+
+@pytest.mark.parametrize("length", [1, 5, 6, 255, 256, 257, 700])
+def test_any_length_survives_a_round_trip(tmp_path: Path, length: int) -> None:
+    # d3rlpy keeps no episode without a transition, so an episode of one step has to be terminal
+    written = [frames(length, seed) for seed in ((1, 3) if length == 1 else (1, 2))]
+    with EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer:
+        for episode in written:
+            writer.write(episode)
+    buffer, info = load_dataset(tmp_path / "x.h5", verify=True)
+    assert info.action_size == buffer.dataset_info.action_size == 15
+    for episode, back in zip(written, buffer.episodes, strict=True):
+        np.testing.assert_array_equal(episode.observations, back.observations)
+        np.testing.assert_array_equal(episode.actions, back.actions[:, 0])
+        assert episode.terminated == back.terminated
+
+
+def test_float_and_vector_observations_survive(tmp_path: Path) -> None:
+    for shape in ((2, 3, 8, 8), (4, 5)):
+        obs = np.random.default_rng(0).random(shape).astype(np.float32)
+        data = EpisodeData(obs, np.zeros(len(obs), np.int32), np.ones(len(obs), np.float32), True)
+        path = tmp_path / f"{len(shape)}.h5"
+        with EpisodeWriter(path, PROVENANCE) as writer:
+            writer.write(data)
+        np.testing.assert_array_equal(load_dataset(path)[0].episodes[0].observations, obs)
+
+
+def test_a_dump_of_d3rlpy_loads_too(tmp_path: Path) -> None:
+    buffer = make_buffer([5, 7], action_size=15)
+    with (tmp_path / "dump.h5").open("w+b") as file:
+        buffer.dump(file)
+    loaded, info = load_dataset(tmp_path / "dump.h5")
+    assert info.provenance is None and loaded.transition_count == 12
+
+
+def test_file_is_at_most_a_quarter_of_a_dump(tmp_path: Path, starpilot_file: Path, starpilot: ReplayBuffer) -> None:
+    with (tmp_path / "dump.h5").open("w+b") as file:
+        starpilot.dump(file)
+    assert starpilot_file.stat().st_size * 4 <= (tmp_path / "dump.h5").stat().st_size
+
+
+def test_provenance_and_extras(starpilot_file: Path, starpilot: ReplayBuffer) -> None:
+    info = read_info(starpilot_file)
+    assert info.provenance is not None and info.provenance.game == "starpilot"
+    settings = info.provenance.settings
+    assert settings["expert_sha256"] and settings["levels"] == {"start": 0, "num": 200} and settings["seed"] == 3
+    assert "procgen" in settings["environment_build"] and info.provenance.packages["d3rlpy"] == "2.8.1"
+    episodes, steps = read_extras(starpilot_file, "episodes"), read_extras(starpilot_file, "steps")
+    lengths = [len(e) for e in starpilot.episodes]
+    assert episodes["length"].tolist() == lengths and set(episodes["level_seed"]) <= set(range(200))
+    np.testing.assert_allclose(episodes["return"], [e.compute_return() for e in starpilot.episodes])
+    assert steps["action_probabilities"].shape == (sum(lengths), 15)
+    np.testing.assert_allclose(steps["action_probabilities"].sum(1), 1, atol=1e-5)
+    assert info.action_histogram is not None and sum(info.action_histogram) == sum(lengths)
+    start = 0
+    for episode in starpilot.episodes:
+        to_go = [sum(float(r) for r in episode.rewards[t:, 0]) for t in range(len(episode))]
+        np.testing.assert_allclose(steps["return_to_go"][start : start + len(episode)], to_go, rtol=1e-5)
+        start += len(episode)
+
+
+def test_return_to_go_by_hand() -> None:
+    assert return_to_go(np.array([1.0, 0.0, 2.0, -1.0], np.float32)).tolist() == [2.0, 1.0, 1.0, -1.0]
+
+
+def test_collecting_twice_gives_the_same_content(tmp_path: Path, starpilot_file: Path) -> None:
+    config = CollectConfig("starpilot", episodes=6, seed=3)
+    again = collect(config, tmp_path / "again.h5")
+    assert again.content_sha256 == read_info(starpilot_file).content_sha256
+    before = (tmp_path / "again.h5").stat().st_mtime_ns
+    collect(config, tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").stat().st_mtime_ns == before
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        collect(CollectConfig("starpilot", episodes=5), tmp_path / "again.h5")
+
+
+def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer:
+        writer.write(frames(10))
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_actions_outside_the_set_are_refused(tmp_path: Path) -> None:
+    bad = EpisodeData(frames(2).observations, np.array([3, 15], np.int32), np.zeros(2, np.float32), True)
+    with pytest.raises(ValueError, match="expected 0 to 14"), EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer:
+        writer.write(bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        EpisodeWriter(tmp_path / "x.h5", PROVENANCE)
+    assert (tmp_path / "x.h5").read_text() == "mine"
+
+
+def _write_for_ever(path: Path) -> None:
+    with EpisodeWriter(path, PROVENANCE) as writer:
+        for i in range(10**6):
+            writer.write(frames(50, i))
+
+
+def test_a_killed_writer_leaves_no_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    process = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(path,))
+    process.start()
+    partial = tmp_path / "x.h5.partial"
+    while not (partial.exists() and partial.stat().st_size > 10**6):
+        assert process.is_alive()
+        process.join(0.05)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert not path.exists()
+    with pytest.raises(DatasetFormatError):
+        load_dataset(partial)
+    with EpisodeWriter(path, PROVENANCE) as writer:
+        writer.write(frames(3))
+    assert load_dataset(path)[0].transition_count >= 2 and not partial.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.3, 0.9, -1])
+def test_truncated_files_are_refused(tmp_path: Path, starpilot_file: Path, keep: float) -> None:
+    data = starpilot_file.read_bytes()
+    size = int(keep * len(data)) if 0 < keep < 1 else int(keep) % len(data)
+    (tmp_path / "cut.h5").write_bytes(data[:size])
+    with pytest.raises(DatasetFormatError, match=r"cut\.h5"):
+        load_dataset(tmp_path / "cut.h5")
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path, starpilot_file: Path) -> None:
+    data = bytearray(starpilot_file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    (tmp_path / "hit.h5").write_bytes(data)
+    with pytest.raises(DatasetFormatError):
+        load_dataset(tmp_path / "hit.h5", verify=True)
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["observations"] = np.zeros(3)
+    for name, what in (("text.h5", "cannot be read"), ("foreign.h5", "columns"), ("absent.h5", "does not exist")):
+        with pytest.raises(DatasetFormatError, match=what):
+            load_dataset(tmp_path / name)
+
+
+def _edit(source: Path, target: Path, key: str, value: object) -> Path:
+    target.write_bytes(source.read_bytes())
+    with h5py.File(target, "r+") as file:
+        del file[key]
+        file[key] = value
+    return target
+
+
+def test_wrong_content_is_refused(tmp_path: Path) -> None:
+    good = tmp_path / "good.h5"
+    with EpisodeWriter(good, PROVENANCE) as writer:
+        writer.write(frames(4))
+    zeros = np.zeros((4, 1), np.int32)
+    cases = {
+        "action 15: expected 0 to 14": ("actions_0", zeros + 15),
+        "action -1": ("actions_0", zeros - 1),
+        "discrete": ("actions_0", zeros.astype(np.float32)),
+        "actions (3, 1)": ("actions_0", zeros[:3]),
+        "NaN or infinite rewards": ("rewards_0", np.full((4, 1), np.nan, np.float32)),
+        "NaN or infinite values in the observations": ("observations_0", np.full((4, 3, 64, 64), np.nan)),
+        "shape (3, 32, 32): expected (3, 64, 64)": ("observations_0", np.zeros((4, 3, 32, 32), np.uint8)),
+    }
+    for i, (message, (key, value)) in enumerate(cases.items()):
+        path = _edit(good, tmp_path / f"{i}.h5", key, value)
+        with pytest.raises(DatasetFormatError) as caught:
+            load_dataset(path, observation_shape=(3, 64, 64))
+        assert message in str(caught.value)
+
+
+def test_changed_content_fails_verification(tmp_path: Path, starpilot_file: Path) -> None:
+    changed = _edit(starpilot_file, tmp_path / "x.h5", "rewards_0", h5py.File(starpilot_file)["rewards_0"][()] + 1)
+    load_dataset(changed)
+    with pytest.raises(DatasetFormatError, match="was changed"):
+        load_dataset(changed, verify=True)

@@ -1,0 +1,153 @@
+"""Environments and the rollout engine, on real Procgen."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from d3rlpy.metrics import EnvironmentEvaluator
+
+from d3rlpy_distill import PAPER_SYNTHETIC, TransitionArrays, paper_student, train_student
+from procgen_datasets import ALL_LEVELS, GAMES, TRAIN_LEVELS, Levels, ProcgenGymnasiumEnv, ProcgenVecEnv, load_expert
+from procgen_datasets.player import ProcgenPlayer
+from procgen_datasets.policies import RandomPolicy
+from procgen_datasets.rollout import _sample, rollout, slot_quotas
+
+
+class Constant:
+    """Takes one action, whatever it sees."""
+
+    def __init__(self, action: int) -> None:
+        self.action = action
+
+    def logits(self, observations: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(observations), 15), -30.0)
+        logits[:, self.action] = 0.0
+        return logits
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_every_game_steps_with_channel_first_frames(game: str) -> None:
+    env = ProcgenVecEnv(game, 2, levels=Levels(7, 3), rand_seed=0)
+    frames = env.reset()
+    assert frames.shape == (2, 3, 64, 64) and frames.dtype == np.uint8
+    step = env.step(np.array([4, 7]))
+    assert step.observations.shape == (2, 3, 64, 64) and step.rewards.dtype == np.float32
+    assert all(seed in Levels(7, 3) for seed in env.level_seeds())
+
+
+def test_reset_and_copies_play_the_same_levels() -> None:
+    env = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=5, copies=2)
+    policies = [RandomPolicy(), Constant(7)]
+    first = list(rollout(env, policies, 7, greedy=False, seed=1))
+    again = list(rollout(env, policies, 7, greedy=False, seed=1))
+    assert first == again
+    levels = [
+        sorted((e.slot, e.index, e.level_seed) for e in first if e.policy == p) for p in range(len(policies))
+    ]
+    assert levels[0] == levels[1] and len(levels[0]) == 7
+    alone = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=5)
+    mine = list(rollout(alone, [RandomPolicy()], 7, greedy=False, seed=1))
+    assert mine == [e for e in first if e.policy == 0]
+
+
+def test_threads_do_not_change_results() -> None:
+    def play(threads: int) -> list[object]:
+        env = ProcgenVecEnv("bigfish", 4, levels=TRAIN_LEVELS, rand_seed=1, num_threads=threads)
+        return list(rollout(env, [RandomPolicy()], 8, greedy=False, seed=2))
+
+    assert play(1) == play(2)
+
+
+def test_recorded_steps_equal_a_plain_loop() -> None:
+    """Frames, actions and rewards are those of one environment stepped by hand, without the next episode's frame."""
+    env = ProcgenVecEnv("jumper", 1, levels=TRAIN_LEVELS, rand_seed=2)
+    episodes = list(rollout(env, [RandomPolicy()], 3, greedy=False, seed=4, record=True))
+    frames = env.reset()
+    for episode in episodes:
+        assert episode.steps is not None and episode.length == len(episode.steps.actions)
+        for t, action in enumerate(episode.steps.actions):
+            np.testing.assert_array_equal(frames[0], episode.steps.observations[t])
+            step = env.step(np.array([action]))
+            assert step.rewards[0] == episode.steps.rewards[t]
+            assert bool(step.first[0]) == (t == episode.length - 1)
+            frames = step.observations
+        assert episode.episode_return == pytest.approx(episode.steps.rewards.sum())
+
+
+def test_timeouts_are_told_from_terminals() -> None:
+    env = ProcgenVecEnv("maze", 2, levels=Levels(0, 2), rand_seed=0)
+    episodes = list(rollout(env, [Constant(4)], 2, greedy=True, seed=0))
+    assert [(e.length, e.timeout, e.level_complete) for e in episodes] == [(500, True, False)] * 2
+
+
+def test_one_step_levels_of_jumper_are_kept() -> None:
+    env = ProcgenVecEnv("jumper", 50, levels=TRAIN_LEVELS, rand_seed=0)
+    lengths = [e.length for e in rollout(env, [RandomPolicy()], 150, greedy=False, seed=0)]
+    assert len(lengths) == 150 and min(lengths) == 1
+
+
+def test_quota_counts_the_first_episodes_of_every_slot() -> None:
+    assert slot_quotas(7, 3).tolist() == [3, 2, 2]
+    env = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=0)
+    played = [(e.slot, e.index) for e in rollout(env, [RandomPolicy()], 7, greedy=False, seed=0)]
+    assert sorted(played) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_actions_are_sampled_from_the_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    p = np.array([[0.5, 0.0, 0.25, 0.25]], np.float32).repeat(20_000, 0)
+    frequency = np.bincount(_sample(p, rng.random(20_000)), minlength=4) / 20_000
+    np.testing.assert_allclose(frequency, p[0], atol=0.015)
+    assert frequency[1] == 0
+    assert _sample(p[:1], np.array([1 - 1e-16]))[0] == 3
+
+
+def test_the_bundled_expert_gives_its_recorded_outputs() -> None:
+    from pathlib import Path
+
+    check = np.load(Path(__file__).parent / "data" / "check_starpilot.npz")
+    expert = load_expert("starpilot", dtype=torch.float32)
+    torch.testing.assert_close(
+        expert.logits(torch.from_numpy(check["obs"])), torch.from_numpy(check["logits"]), atol=1e-4, rtol=1e-4
+    )
+    value = expert.network.policy_and_value(torch.from_numpy(check["obs"]).float() / 255)[1]
+    torch.testing.assert_close(value, torch.from_numpy(check["value"]), atol=1e-4, rtol=1e-4)
+    learner = expert.as_learner()
+    assert learner.predict(check["obs"]).tolist() == check["logits"].argmax(1).tolist()
+
+
+def test_gymnasium_env_and_d3rlpy_evaluator(starpilot: object) -> None:
+    env = ProcgenGymnasiumEnv("starpilot", levels=ALL_LEVELS, rand_seed=1)
+    obs, info = env.reset(seed=1)
+    assert env.observation_space.contains(obs) and "level_seed" in info
+    done = False
+    while not done:
+        obs, _, terminated, truncated, info = env.step(4)
+        done = terminated or truncated
+    assert terminated and not truncated
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(4)
+    student = train_student(
+        paper_student(PAPER_SYNTHETIC), TransitionArrays.from_buffer(starpilot), 1, seed=0  # type: ignore[arg-type]
+    )
+    assert np.isfinite(EnvironmentEvaluator(env, n_trials=2)(student, starpilot))  # type: ignore[arg-type]
+
+
+def test_reset_in_mid_episode_starts_the_next_level() -> None:
+    env = ProcgenGymnasiumEnv("bigfish", levels=TRAIN_LEVELS, rand_seed=3)
+    env.reset()
+    first, _, *_ = env.step(4)
+    second, _ = env.reset()
+    assert not np.array_equal(first, second)
+
+
+def test_player_gives_every_policy_the_same_levels_and_own_draws() -> None:
+    player = ProcgenPlayer("starpilot", {"id": TRAIN_LEVELS}, 5, seed=0)
+    both = player.play([RandomPolicy(), RandomPolicy()], split="id", mode="sampled")
+    assert both.shape == (2, 5)
+    alone = player.play([RandomPolicy()], split="id", mode="sampled")
+    np.testing.assert_array_equal(both[0], alone[0])
+    with pytest.raises(ValueError, match="expected one of id"):
+        player.play([RandomPolicy()], split="ood", mode="sampled")
