@@ -1,0 +1,158 @@
+"""Statistics against oracles, the protocol on a tiny benchmark, resumption, schema, rendering."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from d3rlpy.dataset import ReplayBuffer
+from scipy import stats
+
+from d3rlpy_distill import Budget, CheckpointError, ConvergenceConfig, DistillError, RandomSelector
+from d3rlpy_distill.evaluation import BenchmarkConfig, Results, run_benchmark, standard_arms, summarise
+from d3rlpy_distill.evaluation.arms import arm_names
+from d3rlpy_distill.evaluation.statistics import difference_interval, interquartile_mean
+from d3rlpy_distill.report import build_tables, render, save_figures, save_gallery
+from procgen_datasets import TRAIN_LEVELS
+from procgen_datasets.player import ProcgenPlayer
+from procgen_datasets.policies import RandomPolicy
+
+TINY = BenchmarkConfig(
+    students=2,
+    episodes=2,
+    bc=Budget(2, 8),
+    synthetic=Budget(2, 4),
+    convergence=ConvergenceConfig(check_every=1, patience=1, max_steps=2, max_held_out=16),
+)
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 10, 100])
+def test_interquartile_mean_equals_scipys_trimmed_mean(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=(5, n))
+    np.testing.assert_allclose(interquartile_mean(x), stats.trim_mean(x, 0.25, axis=1))
+
+
+def test_summary_by_hand() -> None:
+    returns = np.array([[1.0, 3.0], [4.0, 4.0], [6.0, 2.0], [9.0, 11.0]])  # scores 2, 4, 4, 10
+    summary = summarise(returns, np.random.default_rng(0))
+    assert summary.mean == 5.0 and summary.iqm == 4.0
+    assert summary.std == pytest.approx(np.std([2, 4, 4, 10], ddof=1))
+    assert 2.0 <= summary.ci95[0] <= 4.0 <= summary.ci95[1] <= 10.0
+    single = summarise(np.array([[1.0, 2.0, 3.0, 10.0]]), np.random.default_rng(0))
+    assert single.mean == 4.0 and single.iqm == 2.5
+    with pytest.raises(ValueError, match="NaN"):
+        summarise(np.array([[np.nan]]), np.random.default_rng(0))
+
+
+def test_bootstrap_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(100):
+        a, b = rng.normal(1.0, 1.0, (40, 1)), rng.normal(0.0, 1.0, (40, 1))
+        _, low, high = difference_interval(a, b, rng)
+        covered += low <= 1.0 <= high
+    assert 88 <= covered <= 100
+
+
+class Counting(ProcgenPlayer):
+    """Counts its calls."""
+
+    calls = 0
+
+    def play(self, policies: Sequence[Any], *, split: str, mode: str) -> Any:
+        self.calls += 1
+        return super().play(policies, split=split, mode=mode)
+
+
+@pytest.fixture(scope="module")
+def player() -> Counting:
+    return Counting("starpilot", {"id": TRAIN_LEVELS, "ood": TRAIN_LEVELS}, TINY.episodes, seed=0)
+
+
+def run(starpilot: ReplayBuffer, player: Counting, directory: Path, **changes: Any) -> Results:
+    subset = RandomSelector(20).select(starpilot, np.random.default_rng(0))
+    arms = standard_arms(starpilot, subset, subset, TINY)
+    return run_benchmark(
+        "starpilot",
+        arms,
+        {"random-policy": RandomPolicy(), "expert": RandomPolicy()},
+        player,
+        TINY,
+        directory,
+        identity={"data": "tiny", **changes},
+        provenance={"command": "a test"},
+    )
+
+
+def test_benchmark_has_every_arm_resumes_and_repeats(
+    tmp_path: Path, starpilot: ReplayBuffer, player: Counting
+) -> None:
+    results = run(starpilot, player, tmp_path / "a")
+    assert results.names() == arm_names(20)
+    entries = {(a.name, a.split, a.mode) for a in results.arms}
+    assert len(entries) == len(results.arms) == 11 * 4
+    calls = player.calls
+    (tmp_path / "a" / "returns" / "bc-40-id-greedy.json").unlink()
+    (tmp_path / "a" / "students" / "random-20" / "1.safetensors").unlink()
+    again = run(starpilot, player, tmp_path / "a")
+    assert player.calls == calls + 1
+    same = lambda r: [(a.name, a.returns, a.ci95, a.samples) for a in r.arms]  # noqa: E731
+    assert same(again) == same(results)
+    assert same(run(starpilot, player, tmp_path / "b")) == same(results)
+    with pytest.raises(CheckpointError, match="differs in data"):
+        run(starpilot, player, tmp_path / "a", data="other")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine").touch()
+    with pytest.raises(CheckpointError, match="holds no evaluation"):
+        run(starpilot, player, tmp_path / "c")
+    loaded = Results.load(tmp_path / "a")
+    assert loaded == Results.from_json(json.loads(json.dumps(again.to_json())))
+    check_reports(loaded, tmp_path)
+
+
+def check_reports(results: Results, directory: Path) -> None:
+    tables = build_tables(results)
+    assert len(tables) == 4 and [len(t.rows) for t in tables] == [11, 11, 9, 3]
+    for table in tables:
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    markdown = render(tables, "md")
+    distilled = results.get("distilled-20", "ood", "sampled")
+    assert distilled is not None and f"{distilled.mean:.2f} ± {distilled.std:.2f}" in markdown
+    assert r"\pm" in render(tables, "latex") and "distilled-20," in render(tables, "csv")
+    assert [t["title"] for t in json.loads(render(tables, "json"))["tables"]] == [t.title for t in tables]
+    with pytest.raises(ValueError, match="expected one of md"):
+        render(tables, "html")
+    for path in save_figures([results, results], directory / "figures"):
+        assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(starpilot: ReplayBuffer) -> None:
+    subset = RandomSelector(20).select(starpilot, np.random.default_rng(0))
+    arms = {a.name: a for a in standard_arms(starpilot, None, subset, TINY)}
+    assert "init-20" not in arms
+    for name, differ in (("random-20", True), ("balanced-20", True), ("distilled-20", False), ("bc-10", False)):
+        first, second = (arms[name].data(np.random.default_rng(s)) for s in (0, 1))
+        assert (not np.array_equal(first.observations, second.observations)) == differ
+
+
+def test_foreign_results_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DistillError, match="does not exist"):
+        Results.load(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(DistillError, match="not valid JSON"):
+        Results.load(tmp_path)
+    (tmp_path / "results.json").write_text('{"arms": [{"name": "x"}]}')
+    with pytest.raises(DistillError, match="do not follow the schema"):
+        Results.load(tmp_path)
+
+
+def test_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64)).astype(np.uint8)
+    save_gallery(images, images[::-1], np.arange(7), tmp_path / "x.png", max_samples=5)
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(DistillError, match="needs images"):
+        save_gallery(images[:, 0, 0], images[:, 0, 0], np.arange(7), tmp_path / "y.png")

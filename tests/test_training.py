@@ -1,0 +1,134 @@
+"""Fast students against stock d3rlpy: the same network, loss and update, only faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from d3rlpy.algos import DiscreteBC
+from d3rlpy.base import load_learnable
+from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.logging import NoopAdapterFactory
+from d3rlpy.models.torch.imitators import compute_discrete_imitation_loss
+from d3rlpy.torch_utility import TorchMiniBatch
+
+from d3rlpy_distill import PAPER_SYNTHETIC, Budget, ConvergenceConfig, TransitionArrays, paper_student, train_student
+from d3rlpy_distill.learner import build_learner, learner_network, scale
+from d3rlpy_distill.training import Trainer, accumulate_gradient, held_out_loss, train_to_convergence
+from procgen_datasets import TRAIN_LEVELS
+from procgen_datasets.player import ProcgenPlayer
+
+
+@pytest.fixture(scope="module")
+def data(starpilot: ReplayBuffer) -> TransitionArrays:
+    return TransitionArrays.from_buffer(starpilot)
+
+
+def test_the_student_has_the_papers_parameters() -> None:
+    learner = build_learner(paper_student(PAPER_SYNTHETIC), (3, 64, 64), 15, seed=0)
+    assert sum(p.numel() for p in learner_network(learner).parameters()) == 11_826
+
+
+def test_pieces_add_up_to_the_batch_gradient_of_d3rlpys_loss(
+    data: TransitionArrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("d3rlpy_distill.training.autocast", lambda device: torch.autocast("cpu", enabled=False))
+    config = paper_student(Budget(1, 150))
+    config.beta = 0.5
+    learner = build_learner(config, (3, 64, 64), 15, seed=1)
+    batch = np.arange(150)
+    loss = accumulate_gradient(learner, data, batch)
+    network = learner_network(learner)
+    gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+    network.zero_grad()
+    x = torch.from_numpy(data.observations[batch]).float() / 255
+    expected = compute_discrete_imitation_loss(network, x, torch.from_numpy(data.actions[batch]), 0.5).loss  # type: ignore[arg-type]
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for mine, parameter in zip(gradients, network.parameters(), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_one_step_is_d3rlpys_update(
+    data: TransitionArrays, starpilot: ReplayBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, the weights after one step equal those of ``DiscreteBC.update`` on the same batch."""
+    monkeypatch.setattr("d3rlpy_distill.training.autocast", lambda device: torch.autocast("cpu", enabled=False))
+    config = paper_student(Budget(1, 32))
+    ours = build_learner(config, (3, 64, 64), 15, seed=2)
+    theirs = build_learner(config, (3, 64, 64), 15, seed=2)
+    Trainer(ours, data, np.random.default_rng(0)).step()
+    batch = starpilot.sample_transition_batch(32)
+    index = np.random.default_rng(0).integers(len(data), size=32)
+    torch_batch = TorchMiniBatch.from_batch(batch, gamma=0.99, compute_returns_to_go=False, device="cpu:0")
+    object.__setattr__(torch_batch, "observations", scale(theirs, data.observations[index]))
+    object.__setattr__(torch_batch, "actions", torch.from_numpy(data.actions[index, None]))
+    theirs.impl.inner_update(torch_batch, 0)
+    for a, b in zip(learner_network(ours).parameters(), learner_network(theirs).parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_student_depends_on_its_seed_alone(data: TransitionArrays) -> None:
+    before = torch.get_rng_state()
+    students = [train_student(paper_student(PAPER_SYNTHETIC), data, 3, seed=s) for s in (0, 0, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    weights = [torch.cat([p.flatten() for p in learner_network(s).parameters()]) for s in students]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_a_student_is_a_d3rlpy_object(data: TransitionArrays, tmp_path: Path) -> None:
+    student = train_student(paper_student(PAPER_SYNTHETIC), data, 3, seed=0)
+    student.save(str(tmp_path / "student.d3"))
+    loaded = load_learnable(str(tmp_path / "student.d3"))
+    assert isinstance(loaded, DiscreteBC)
+    observations = data.observations[:20]
+    np.testing.assert_array_equal(loaded.predict(observations), student.predict(observations))
+
+
+def test_convergence_keeps_the_best_weights_and_stops(data: TransitionArrays) -> None:
+    config = paper_student(Budget(1, 32))
+    convergence = ConvergenceConfig(held_out=0.34, check_every=2, patience=2, max_steps=40, max_held_out=64)
+    student, steps = train_to_convergence(config, data, convergence, seed=0)
+    assert 4 <= steps <= 40 and steps % 2 == 0
+    assert np.isfinite(held_out_loss(student, data))
+    with pytest.raises(ValueError, match=r"held_out=1\.5"):
+        ConvergenceConfig(held_out=1.5)
+
+
+@pytest.mark.slow
+def test_fast_and_stock_students_agree_within_noise(data: TransitionArrays, starpilot: ReplayBuffer) -> None:
+    """Held-out accuracy and return of five students each, trained the fast way and by d3rlpy's own ``fit``.
+
+    The means must lie within three standard errors of their difference.
+    """
+    budget = Budget(150, 64)
+    held_out = data.episodes == data.episodes.max()
+    fit = np.flatnonzero(~held_out)
+    train = TransitionArrays.from_buffer(data.take(fit))
+    buffer = data.take(fit)
+    player = ProcgenPlayer("starpilot", {"id": TRAIN_LEVELS}, 40, seed=0)
+    from d3rlpy_distill.evaluation import StudentPolicy
+
+    scores: dict[str, list[tuple[float, float]]] = {"fast": [], "stock": []}
+    for seed in range(5):
+        fast = train_student(paper_student(budget), train, budget.n_steps, seed=seed)
+        stock = build_learner(paper_student(budget), (3, 64, 64), 15, seed=seed)
+        np.random.seed(seed)  # noqa: NPY002  (d3rlpy samples from the global generator)
+        stock.fit(
+            buffer,
+            n_steps=budget.n_steps,
+            n_steps_per_epoch=budget.n_steps,
+            logger_adapter=NoopAdapterFactory(),
+            show_progress=False,
+        )
+        for name, student in (("fast", fast), ("stock", stock)):
+            accuracy = (student.predict(data.observations[held_out]) == data.actions[held_out]).mean()
+            returns = player.play([StudentPolicy(student)], split="id", mode="sampled").mean()
+            scores[name].append((float(accuracy), float(returns)))
+    fast_scores, stock_scores = np.array(scores["fast"]), np.array(scores["stock"])
+    difference = np.abs(fast_scores.mean(0) - stock_scores.mean(0))
+    error = np.sqrt(fast_scores.var(0, ddof=1) / 5 + stock_scores.var(0, ddof=1) / 5)
+    assert (difference <= 3 * error).all(), (fast_scores, stock_scores)
