@@ -14,9 +14,7 @@ __all__ = ["Allocation", "allocate", "draw_per_action"]
 Allocation = Literal["even", "frequency"]
 
 
-def allocate(
-    n_samples: int, counts: npt.NDArray[np.integer[Any]], how: Allocation
-) -> npt.NDArray[np.int64]:
+def allocate(n_samples: int, counts: npt.NDArray[np.integer[Any]], how: Allocation) -> npt.NDArray[np.int64]:
     """Shares out ``n_samples`` over A actions.
 
     ``"even"`` gives every action that occurs the same number, remainders to the lowest actions first.
@@ -39,7 +37,9 @@ def allocate(
         raise ValueError(f"allocation={how!r}: expected 'even' or 'frequency'.")
     total = int(counts.sum())
     if not 1 <= n_samples <= total:
-        raise UnsuitableDatasetError(f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset.")
+        raise UnsuitableDatasetError(
+            f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset."
+        )
     given = np.zeros(len(counts), np.int64)
     weights = counts.astype(float) if how == "frequency" else (counts > 0).astype(float)
     open_actions = np.flatnonzero(counts)

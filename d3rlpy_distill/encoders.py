@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -32,9 +33,7 @@ class PaperEncoder(Encoder):  # type: ignore[misc]
         if min(height, width) < 2 ** len(CHANNELS):
             raise ValueError(f"observations of {height}x{width}: four poolings need at least 16x16.")
         widths = (channels, *CHANNELS)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in itertools.pairwise(widths))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps float frames ``(B, C, H, W)`` to features ``(B, 3 * (H // 16) * (W // 16))``."""

@@ -134,7 +134,12 @@ def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(starpilot:
     subset = RandomSelector(20).select(starpilot, np.random.default_rng(0))
     arms = {a.name: a for a in standard_arms(starpilot, None, subset, TINY)}
     assert "init-20" not in arms
-    for name, differ in (("random-20", True), ("balanced-20", True), ("distilled-20", False), ("bc-10", False)):
+    for name, differ in (
+        ("random-20", True),
+        ("balanced-20", True),
+        ("distilled-20", False),
+        ("bc-10", False),
+    ):
         first, second = (arms[name].data(np.random.default_rng(s)) for s in (0, 1))
         assert (not np.array_equal(first.observations, second.observations)) == differ
 

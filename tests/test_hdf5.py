@@ -10,10 +10,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from buffers import make_buffer
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, load
 
-from procgen_datasets import CollectConfig, DatasetFormatError, OutputExistsError, collect, load_dataset, read_info
+from buffers import make_buffer
+from procgen_datasets import (
+    CollectConfig,
+    DatasetFormatError,
+    OutputExistsError,
+    collect,
+    load_dataset,
+    read_info,
+)
 from procgen_datasets.collect import return_to_go
 from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, read_extras
 
@@ -76,7 +83,9 @@ def test_a_dump_of_d3rlpy_loads_too(tmp_path: Path) -> None:
     assert info.provenance is None and loaded.transition_count == 12
 
 
-def test_file_is_at_most_a_quarter_of_a_dump(tmp_path: Path, starpilot_file: Path, starpilot: ReplayBuffer) -> None:
+def test_file_is_at_most_a_quarter_of_a_dump(
+    tmp_path: Path, starpilot_file: Path, starpilot: ReplayBuffer
+) -> None:
     with (tmp_path / "dump.h5").open("w+b") as file:
         starpilot.dump(file)
     assert starpilot_file.stat().st_size * 4 <= (tmp_path / "dump.h5").stat().st_size
@@ -126,7 +135,10 @@ def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
 
 def test_actions_outside_the_set_are_refused(tmp_path: Path) -> None:
     bad = EpisodeData(frames(2).observations, np.array([3, 15], np.int32), np.zeros(2, np.float32), True)
-    with pytest.raises(ValueError, match="expected 0 to 14"), EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer:
+    with (
+        pytest.raises(ValueError, match="expected 0 to 14"),
+        EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer,
+    ):
         writer.write(bad)
     assert list(tmp_path.iterdir()) == []
 
@@ -181,7 +193,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, starpilot_file: P
     (tmp_path / "text.h5").write_text("no HDF5")
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["observations"] = np.zeros(3)
-    for name, what in (("text.h5", "cannot be read"), ("foreign.h5", "columns"), ("absent.h5", "does not exist")):
+    for name, what in (
+        ("text.h5", "cannot be read"),
+        ("foreign.h5", "columns"),
+        ("absent.h5", "does not exist"),
+    ):
         with pytest.raises(DatasetFormatError, match=what):
             load_dataset(tmp_path / name)
 

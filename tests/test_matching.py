@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from buffers import make_buffer
 from d3rlpy.algos import DiscreteBCConfig, DiscreteCQLConfig
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.encoders import VectorEncoderFactory
 from torch.nn import functional as F
 
+from buffers import make_buffer
 from d3rlpy_distill import (
     CheckpointError,
     GradientMatchingConfig,
@@ -97,7 +97,13 @@ def plain_loop(
     groups = [None] if grouping == "batch" else actions.unique().tolist()
     result = torch.zeros(())
     for a in groups:
-        real = gradient(*((real_obs, real_actions) if a is None else (real_obs[real_actions == a], real_actions[real_actions == a])))
+        real = gradient(
+            *(
+                (real_obs, real_actions)
+                if a is None
+                else (real_obs[real_actions == a], real_actions[real_actions == a])
+            )
+        )
         mine = gradient(*((samples, actions) if a is None else (samples[actions == a], actions[actions == a])))
         for i in range(len(names)):
             r, s = real[i].detach(), mine[i]
@@ -120,7 +126,13 @@ def test_gradient_equals_plain_loop_and_finite_differences(
     monkeypatch.setattr("d3rlpy_distill.matching.gradients.scale", lambda learner, x: x)
     data = TransitionArrays.from_buffer(vector_buffer())
     config = GradientMatchingConfig(
-        SMALL, 6, theta="given", distance=distance, grouping=grouping, real_batch_size=None, output_dtype="float32"  # type: ignore[arg-type]
+        SMALL,
+        6,
+        theta="given",
+        distance=distance,
+        grouping=grouping,
+        real_batch_size=None,
+        output_dtype="float32",  # type: ignore[arg-type]
     )
     learner = build_learner(SMALL, (3,), 3, seed=4)
     weights = learner_network(learner).state_dict()
@@ -141,7 +153,9 @@ def test_gradient_equals_plain_loop_and_finite_differences(
             moved = samples.detach().clone()
             moved[i, j] += sign * epsilon
             values.append(matcher.match(theta, moved.requires_grad_()))
-        assert samples.grad[i, j].item() == pytest.approx((values[0] - values[1]) / (2 * epsilon), rel=1e-4, abs=1e-8)
+        assert samples.grad[i, j].item() == pytest.approx(
+            (values[0] - values[1]) / (2 * epsilon), rel=1e-4, abs=1e-8
+        )
 
 
 def test_pixel_gradient_equals_finite_differences(double: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,9 +199,7 @@ def test_distillation_lowers_its_objective(theta: str, optimizer: str, starpilot
 
 def test_matching_at_given_weights_converges(starpilot: ReplayBuffer) -> None:
     expert = load_expert("starpilot").as_learner()
-    config = dataclasses.replace(
-        paper_matching(expert.config, n_samples=30), optimizer="adam", learning_rate=3.0
-    )
+    config = dataclasses.replace(paper_matching(expert.config, n_samples=30), optimizer="adam", learning_rate=3.0)
     losses: list[float] = []
     config.create(weights=learner_network(expert).state_dict()).fit(
         starpilot, 15, on_step=lambda step, loss: losses.append(loss)
@@ -222,7 +234,11 @@ def test_a_killed_run_resumes_to_the_same_bytes(theta: str, tmp_path: Path, star
     assert checkpoint.exists()
     steps: list[int] = []
     resumed = config.create().fit(
-        starpilot, 9, checkpoint=checkpoint, checkpoint_interval=3, on_step=lambda step, loss: steps.append(step)
+        starpilot,
+        9,
+        checkpoint=checkpoint,
+        checkpoint_interval=3,
+        on_step=lambda step, loss: steps.append(step),
     )
     assert steps == [7, 8, 9] and not checkpoint.exists()
     np.testing.assert_array_equal(TransitionArrays.from_buffer(resumed).observations, whole.observations)

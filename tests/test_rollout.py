@@ -9,7 +9,15 @@ import torch
 from d3rlpy.metrics import EnvironmentEvaluator
 
 from d3rlpy_distill import PAPER_SYNTHETIC, TransitionArrays, paper_student, train_student
-from procgen_datasets import ALL_LEVELS, GAMES, TRAIN_LEVELS, Levels, ProcgenGymnasiumEnv, ProcgenVecEnv, load_expert
+from procgen_datasets import (
+    ALL_LEVELS,
+    GAMES,
+    TRAIN_LEVELS,
+    Levels,
+    ProcgenGymnasiumEnv,
+    ProcgenVecEnv,
+    load_expert,
+)
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.policies import RandomPolicy
 from procgen_datasets.rollout import _sample, rollout, slot_quotas
@@ -61,7 +69,7 @@ def test_threads_do_not_change_results() -> None:
 
 
 def test_recorded_steps_equal_a_plain_loop() -> None:
-    """Frames, actions and rewards are those of one environment stepped by hand, without the next episode's frame."""
+    """Frames, actions and rewards are those of one environment stepped by hand, to the last."""
     env = ProcgenVecEnv("jumper", 1, levels=TRAIN_LEVELS, rand_seed=2)
     episodes = list(rollout(env, [RandomPolicy()], 3, greedy=False, seed=4, record=True))
     frames = env.reset()
@@ -130,7 +138,10 @@ def test_gymnasium_env_and_d3rlpy_evaluator(starpilot: object) -> None:
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(4)
     student = train_student(
-        paper_student(PAPER_SYNTHETIC), TransitionArrays.from_buffer(starpilot), 1, seed=0  # type: ignore[arg-type]
+        paper_student(PAPER_SYNTHETIC),
+        TransitionArrays.from_buffer(starpilot),
+        1,
+        seed=0,  # type: ignore[arg-type]
     )
     assert np.isfinite(EnvironmentEvaluator(env, n_trials=2)(student, starpilot))  # type: ignore[arg-type]
 

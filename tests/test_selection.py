@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from buffers import make_buffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buffers import make_buffer
 from d3rlpy_distill import (
     BalancedSelector,
     HerdingSelector,
@@ -117,7 +117,9 @@ def test_pooled_pixels_are_means_of_cells() -> None:
 
 
 @pytest.mark.parametrize("selector", [RandomSelector, BalancedSelector, HerdingSelector, KCenterSelector])
-def test_selectors_return_transitions_of_the_dataset(selector: type[RandomSelector], rng: np.random.Generator) -> None:
+def test_selectors_return_transitions_of_the_dataset(
+    selector: type[RandomSelector], rng: np.random.Generator
+) -> None:
     buffer = make_buffer([20, 30], shape=(3, 16, 16))
     data = TransitionArrays.from_buffer(buffer)
     chosen = TransitionArrays.from_buffer(selector(12).select(buffer, rng))

@@ -14,7 +14,14 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.torch.imitators import compute_discrete_imitation_loss
 from d3rlpy.torch_utility import TorchMiniBatch
 
-from d3rlpy_distill import PAPER_SYNTHETIC, Budget, ConvergenceConfig, TransitionArrays, paper_student, train_student
+from d3rlpy_distill import (
+    PAPER_SYNTHETIC,
+    Budget,
+    ConvergenceConfig,
+    TransitionArrays,
+    paper_student,
+    train_student,
+)
 from d3rlpy_distill.learner import build_learner, learner_network, scale
 from d3rlpy_distill.training import Trainer, accumulate_gradient, held_out_loss, train_to_convergence
 from procgen_datasets import TRAIN_LEVELS

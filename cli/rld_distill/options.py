@@ -31,7 +31,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Game(click.ParamType):
+class _Game(click.ParamType):  # type: ignore[type-arg]
     name = "game"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -111,7 +111,11 @@ def _toml(value: Any) -> str:
 def seed_option(f: F) -> F:
     """Adds ``--seed``."""
     option = click.option(
-        "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Fixes everything random."
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        help="Fixes everything random.",
     )
     return option(f)
 

@@ -89,11 +89,17 @@ def _train(
         known = store.load_student(arm.name, i)
         if data is None or known is None:
             data = arm.data(np.random.default_rng(subset_seed))
-        learner_config = paper_student(arm.budget or dataclasses.replace(PAPER_BC, batch_size=config.bc.batch_size))
+        learner_config = paper_student(
+            arm.budget or dataclasses.replace(PAPER_BC, batch_size=config.bc.batch_size)
+        )
         if known is not None:
             weights, record = known
             student = build_learner(
-                learner_config, data.observations.shape[1:], data.action_size, seed=int(student_seed), device=device
+                learner_config,
+                data.observations.shape[1:],
+                data.action_size,
+                seed=int(student_seed),
+                device=device,
             )
             learner_network(student).load_state_dict(weights)
         else:

@@ -25,7 +25,7 @@ PIECE = 64  # see d3rlpy_distill.training
 class Policy(Protocol):
     """Anything that maps observations ``(B, ...)`` to float32 logits ``(B, A)``."""
 
-    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...
 
 
 class Player(Protocol):

@@ -59,9 +59,7 @@ class EvaluationStore:
             raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
         return weights, record
 
-    def save_student(
-        self, arm: str, i: int, weights: dict[str, torch.Tensor], record: dict[str, float]
-    ) -> None:
+    def save_student(self, arm: str, i: int, weights: dict[str, torch.Tensor], record: dict[str, float]) -> None:
         """Keeps a student."""
         with appears_atomically(self._student(arm, i)) as partial:
             contiguous = {k: v.detach().cpu().contiguous() for k, v in weights.items()}

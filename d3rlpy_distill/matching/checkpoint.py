@@ -40,8 +40,18 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         known, state = json.loads(loaded["identity"]), loaded["state"]
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged: remove it with 'rm {path}' to start anew.") from error
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged: remove it with 'rm {path}' to start anew."
+        ) from error
     given = json.loads(json.dumps(identity, sort_keys=True))
     if known != given:
         differ = sorted(k for k in known.keys() | given.keys() if known.get(k) != given.get(k))

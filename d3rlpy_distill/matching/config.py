@@ -106,9 +106,7 @@ class GradientMatchingConfig:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={self.momentum}: expected 0 or more and below 1.")
 
-    def create(
-        self, device: str = "cpu:0", weights: Mapping[str, torch.Tensor] | None = None
-    ) -> GradientMatching:
+    def create(self, device: str = "cpu:0", weights: Mapping[str, torch.Tensor] | None = None) -> GradientMatching:
         """Returns the distiller.
 
         Args:

@@ -168,7 +168,7 @@ class _Matcher:
             synthetic = synthetic_gradient(theta.learner, samples[mine], self._actions[mine])
             distance = self._distance(real, synthetic)
             if distance.requires_grad:
-                distance.backward(inputs=[samples])  # type: ignore[no-untyped-call]
+                distance.backward(inputs=[samples])
             total += float(distance.detach())
         return total
 

@@ -14,9 +14,7 @@ from ..transitions import TransitionArrays
 __all__ = ["is_dead", "real_gradient", "synthetic_gradient"]
 
 
-def real_gradient(
-    learner: DiscreteBC, data: TransitionArrays, batch: npt.NDArray[np.int64]
-) -> list[torch.Tensor]:
+def real_gradient(learner: DiscreteBC, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> list[torch.Tensor]:
     """Returns the gradient of the mean loss over the transitions ``batch`` (indices), detached.
 
     Computed as students are trained: in pieces, in bfloat16 where the CPU has it.

@@ -13,9 +13,7 @@ PAPER_STEPS = 1000
 DEFAULT_STEPS = 1000
 
 
-def paper_matching(
-    expert: DiscreteBCConfig, *, n_samples: int = 150, seed: int = 0
-) -> GradientMatchingConfig:
+def paper_matching(expert: DiscreteBCConfig, *, n_samples: int = 150, seed: int = 0) -> GradientMatchingConfig:
     """Returns the setting of arXiv 2407.20299: SGD 0.1 with momentum 0.5, squared error, 10 samples an action.
 
     Gradients are taken for each action at the expert's weights, as in the authors' runs; pass them to

@@ -37,8 +37,13 @@ def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
             shown = [a for a in arms if a.name != "expert"]
             names = [a.name for a in shown]
             colours = [COLOURS.get(name.split("-")[0], "tab:blue") for name in names]
-            axis.bar(names, [a.mean for a in shown], yerr=[_spread(a.std, a.n_students) for a in shown],
-                     color=colours, capsize=3)
+            axis.bar(
+                names,
+                [a.mean for a in shown],
+                yerr=[_spread(a.std, a.n_students) for a in shown],
+                color=colours,
+                capsize=3,
+            )
             expert = next((a for a in arms if a.name == "expert"), None)
             note = f", expert {expert.mean:.1f}" if expert else ""
             axis.set_title(f"{result.game}: {title}{note}")

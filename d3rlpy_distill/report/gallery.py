@@ -37,7 +37,7 @@ def save_gallery(
     Raises:
         DistillError: If the observations are not images.
     """
-    if synthetic.ndim != 4 or synthetic.shape[1] not in (1, 3) and synthetic.shape[1] < 3:
+    if synthetic.ndim != 4 or (synthetic.shape[1] not in (1, 3) and synthetic.shape[1] < 3):
         raise DistillError(f"observations of shape {synthetic.shape[1:]}: a gallery needs images (C, H, W).")
     from matplotlib.figure import Figure
 

@@ -36,7 +36,12 @@ def render(tables: Sequence[Table], how: str) -> str:
 
 
 def _markdown(table: Table) -> str:
-    lines = [f"**{table.title}**", "", _pipes(table.columns), _pipes(["---", *["---:"] * (len(table.columns) - 1)])]
+    lines = [
+        f"**{table.title}**",
+        "",
+        _pipes(table.columns),
+        _pipes(["---", *["---:"] * (len(table.columns) - 1)]),
+    ]
     return "\n".join([*lines, *(_pipes(row) for row in table.rows)])
 
 

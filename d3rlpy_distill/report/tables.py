@@ -108,13 +108,18 @@ def _data_table(results: Results) -> Table:
         if arm is not None and arm.samples:
             rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
     return Table(
-        f"Table 4: {results.game}, what a student is trained on", ("arm", "samples", "MB", "seconds a student"), rows
+        f"Table 4: {results.game}, what a student is trained on",
+        ("arm", "samples", "MB", "seconds a student"),
+        rows,
     )
 
 
 def _paper_table(game: str) -> Table:
     rows = [
-        (f"Table {2 if split == 'id' else 3}, returns {split.upper()}", *(f"{v:.2f}" for v in PAPER_RETURNS[game, split]))
+        (
+            f"Table {2 if split == 'id' else 3}, returns {split.upper()}",
+            *(f"{v:.2f}" for v in PAPER_RETURNS[game, split]),
+        )
         for split in SPLIT_TITLES
     ]
     rows.append(("Table 4, size", "", *(str(v) for v in PAPER_SIZES[game])))

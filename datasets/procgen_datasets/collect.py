@@ -98,12 +98,8 @@ def collect(
                 f"or remove it with 'rm {path}'."
             )
         return info
-    env = ProcgenVecEnv(
-        config.game, config.slots, levels=config.levels, mode=config.mode, rand_seed=config.seed
-    )
-    episodes = rollout(
-        env, [expert], config.episodes, greedy=config.greedy, seed=config.seed, record=True
-    )
+    env = ProcgenVecEnv(config.game, config.slots, levels=config.levels, mode=config.mode, rand_seed=config.seed)
+    episodes = rollout(env, [expert], config.episodes, greedy=config.greedy, seed=config.seed, record=True)
     with EpisodeWriter(path, provenance) as writer:
         for episode in episodes:
             writer.write(_episode_data(episode))

@@ -9,7 +9,16 @@ from types import MappingProxyType
 
 from .errors import UnknownGameError
 
-__all__ = ["ALL_LEVELS", "GAMES", "N_ACTIONS", "TRAIN_LEVELS", "VALIDATION_LEVELS", "Game", "Levels", "get_game"]
+__all__ = [
+    "ALL_LEVELS",
+    "GAMES",
+    "N_ACTIONS",
+    "TRAIN_LEVELS",
+    "VALIDATION_LEVELS",
+    "Game",
+    "Levels",
+    "get_game",
+]
 
 N_ACTIONS = 15
 """Every game shares one action set: 0-8 are directions (4 stays put), 9-14 special keys."""

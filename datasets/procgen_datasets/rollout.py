@@ -22,7 +22,7 @@ NO_ACTION = 4  # "stay": what slots that have filled their quota do
 class Policy(Protocol):
     """Anything that maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)``."""
 
-    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...
 
 
 class EpisodeSteps(NamedTuple):
@@ -135,9 +135,7 @@ def rollout(
             rows = p * slots + active
             logits = policy.logits(torch.from_numpy(frames[rows]).permute(0, 3, 1, 2))
             probabilities[rows] = torch.softmax(logits, 1).numpy()
-            actions[rows] = (
-                logits.argmax(1).numpy() if greedy else _sample(probabilities[rows], uniform[active])
-            )
+            actions[rows] = logits.argmax(1).numpy() if greedy else _sample(probabilities[rows], uniform[active])
         result = env.step(actions)
         returns += result.rewards
         if record:
@@ -172,13 +170,12 @@ def rollout(
         frames = result.observations.transpose(0, 2, 3, 1)
 
 
-def _sample(
-    probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int32]:
+def _sample(probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     """Samples by inverse transform: ``(B, A)`` probabilities and ``(B,)`` uniforms to ``(B,)`` actions."""
     cumulative = probabilities.cumsum(1, dtype=np.float64)
     threshold = uniform * cumulative[:, -1]  # float32 probabilities sum to 1 only nearly
-    return (cumulative <= threshold[:, None]).sum(1).astype(np.int32)
+    actions: npt.NDArray[np.int32] = (cumulative <= threshold[:, None]).sum(1).astype(np.int32)
+    return actions
 
 
 def _steps(ticks: Sequence[_Tick], i: int) -> EpisodeSteps:

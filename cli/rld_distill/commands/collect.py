@@ -37,7 +37,11 @@ Example:
 @click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the game's]")
 @click.option("--start-level", type=click.IntRange(0), default=0, show_default=True, help="First level.")
 @click.option(
-    "--num-levels", type=click.IntRange(0), default=200, show_default=True, help="Levels; 0 means all there are."
+    "--num-levels",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Levels; 0 means all there are.",
 )
 @click.option("--mode", type=click.Choice(["easy", "hard"]), default="easy", show_default=True, help="Difficulty.")
 @click.option("--greedy/--sampled", default=False, show_default=True, help="How the expert's actions are chosen.")
@@ -118,7 +122,13 @@ def _frames_per_second(expert: object) -> float:
 def _echo_plan(as_json: bool, slots: int, episodes: int, path: Path, seconds: float) -> None:
     from ..machine import duration
 
-    plan = {"would": "collect", "episodes": episodes, "environments": slots, "path": str(path), "seconds": seconds}
+    plan = {
+        "would": "collect",
+        "episodes": episodes,
+        "environments": slots,
+        "path": str(path),
+        "seconds": seconds,
+    }
     echo_result(
         as_json,
         plan,

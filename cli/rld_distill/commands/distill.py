@@ -137,8 +137,12 @@ def command(
         seconds = time.perf_counter() - start
     size = path.stat().st_size
     result = {"path": str(path), "samples": samples, "steps": n_steps, "bytes": size, "seconds": seconds}
-    echo_result(as_json, result, f"{path}: {samples} samples from {buffer.transition_count} transitions, "
-                f"{n_steps} steps, {size / 1e6:.1f} MB, {seconds:.0f} s")
+    echo_result(
+        as_json,
+        result,
+        f"{path}: {samples} samples from {buffer.transition_count} transitions, "
+        f"{n_steps} steps, {size / 1e6:.1f} MB, {seconds:.0f} s",
+    )
 
 
 def _configure(
@@ -165,8 +169,9 @@ def _configure(
     elif preset == "paper":
         # the formula of the paper rather than its runs: the student's own network, not the expert's
         config = paper_matching(config.learner, n_samples=samples, seed=seed)
+    changes: dict[str, Any] = {**chosen, "theta": theta or config.theta}
     try:
-        config = dataclasses.replace(config, **chosen, **({"theta": theta} if theta else {}))
+        config = dataclasses.replace(config, **changes)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     return config, weights, steps, sha256

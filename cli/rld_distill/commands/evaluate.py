@@ -37,7 +37,11 @@ STEPS_AN_EPISODE = 200  # for estimates only
 )
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option(
-    "--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each, split and mode."
+    "--episodes",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Episodes each, split and mode.",
 )
 @click.option("--bc-steps", type=click.IntRange(1), default=1000, show_default=True, help="Steps on real data.")
 @click.option("--bc-batch", type=click.IntRange(1), default=256, show_default=True, help="Batch on real data.")

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 __all__ = ["FrameChunks", "read_frames"]
 
@@ -95,7 +95,7 @@ def read_frames(dataset: h5py.Dataset) -> Callable[[], npt.NDArray[Any]]:
         for origin, _, data in chunks:
             try:
                 flat = np.frombuffer(isal_zlib.decompress(data, bufsize=size), np.uint8)
-            except isal_zlib.error as error:
+            except igzip_lib.IsalError as error:
                 raise OSError(f"a chunk of {name} does not decompress: {error}") from error
             target = out[tuple(slice(o, o + c) for o, c in zip(origin, chunk, strict=True))]
             target[...] = flat.reshape(chunk)[tuple(slice(s) for s in target.shape)]

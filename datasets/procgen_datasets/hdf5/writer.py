@@ -61,7 +61,7 @@ class EpisodeData:
 
 
 class _Prepared(NamedTuple):
-    index: int
+    number: int
     episode: EpisodeData
     chunks: FrameChunks | None
     digest: bytes
@@ -134,11 +134,13 @@ class EpisodeWriter:
         except BaseException:
             self._abandon()
             raise
-        os.replace(self._partial, self.path)
+        self._partial.replace(self.path)
 
     def _abandon(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails here once more; the first error counts
+        with contextlib.suppress(
+            OSError, RuntimeError
+        ):  # a full disk fails here once more; the first error counts
             self._file.close()
         self._partial.unlink(missing_ok=True)
 
@@ -172,7 +174,7 @@ class EpisodeWriter:
             self._store(self._waiting.popleft().result())
 
     def _store(self, prepared: _Prepared) -> None:
-        i, episode, length = prepared.index, prepared.episode, len(prepared.episode.actions)
+        i, episode, length = prepared.number, prepared.episode, len(prepared.episode.actions)
         if prepared.chunks is not None:
             prepared.chunks.write(self._file, f"observations_{i}")
         else:

@@ -81,9 +81,7 @@ class Expert:
         return learner
 
 
-def load_expert(
-    name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch.dtype | None = None
-) -> Expert:
+def load_expert(name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch.dtype | None = None) -> Expert:
     """Loads a bundled expert by its name, or any expert from a ``.safetensors`` file.
 
     Args:

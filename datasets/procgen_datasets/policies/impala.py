@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,8 @@ class _Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.conv_b(F.relu(self.conv_a(F.relu(x))))
-        return x + h
+        out: torch.Tensor = x + h
+        return out
 
 
 class _Block(nn.Module):
@@ -61,7 +63,7 @@ class ImpalaEncoder(Encoder):  # type: ignore[misc]
         if height % self.unshuffle or width % self.unshuffle:
             raise ValueError(f"observations of {height}x{width}: impala-s2d needs an even height and width.")
         widths = (channels * self.unshuffle**2, *CHANNELS)
-        self.blocks = nn.ModuleList(_Block(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
+        self.blocks = nn.ModuleList(_Block(i, o) for i, o in itertools.pairwise(widths))
         height, width = height // self.unshuffle, width // self.unshuffle
         for _ in CHANNELS:
             height, width = (height + 1) // 2, (width + 1) // 2
