@@ -81,12 +81,12 @@ class GradientMatchingConfig:
     n_samples: int = 150
     allocation: Allocation = "frequency"
     grouping: Grouping = "batch"
-    distance: Distance = "cosine"
+    distance: Distance = "l2"
     theta: ThetaSource = "trajectory"
     trajectory_length: int = 100
     trajectory_stride: int = 1
     optimizer: PixelOptimizer = "adam"
-    learning_rate: float = 2.0
+    learning_rate: float = 1.0
     momentum: float = 0.5
     real_batch_size: int | None = 256
     output_dtype: OutputDtype = "uint8"

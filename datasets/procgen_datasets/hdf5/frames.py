@@ -95,7 +95,7 @@ def read_frames(dataset: h5py.Dataset) -> Callable[[], npt.NDArray[Any]]:
         for origin, _, data in chunks:
             try:
                 flat = np.frombuffer(isal_zlib.decompress(data, bufsize=size), np.uint8)
-            except igzip_lib.IsalError as error:
+            except igzip_lib.IsalError as error:  # type: ignore[misc]
                 raise OSError(f"a chunk of {name} does not decompress: {error}") from error
             target = out[tuple(slice(o, o + c) for o, c in zip(origin, chunk, strict=True))]
             target[...] = flat.reshape(chunk)[tuple(slice(s) for s in target.shape)]
