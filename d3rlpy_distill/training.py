@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
+from d3rlpy.optimizers.lr_schedulers import CosineAnnealingLRFactory
 
 from .learner import autocast, build_learner, keep_heap, learner_loss, learner_network, scale
 from .transitions import TransitionArrays
@@ -99,27 +100,25 @@ def train_student(
 
 @dataclasses.dataclass(frozen=True)
 class ConvergenceConfig:
-    """When full-data training counts as converged.
+    """What counts as training to convergence: the learning rate is annealed to zero, the best weights are kept.
 
     Args:
+        steps: Steps over which the learning rate falls to zero along a cosine.
         held_out: Fraction of the *episodes* kept aside to watch.
         check_every: Steps between two looks at the held-out loss.
-        patience: Looks without a new minimum after which to stop.
-        max_steps: Steps after which to stop in any case.
         max_held_out: Held-out transitions to look at, drawn once.
     """
 
+    steps: int = 3000
     held_out: float = 0.1
     check_every: int = 250
-    patience: int = 4
-    max_steps: int = 5000
     max_held_out: int = 2048
 
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out={self.held_out}: expected a fraction between 0 and 1.")
-        if min(self.check_every, self.patience, self.max_steps, self.max_held_out) < 1:
-            raise ValueError("check_every, patience, max_steps and max_held_out: expected 1 or more each.")
+        if min(self.steps, self.check_every, self.max_held_out) < 1:
+            raise ValueError("steps, check_every and max_held_out: expected 1 or more each.")
 
 
 def train_to_convergence(
@@ -131,30 +130,30 @@ def train_to_convergence(
     device: str = "cpu:0",
     on_step: Callable[[], None] | None = None,
 ) -> tuple[DiscreteBC, int]:
-    """Trains one student until its loss on held-out episodes no longer falls.
+    """Trains one student until its weights stand still, and keeps those that did best on held-out episodes.
 
     Returns:
-        The student with the weights of the lowest held-out loss, and the number of steps taken in all.
+        The student and the step at which its held-out loss was lowest.
     """
     rng = np.random.default_rng(seed)
     fit, watch = _split_episodes(data, convergence, rng)
-    learner = _new_learner(config, data, seed, device)
+    annealed = dataclasses.replace(
+        config.optim_factory, lr_scheduler_factory=CosineAnnealingLRFactory(T_max=convergence.steps)
+    )
+    learner = _new_learner(dataclasses.replace(config, optim_factory=annealed), data, seed, device)
     network = learner_network(learner)
     trainer = Trainer(learner, fit, rng)
-    best, best_weights, since = np.inf, network.state_dict(), 0
-    steps = 0
-    while steps < convergence.max_steps and since < convergence.patience:
-        for _ in range(min(convergence.check_every, convergence.max_steps - steps)):
-            trainer.step()
-            steps += 1
-            if on_step is not None:
-                on_step()
-        loss = held_out_loss(learner, watch)
-        since += 1
-        if loss < best:
-            best, best_weights, since = loss, copy.deepcopy(network.state_dict()), 0
+    best, best_step, best_weights = np.inf, 0, network.state_dict()
+    for step in range(1, convergence.steps + 1):
+        trainer.step()
+        if on_step is not None:
+            on_step()
+        if step % convergence.check_every == 0 or step == convergence.steps:
+            loss = held_out_loss(learner, watch)
+            if loss < best:
+                best, best_step, best_weights = loss, step, copy.deepcopy(network.state_dict())
     network.load_state_dict(best_weights)
-    return learner, steps
+    return learner, best_step
 
 
 def held_out_loss(learner: DiscreteBC, data: TransitionArrays) -> float:
