@@ -23,7 +23,7 @@ from procgen_datasets import load_dataset, read_info
 from procgen_datasets.hdf5 import read_extras
 from rld_distill.main import cli
 
-QUICK = ["--students", "1", "--episodes", "2", "--bc-steps", "2", "--bc-batch", "8", "--converged-max-steps", "2",
+QUICK = ["--students", "1", "--episodes", "2", "--bc-steps", "2", "--bc-batch", "8", "--converged-steps", "2",
          "--synthetic-steps", "2"]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ TINY = BenchmarkConfig(
     episodes=2,
     bc=Budget(2, 8),
     synthetic=Budget(2, 4),
-    convergence=ConvergenceConfig(check_every=1, patience=1, max_steps=2, max_held_out=16),
+    convergence=ConvergenceConfig(steps=2, check_every=1, max_held_out=16),
 )
 
 

@@ -95,12 +95,29 @@ def test_a_student_is_a_d3rlpy_object(data: TransitionArrays, tmp_path: Path) ->
     np.testing.assert_array_equal(loaded.predict(observations), student.predict(observations))
 
 
-def test_convergence_keeps_the_best_weights_and_stops(data: TransitionArrays) -> None:
+def test_convergence_anneals_and_keeps_the_best_weights(
+    data: TransitionArrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = paper_student(Budget(1, 32))
-    convergence = ConvergenceConfig(held_out=0.34, check_every=2, patience=2, max_steps=40, max_held_out=64)
-    student, steps = train_to_convergence(config, data, convergence, seed=0)
-    assert 4 <= steps <= 40 and steps % 2 == 0
-    assert np.isfinite(held_out_loss(student, data))
+    convergence = ConvergenceConfig(steps=9, held_out=0.34, check_every=2, max_held_out=64)
+    losses: list[float] = []
+    weights: list[torch.Tensor] = []
+
+    def flat(learner: DiscreteBC) -> torch.Tensor:
+        return torch.cat([p.detach().flatten().clone() for p in learner_network(learner).parameters()])
+
+    def watched(learner: DiscreteBC, watch: TransitionArrays) -> float:
+        assert len(watch) <= 64
+        losses.append(held_out_loss(learner, watch))
+        weights.append(flat(learner))
+        return losses[-1]
+
+    monkeypatch.setattr("d3rlpy_distill.training.held_out_loss", watched)
+    student, step = train_to_convergence(config, data, convergence, seed=0)
+    best = int(np.argmin(losses))
+    assert len(losses) == 5 and step == [2, 4, 6, 8, 9][best]
+    assert torch.equal(weights[best], flat(student))
+    assert student.impl.modules.optim.optim.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match=r"held_out=1\.5"):
         ConvergenceConfig(held_out=1.5)
 

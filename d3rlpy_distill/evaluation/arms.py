@@ -27,7 +27,7 @@ class BenchmarkConfig:
         episodes: Episodes each, on each split and in each mode.
         bc: Budget of the students on real data.
         synthetic: Budget of the students on as many samples as the synthetic set has.
-        convergence: When ``bc-100-converged`` stops.
+        convergence: How ``bc-100-converged`` trains.
         seed: Fixes subsets, students and action sampling.
     """
 

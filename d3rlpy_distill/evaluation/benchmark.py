@@ -13,7 +13,7 @@ import numpy as np
 from d3rlpy.algos import DiscreteBC
 
 from ..learner import build_learner, learner_network
-from ..presets import PAPER_BC, paper_student
+from ..presets import paper_student
 from ..training import train_student, train_to_convergence
 from ..transitions import TransitionArrays
 from .arms import Arm, BenchmarkConfig
@@ -89,9 +89,7 @@ def _train(
         known = store.load_student(arm.name, i)
         if data is None or known is None:
             data = arm.data(np.random.default_rng(subset_seed))
-        learner_config = paper_student(
-            arm.budget or dataclasses.replace(PAPER_BC, batch_size=config.bc.batch_size)
-        )
+        learner_config = paper_student(arm.budget or config.bc)
         if known is not None:
             weights, record = known
             student = build_learner(
@@ -103,7 +101,7 @@ def _train(
             )
             learner_network(student).load_state_dict(weights)
         else:
-            steps_left = arm.budget.n_steps if arm.budget else config.convergence.max_steps
+            steps_left = arm.budget.n_steps if arm.budget else config.convergence.steps
             done = [0]
 
             def on_step(done: list[int] = done, i: int = i, total: int = steps_left) -> None:

@@ -85,12 +85,12 @@ class TrajectoryTheta(RandomTheta):
         self._steps += self._config.trajectory_stride
 
     def state(self) -> dict[str, Any]:
-        optimizer = self.learner.impl.modules.optim.optim.state_dict()
+        optimizer = self.learner.impl.modules.optim.state_dict()
         return {**super().state(), "optimizer": optimizer, "steps": self._steps}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         super().load_state(state)
-        self.learner.impl.modules.optim.optim.load_state_dict(state["optimizer"])
+        self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
         self._steps = state["steps"]
 
 

@@ -52,11 +52,11 @@ STEPS_AN_EPISODE = 200  # for estimates only
     "--synthetic-batch", type=click.IntRange(1), default=15, show_default=True, help="Batch on small sets."
 )
 @click.option(
-    "--converged-max-steps",
+    "--converged-steps",
     type=click.IntRange(1),
-    default=5000,
+    default=3000,
     show_default=True,
-    help="Where bc-100-converged stops if its held-out loss still falls.",
+    help="Steps over which bc-100-converged anneals its learning rate to zero.",
 )
 @click.option(
     "--unseen-levels",
@@ -80,7 +80,7 @@ def command(
     bc_batch: int,
     synthetic_steps: int,
     synthetic_batch: int,
-    converged_max_steps: int,
+    converged_steps: int,
     unseen_levels: str,
     expert: str | None,
     seed: int,
@@ -102,7 +102,7 @@ def command(
         episodes=episodes,
         bc=Budget(bc_steps, bc_batch),
         synthetic=Budget(synthetic_steps, synthetic_batch),
-        convergence=ConvergenceConfig(max_steps=converged_max_steps),
+        convergence=ConvergenceConfig(steps=converged_steps),
         seed=seed,
     )
     results = evaluate_files(real, synthetic, out, config, unseen_levels, expert, device, as_json, dry_run)
@@ -241,7 +241,7 @@ def _echo_plan(as_json: bool, config: Any, arms: Any, directory: Path) -> None:
     sample_seconds = (time.perf_counter() - start) / 3 / config.bc.batch_size
     n_samples = 0
     for arm in arms:
-        steps = arm.budget.n_steps if arm.budget else config.convergence.max_steps
+        steps = arm.budget.n_steps if arm.budget else config.convergence.steps
         batch = arm.budget.batch_size if arm.budget else config.bc.batch_size
         n_samples += steps * batch * config.students
     frames = 4 * STEPS_AN_EPISODE * config.episodes * (2 + len(arms) * config.students)

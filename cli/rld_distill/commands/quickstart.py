@@ -54,7 +54,7 @@ def command(ctx: click.Context, out: Path, seed: int) -> None:
         students=STUDENTS,
         episodes=EPISODES,
         bc_steps=BC_STEPS,
-        converged_max_steps=CONVERGED_STEPS,
+        converged_steps=CONVERGED_STEPS,
         seed=seed,
     )
     click.echo("4/4 drawing the synthetic frames", err=True)
