@@ -109,7 +109,7 @@ class ConvergenceConfig:
         max_held_out: Held-out transitions to look at, drawn once.
     """
 
-    steps: int = 3000
+    steps: int = 2000
     held_out: float = 0.1
     check_every: int = 250
     max_held_out: int = 2048

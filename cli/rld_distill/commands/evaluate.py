@@ -54,7 +54,7 @@ STEPS_AN_EPISODE = 200  # for estimates only
 @click.option(
     "--converged-steps",
     type=click.IntRange(1),
-    default=3000,
+    default=2000,
     show_default=True,
     help="Steps over which bc-100-converged anneals its learning rate to zero.",
 )
