@@ -72,7 +72,7 @@ def train_student(
     *,
     seed: int,
     device: str = "cpu:0",
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> DiscreteBC:
     """Trains one student from scratch.
 
@@ -82,7 +82,7 @@ def train_student(
         n_steps: Gradient steps, 0 or more.
         seed: Fixes initial weights and batches.
         device: torch device.
-        on_step: Called after each step, for progress.
+        on_step: Called with each step taken, from 1.
 
     Returns:
         A d3rlpy ``DiscreteBC`` that predicts, saves and loads as any other.
@@ -91,10 +91,10 @@ def train_student(
         raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
     learner = _new_learner(config, data, seed, device)
     trainer = Trainer(learner, data, np.random.default_rng(seed))
-    for _ in range(n_steps):
+    for step in range(1, n_steps + 1):
         trainer.step()
         if on_step is not None:
-            on_step()
+            on_step(step)
     return learner
 
 
@@ -128,7 +128,7 @@ def train_to_convergence(
     *,
     seed: int,
     device: str = "cpu:0",
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> tuple[DiscreteBC, int]:
     """Trains one student until its weights stand still, and keeps those that did best on held-out episodes.
 
@@ -147,7 +147,7 @@ def train_to_convergence(
     for step in range(1, convergence.steps + 1):
         trainer.step()
         if on_step is not None:
-            on_step()
+            on_step(step)
         if step % convergence.check_every == 0 or step == convergence.steps:
             loss = held_out_loss(learner, watch)
             if loss < best:

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from d3rlpy.algos import DiscreteBC
-
-from ..learner import build_learner, learner_network
-from ..presets import paper_student
-from ..training import train_student, train_to_convergence
 from ..transitions import TransitionArrays
 from .arms import Arm, BenchmarkConfig
 from .players import MODES, SPLITS, Mode, Player, Policy, Split, StudentPolicy
 from .results import ArmResult, Results
 from .store import EvaluationStore
+from .students import Progress, train_students
 
-__all__ = ["Progress", "run_benchmark"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+__all__ = ["run_benchmark"]
 
 
 def run_benchmark(
@@ -66,70 +56,13 @@ def run_benchmark(
     for name, policy in policies.items():
         entries += _play(name, [policy], None, player, config, store, progress)
     for arm in arms:
-        students, data, seconds = _train(arm, config, store, device, progress)
+        students, data, seconds = train_students(arm, config, store, device, progress)
         entries += _play(
             arm.name, [StudentPolicy(s) for s in students], (data, seconds), player, config, store, progress
         )
     results = Results(game, protocol, provenance, entries)
     results.save(directory / "results.json")
     return results
-
-
-def _student_seed(config: BenchmarkConfig, arm: str, i: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence((config.seed, zlib.crc32(arm.encode()), i))
-
-
-def _train(
-    arm: Arm, config: BenchmarkConfig, store: EvaluationStore, device: str, progress: Progress
-) -> tuple[list[DiscreteBC], TransitionArrays, float]:
-    students, seconds = [], []
-    data = None
-    for i in range(config.students):
-        subset_seed, student_seed = _student_seed(config, arm.name, i).generate_state(2)
-        known = store.load_student(arm.name, i)
-        if data is None or known is None:
-            data = arm.data(np.random.default_rng(subset_seed))
-        learner_config = paper_student(arm.budget or config.bc)
-        if known is not None:
-            weights, record = known
-            student = build_learner(
-                learner_config,
-                data.observations.shape[1:],
-                data.action_size,
-                seed=int(student_seed),
-                device=device,
-            )
-            learner_network(student).load_state_dict(weights)
-        else:
-            steps_left = arm.budget.n_steps if arm.budget else config.convergence.steps
-            done = [0]
-
-            def on_step(done: list[int] = done, i: int = i, total: int = steps_left) -> None:
-                done[0] += 1
-                if done[0] % 10 == 0:
-                    progress(f"training {arm.name} student {i + 1}/{config.students}", done[0], total)
-
-            start = time.perf_counter()
-            if arm.budget is not None:
-                steps = arm.budget.n_steps
-                student = train_student(
-                    learner_config, data, steps, seed=int(student_seed), device=device, on_step=on_step
-                )
-            else:
-                student, steps = train_to_convergence(
-                    learner_config,
-                    data,
-                    config.convergence,
-                    seed=int(student_seed),
-                    device=device,
-                    on_step=on_step,
-                )
-            record = {"train_seconds": time.perf_counter() - start, "steps": steps}
-            store.save_student(arm.name, i, learner_network(student).state_dict(), record)
-        students.append(student)
-        seconds.append(record["train_seconds"])
-    assert data is not None
-    return students, data, float(np.mean(seconds))
 
 
 def _play(

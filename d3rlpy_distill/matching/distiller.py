@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ class GradientMatching:
                     samples.copy_(state["samples"])
                 optimizer.load_state_dict(state["optimizer"])
                 theta.load_state(state["theta"])
-                rng.bit_generator.state = _rng_state_from_text(state["rng"])
+                rng.bit_generator.state = json.loads(state["rng"])
         for step in range(done + 1, n_steps + 1):
             optimizer.zero_grad()
             loss = matcher.match(theta, samples)
@@ -127,7 +128,7 @@ class GradientMatching:
                     "samples": samples.detach().cpu(),
                     "optimizer": optimizer.state_dict(),
                     "theta": theta.state(),
-                    "rng": repr(rng.bit_generator.state),
+                    "rng": json.dumps(rng.bit_generator.state),
                 }
                 save_checkpoint(checkpoint, identity, state)
         if checkpoint is not None:
@@ -203,9 +204,3 @@ def _create_optimizer(config: GradientMatchingConfig, samples: torch.Tensor) -> 
     if config.optimizer == "sgd":
         return torch.optim.SGD([samples], config.learning_rate, momentum=config.momentum)
     return torch.optim.Adam([samples], config.learning_rate, betas=(config.momentum, 0.999))
-
-
-def _rng_state_from_text(text: str) -> Any:
-    import ast
-
-    return ast.literal_eval(text)

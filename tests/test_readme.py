@@ -1,0 +1,53 @@
+"""The README tells the truth: its tables are those of the results files, its commands exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner
+
+from d3rlpy_distill.evaluation import Results
+from d3rlpy_distill.evaluation.arms import arm_names
+from rld_distill.main import cli
+
+ROOT = Path(__file__).parent.parent
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_are_rendered_from_the_results_files() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "<!-- results: starpilot -->" in text and "| distilled-150 |" in text
+    assert load_script("update_readme").updated(text) == text
+
+
+def test_published_results_follow_the_protocol() -> None:
+    results = Results.load(ROOT / "benchmarks" / "results" / "starpilot.json")
+    assert set(results.names()) >= set(arm_names(150))
+    for arm in results.arms:
+        single = arm.name in ("random-policy", "expert")
+        assert (arm.n_students, arm.n_episodes) == (1 if single else 10, 100)
+        assert len(arm.returns) == arm.n_students and all(len(r) == 100 for r in arm.returns)
+        assert arm.mean == pytest.approx(sum(map(sum, arm.returns)) / arm.n_students / arm.n_episodes)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/protocol.md", "docs/gradient-matching.md"])
+def test_commands_in_the_documents_parse(document: str, tmp_path: Path) -> None:
+    text = (ROOT / document).read_text()
+    for line in re.findall(r"^ *rld-distill (.+)$", text, re.MULTILINE):
+        name, *rest = line.split("#")[0].split()
+        options = [word for word in rest if word.startswith("--")]
+        help_text = CliRunner().invoke(cli, [name, *([rest[0]] if name == "datasets" else []), "--help"]).output
+        assert help_text.startswith("\n") or "Usage" in help_text
+        for option in options:
+            assert option in help_text, (line, option)
