@@ -1,4 +1,6 @@
-"""Renders the results tables of the README from ``benchmarks/results``.  Run: ``python benchmarks/update_readme.py``"""
+"""Renders the results tables of the README from ``benchmarks/results``.
+
+Run: ``python benchmarks/update_readme.py``"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def updated(text: str) -> str:
-    """Returns the README with every block between ``<!-- results: GAME -->`` and ``<!-- end -->`` rendered anew."""
+    """Returns the text with every block between ``<!-- results: GAME -->`` and ``<!-- end -->`` rendered anew."""
 
     def block(match: re.Match[str]) -> str:
         results = Results.load(ROOT / "benchmarks" / "results" / f"{match[2]}.json")

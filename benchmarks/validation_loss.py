@@ -1,4 +1,4 @@
-"""How well students trained on distilled files predict the expert on levels 200-299, beside the frames they started from.
+"""How well students of distilled files, and of the frames they started from, predict the expert on levels 200-299.
 
 The validation levels are the only ones on which a setting may be chosen. Mean over students of the negative
 log-likelihood, 100 steps of 15 each.
@@ -52,8 +52,6 @@ if __name__ == "__main__":
         row = {"file": Path(name).name, "mean_pixel_change": round(float(change), 3)}
         for label, arrays in (("initial", initial), ("distilled", data)):
             values = losses(arrays, validation)
-            row |= {
-                f"{label}_loss": round(float(np.mean(values)), 3),
-                f"{label}_std": round(float(np.std(values)), 3),
-            }
+            row[f"{label}_loss"] = round(float(np.mean(values)), 3)
+            row[f"{label}_std"] = round(float(np.std(values)), 3)
         print(json.dumps(row), flush=True)
