@@ -84,11 +84,10 @@ class EpisodeWriter:
     Args:
         path: The file to make.
         provenance: Its root attributes.
-        overwrite: Replace an existing file.
         groups: Extra arrays, ``{"group/name": array}``.
 
     Raises:
-        OutputExistsError: If ``path`` exists and ``overwrite`` is false.
+        OutputExistsError: If ``path`` exists.
         OSError: If the directory cannot be written or no space is left.
     """
 
@@ -97,11 +96,10 @@ class EpisodeWriter:
         path: str | Path,
         provenance: Provenance,
         *,
-        overwrite: bool = False,
         groups: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not overwrite:
+        if self.path.exists():
             raise OutputExistsError(
                 f"{self.path} exists already: give another path, or remove it with 'rm {self.path}'."
             )
@@ -138,9 +136,8 @@ class EpisodeWriter:
 
     def _abandon(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-        with contextlib.suppress(
-            OSError, RuntimeError
-        ):  # a full disk fails here once more; the first error counts
+        # a full disk fails here once more; the first error is the one to show
+        with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
         self._partial.unlink(missing_ok=True)
 
