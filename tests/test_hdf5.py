@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import h5py
@@ -124,6 +126,43 @@ def test_collecting_twice_gives_the_same_content(tmp_path: Path, starpilot_file:
     assert (tmp_path / "again.h5").stat().st_mtime_ns == before
     with pytest.raises(OutputExistsError, match="holds something else"):
         collect(CollectConfig("starpilot", episodes=5), tmp_path / "again.h5")
+
+
+def test_an_interrupted_collection_goes_on_after_its_last_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["procgen_datasets.collect"], "BLOCK_EPISODES", 2)
+    config = CollectConfig("starpilot", episodes=10, num_slots=2)
+    whole = collect(config, tmp_path / "whole.h5")
+    assert whole.num_episodes == 10 and not (tmp_path / "whole.h5.parts").exists()
+    played = []
+
+    def stop(episode: EpisodeData) -> None:
+        played.append(episode)
+        if len(played) == 6:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "x.h5"
+    with pytest.raises(KeyboardInterrupt):
+        collect(config, path, on_episode=stop)
+    assert [p.name for p in tmp_path.iterdir() if "x.h5" in p.name] == ["x.h5.parts"]
+    kept = list((tmp_path / "x.h5.parts").iterdir())
+    assert [p.name for p in kept] == ["0.h5"]
+    before = kept[0].stat().st_mtime_ns
+    with pytest.raises(OutputExistsError, match="interrupted"):
+        collect(dataclasses.replace(config, seed=1), path)
+    seen = []
+
+    def look(episode: EpisodeData) -> None:
+        seen.append(episode)
+        assert kept[0].stat().st_mtime_ns == before
+
+    assert collect(config, path, on_episode=look).content_sha256 == whole.content_sha256
+    assert len(seen) == 10 and not (tmp_path / "x.h5.parts").exists()
+    for group in ("episodes", "steps"):
+        ours, theirs = read_extras(path, group), read_extras(tmp_path / "whole.h5", group)
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    assert len(set(read_extras(path, "episodes")["level_seed"])) > 5
 
 
 def test_an_exception_leaves_nothing(tmp_path: Path) -> None:

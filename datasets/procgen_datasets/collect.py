@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy.typing as npt
 from .env import ProcgenVecEnv, procgen_build
 from .errors import OutputExistsError
 from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game
-from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info
+from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_episodes, read_info
 from .policies import Expert, load_expert
-from .rollout import RolloutEpisode, rollout
+from .rollout import RolloutEpisode, rollout, slot_quotas
 
 __all__ = ["CollectConfig", "collect", "return_to_go"]
 
 MAX_SLOTS = 64  # more gain little in the forward pass and lose it to slots that wait for the last one
+BLOCK_EPISODES = 16  # of each slot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +74,12 @@ def collect(
     *,
     command: str = "",
     device: str = "cpu:0",
-    on_episode: Callable[[RolloutEpisode], None] | None = None,
+    on_episode: Callable[[EpisodeData], None] | None = None,
 ) -> DatasetInfo:
     """Collects a dataset; returns at once if ``path`` already holds exactly this one.
+
+    Collections of more than 16 episodes a slot are made in blocks, which are kept beside ``path`` until all are
+    there: an interrupted call loses one block at most, and the next call goes on after the last.
 
     Args:
         config: What to collect.
@@ -98,14 +103,70 @@ def collect(
                 f"or remove it with 'rm {path}'."
             )
         return info
-    env = ProcgenVecEnv(config.game, config.slots, levels=config.levels, mode=config.mode, rand_seed=config.seed)
-    episodes = rollout(env, [expert], config.episodes, greedy=config.greedy, seed=config.seed, record=True)
+    blocks = slot_quotas(config.episodes, -(-config.episodes // (config.slots * BLOCK_EPISODES)))
+    if len(blocks) == 1:
+        _write(_play(config, expert, 0, config.episodes), path, provenance, on_episode)
+        return read_info(path)
+    parts = _collect_parts(config, expert, blocks.tolist(), Path(path), provenance, on_episode)
+    with EpisodeWriter(path, provenance) as writer:
+        for part in parts:
+            for episode in read_episodes(part):
+                writer.write(episode)
+    shutil.rmtree(parts[0].parent)
+    return read_info(path)
+
+
+def _collect_parts(
+    config: CollectConfig,
+    expert: Expert,
+    blocks: list[int],
+    path: Path,
+    provenance: Provenance,
+    on_episode: Callable[[EpisodeData], None] | None,
+) -> list[Path]:
+    """Collects each block into a file of its own beside the output; those already there are kept."""
+    directory = path.with_name(path.name + ".parts")
+    parts = [directory / f"{block}.h5" for block in range(len(blocks))]
+    for block, (part, episodes) in enumerate(zip(parts, blocks, strict=True)):
+        mine = dataclasses.replace(provenance, settings={**provenance.settings, "block": block})
+        if not part.exists():
+            _write(_play(config, expert, block, episodes), part, mine, on_episode)
+            continue
+        known = read_info(part).provenance
+        if known is None or known.settings != mine.settings:
+            raise OutputExistsError(
+                f"{directory} holds another collection that was interrupted: give another --out, "
+                f"or remove it with 'rm -r {directory}'."
+            )
+        if on_episode is not None:
+            for episode in read_episodes(part):
+                on_episode(episode)
+    return parts
+
+
+def _play(config: CollectConfig, expert: Expert, block: int, episodes: int) -> Iterator[EpisodeData]:
+    """Plays one block; each has an order of levels of its own, the first one that of the seed itself."""
+    seed = config.seed
+    if block:
+        seed = int(np.random.SeedSequence((config.seed, block)).generate_state(1)[0] >> 1)
+    env = ProcgenVecEnv(
+        config.game, min(config.slots, episodes), levels=config.levels, mode=config.mode, rand_seed=seed
+    )
+    for episode in rollout(env, [expert], episodes, greedy=config.greedy, seed=seed, record=True):
+        yield _episode_data(episode)
+
+
+def _write(
+    episodes: Iterable[EpisodeData],
+    path: str | Path,
+    provenance: Provenance,
+    on_episode: Callable[[EpisodeData], None] | None,
+) -> None:
     with EpisodeWriter(path, provenance) as writer:
         for episode in episodes:
-            writer.write(_episode_data(episode))
+            writer.write(episode)
             if on_episode is not None:
                 on_episode(episode)
-    return read_info(path)
 
 
 def _settings(config: CollectConfig, expert: Expert) -> dict[str, Any]:

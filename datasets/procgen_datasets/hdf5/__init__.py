@@ -1,7 +1,7 @@
 """d3rlpy's HDF5 2.1, compressed, atomic and with provenance; stock d3rlpy loads the files unmodified."""
 
 from .provenance import Provenance, package_versions
-from .reader import DatasetInfo, load_dataset, read_extras, read_info
+from .reader import DatasetInfo, load_dataset, read_episodes, read_extras, read_info
 from .writer import EpisodeData, EpisodeWriter
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Provenance",
     "load_dataset",
     "package_versions",
+    "read_episodes",
     "read_extras",
     "read_info",
 ]

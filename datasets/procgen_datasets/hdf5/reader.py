@@ -23,7 +23,7 @@ from .frames import read_frames
 from .provenance import Provenance
 from .writer import COLUMNS, EpisodeData
 
-__all__ = ["DatasetInfo", "load_dataset", "read_extras", "read_info"]
+__all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info"]
 
 READ_AHEAD = 4  # episodes that are decompressed while others are read
 
@@ -147,30 +147,16 @@ def load_dataset(
     path = Path(path)
     digest = hashlib.sha256()
     episodes = []
-    with _open(path) as file, ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with _open(path) as file:
         info = _info(path, file)
-        columns = set(file["columns"].asstr()[()])
-        if columns != set(COLUMNS):
-            raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
-        loading: deque[tuple[int, Future[npt.NDArray[Any]]]] = deque()
-        for i in range(info.num_episodes + READ_AHEAD):
-            if i < info.num_episodes:
-                if f"observations_{i}" not in file:
-                    raise DatasetFormatError(
-                        f"{path}: observations_{i} is missing, or is a tuple: expected one array an episode."
-                    )
-                loading.append((i, pool.submit(read_frames(file[f"observations_{i}"]))))
-            if i < READ_AHEAD or not loading:
-                continue
-            j, job = loading.popleft()
-            observations = job.result()
-            actions, rewards = file[f"actions_{j}"][()], file[f"rewards_{j}"][()]
-            terminated = bool(file[f"terminated_{j}"][()])
-            _check_episode(path, j, observations, actions, rewards, info.action_size, observation_shape)
+        for episode in _episodes(path, file, info.action_size, observation_shape):
             if verify:
-                data = EpisodeData(observations, actions.reshape(-1), rewards.reshape(-1), terminated)
-                digest.update(data.digest())
-            episodes.append(Episode(observations, actions, rewards, terminated))
+                digest.update(episode.digest())
+            episodes.append(
+                Episode(
+                    episode.observations, episode.actions[:, None], episode.rewards[:, None], episode.terminated
+                )
+            )
     if not episodes:
         raise DatasetFormatError(f"{path} holds no episodes: expected at least one.")
     if verify and digest.hexdigest() != info.content_sha256:
@@ -180,6 +166,49 @@ def load_dataset(
         )
     buffer = ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_size=info.action_size)
     return buffer, info
+
+
+def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
+    """Yields a file's episodes one by one, with what the groups ``episodes`` and ``steps`` say of them.
+
+    Raises:
+        DatasetFormatError: As :func:`load_dataset`.
+    """
+    path = Path(path)
+    info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
+    with _open(path) as file:
+        start = 0
+        for i, episode in enumerate(_episodes(path, file, _info(path, file).action_size, None)):
+            stop = start + len(episode.actions)
+            yield dataclasses.replace(
+                episode,
+                info={key: values[i].item() for key, values in info.items()},
+                steps={key: values[start:stop] for key, values in steps.items()},
+            )
+            start = stop
+
+
+def _episodes(
+    path: Path, file: h5py.File, action_size: int, observation_shape: tuple[int, ...] | None
+) -> Iterator[EpisodeData]:
+    """Yields checked episodes; while one is used, the next ones are decompressed."""
+    columns = set(file["columns"].asstr()[()])
+    if columns != set(COLUMNS):
+        raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
+    count = int(file["num_episodes"][()])
+    loading: deque[Future[npt.NDArray[Any]]] = deque()
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for i in range(count):
+            for j in range(i + len(loading), min(i + READ_AHEAD, count)):
+                if f"observations_{j}" not in file:
+                    raise DatasetFormatError(
+                        f"{path}: observations_{j} is missing, or is a tuple: expected one array an episode."
+                    )
+                loading.append(pool.submit(read_frames(file[f"observations_{j}"])))
+            observations = loading.popleft().result()
+            actions, rewards = file[f"actions_{i}"][()], file[f"rewards_{i}"][()]
+            _check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
+            yield EpisodeData(observations, actions[:, 0], rewards[:, 0], bool(file[f"terminated_{i}"][()]))
 
 
 def _check_episode(
