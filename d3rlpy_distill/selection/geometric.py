@@ -83,7 +83,21 @@ def k_center(features: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[n
 
 
 @dataclasses.dataclass(frozen=True)
-class HerdingSelector:
+class _FeatureSelector:
+    n_samples: int
+    features: Features = pooled_pixels
+
+    def select(self, dataset: ReplayBufferBase, rng: np.random.Generator) -> ReplayBuffer:
+        """Returns one-step episodes in the order of picking; deterministic."""
+        data = TransitionArrays.from_buffer(dataset)
+        check_sample_count(self.n_samples, data)
+        return data.take(self._pick(self.features(data.observations)))
+
+    def _pick(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        raise NotImplementedError
+
+
+class HerdingSelector(_FeatureSelector):
     """Keeps the samples whose features have nearly the mean of all, see :func:`herding`.
 
     Args:
@@ -91,18 +105,11 @@ class HerdingSelector:
         features: Observations to features.
     """
 
-    n_samples: int
-    features: Features = pooled_pixels
-
-    def select(self, dataset: ReplayBufferBase, rng: np.random.Generator) -> ReplayBuffer:
-        """Returns one-step episodes in the order of picking; deterministic."""
-        data = TransitionArrays.from_buffer(dataset)
-        check_sample_count(self.n_samples, data)
-        return data.take(herding(self.features(data.observations), self.n_samples))
+    def _pick(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        return herding(features, self.n_samples)
 
 
-@dataclasses.dataclass(frozen=True)
-class KCenterSelector:
+class KCenterSelector(_FeatureSelector):
     """Keeps samples that cover the data, see :func:`k_center`.
 
     Args:
@@ -110,11 +117,5 @@ class KCenterSelector:
         features: Observations to features.
     """
 
-    n_samples: int
-    features: Features = pooled_pixels
-
-    def select(self, dataset: ReplayBufferBase, rng: np.random.Generator) -> ReplayBuffer:
-        """Returns one-step episodes in the order of picking; deterministic."""
-        data = TransitionArrays.from_buffer(dataset)
-        check_sample_count(self.n_samples, data)
-        return data.take(k_center(self.features(data.observations), self.n_samples))
+    def _pick(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        return k_center(features, self.n_samples)
