@@ -100,8 +100,8 @@ def keep_heap() -> None:
     """Makes glibc keep the memory of freed activations instead of handing it back to the kernel.
 
     Freeing a block of just under 32 MiB lifts glibc's dynamic mmap threshold to its size and its trim threshold
-    to twice that (mallopt(3)). Without it every step faults the same few megabytes in again, which costs a
-    third of a student's training time on a virtual machine. Elsewhere than on glibc it does nothing.
+    to twice that (mallopt(3)). Without it every step faults the same few megabytes in again, which is slow
+    on virtual machines. Elsewhere than on glibc it does nothing.
     """
     block = torch.empty(32 * 2**20 - 2**16, dtype=torch.uint8)
     del block

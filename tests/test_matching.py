@@ -262,9 +262,26 @@ def test_foreign_and_damaged_checkpoints_are_refused(tmp_path: Path, starpilot: 
         dataclasses.replace(config, seed=5).create().fit(starpilot, 3, checkpoint=path)
     with pytest.raises(CheckpointError, match="differs in data"):
         config.create().fit(make_buffer([40], action_size=15, shape=(3, 64, 64)), 3, checkpoint=path)
+    with pytest.raises(CheckpointError, match="differs in n_steps"):
+        config.create().fit(starpilot, 1, checkpoint=path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="is damaged"):
         config.create().fit(starpilot, 3, checkpoint=path)
+
+
+def test_a_checkpoint_of_other_given_weights_is_refused(tmp_path: Path, starpilot: ReplayBuffer) -> None:
+    config = GradientMatchingConfig(PIXELS, 12, theta="given", real_batch_size=16)
+    first, second = (learner_network(build_learner(PIXELS, (3, 64, 64), 15, seed=s)).state_dict() for s in (1, 2))
+    path = tmp_path / "checkpoint"
+
+    def kill(step: int, loss: float) -> None:
+        if step == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        config.create(weights=first).fit(starpilot, 3, checkpoint=path, checkpoint_interval=1, on_step=kill)
+    with pytest.raises(CheckpointError, match="differs in weights"):
+        config.create(weights=second).fit(starpilot, 3, checkpoint=path)
 
 
 def test_the_result_feeds_stock_d3rlpy(starpilot: ReplayBuffer) -> None:

@@ -48,6 +48,6 @@ def test_commands_in_the_documents_parse(document: str, tmp_path: Path) -> None:
         name, *rest = line.split("#")[0].split()
         options = [word for word in rest if word.startswith("--")]
         help_text = CliRunner().invoke(cli, [name, *([rest[0]] if name == "datasets" else []), "--help"]).output
-        assert help_text.startswith("\n") or "Usage" in help_text
+        assert f"Usage: cli {name}" in help_text, line
         for option in options:
             assert option in help_text, (line, option)

@@ -11,6 +11,7 @@ import torch
 from d3rlpy.algos import DiscreteBC
 
 from ..learner import autocast, keep_heap, learner_network, scale
+from ..training import PIECE
 
 __all__ = ["MODES", "SPLITS", "Mode", "Player", "Policy", "Split", "StudentPolicy"]
 
@@ -18,8 +19,6 @@ Split = Literal["id", "ood"]
 Mode = Literal["sampled", "greedy"]
 SPLITS: tuple[Split, ...] = ("id", "ood")
 MODES: tuple[Mode, ...] = ("sampled", "greedy")
-
-PIECE = 64  # see d3rlpy_distill.training
 
 
 class Policy(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..errors import CheckpointError
 from ..files import appears_atomically
 from ..transitions import TransitionArrays
 
-__all__ = ["data_fingerprint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["data_fingerprint", "load_checkpoint", "save_checkpoint", "weights_fingerprint"]
 
 
 def data_fingerprint(data: TransitionArrays) -> str:
@@ -22,6 +23,17 @@ def data_fingerprint(data: TransitionArrays) -> str:
     digest = hashlib.sha256()
     for array in (data.observations, data.actions, data.returns_to_go):
         digest.update(array.data)
+    return digest.hexdigest()
+
+
+def weights_fingerprint(weights: Mapping[str, torch.Tensor] | None) -> str | None:
+    """Returns the SHA-256 of a network's weights, hexadecimal; None for none."""
+    if weights is None:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 from ..allocation import allocate, draw_per_action
 from ..errors import DistillError, UnsuitableDatasetError
 from ..transitions import TransitionArrays, one_step_buffer
-from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint
+from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
 from .config import GradientMatchingConfig
 from .distance import DISTANCES
 from .gradients import is_dead, real_gradient, synthetic_gradient
@@ -78,7 +78,7 @@ class GradientMatching:
 
         Raises:
             UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
-            CheckpointError: If the checkpoint belongs to something else.
+            CheckpointError: If the checkpoint belongs to something else, another ``n_steps`` included.
         """
         if n_steps < 0:
             raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
@@ -104,7 +104,12 @@ class GradientMatching:
         identity: dict[str, Any] = {}
         done = 0
         if checkpoint is not None:
-            identity = {"config": config.to_json(), "data": data_fingerprint(data)}
+            identity = {
+                "config": config.to_json(),
+                "data": data_fingerprint(data),
+                "n_steps": n_steps,
+                "weights": weights_fingerprint(self._weights),
+            }
             if checkpoint.exists():
                 state = load_checkpoint(checkpoint, identity)
                 done = int(state["step"])

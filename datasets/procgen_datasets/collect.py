@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .env import ProcgenVecEnv, procgen_build
 from .errors import OutputExistsError
 from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game
-from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_episodes, read_info
+from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_episodes, read_info, read_own
 from .policies import Expert, load_expert
 from .rollout import RolloutEpisode, rollout, slot_quotas
 
@@ -96,13 +96,7 @@ def collect(
     expert = load_expert(config.expert or config.game, device=device)
     provenance = Provenance("collected", config.game, N_ACTIONS, command, _settings(config, expert))
     if Path(path).exists():
-        info = read_info(path)
-        if info.provenance is None or info.provenance.settings != provenance.settings:
-            raise OutputExistsError(
-                f"{path} exists already and holds something else: give another --out, "
-                f"or remove it with 'rm {path}'."
-            )
-        return info
+        return read_own(path, provenance)
     blocks = slot_quotas(config.episodes, -(-config.episodes // (config.slots * BLOCK_EPISODES)))
     if len(blocks) == 1:
         _write(_play(config, expert, 0, config.episodes), path, provenance, on_episode)

@@ -101,7 +101,7 @@ def command(
     check_device(device)
     from d3rlpy_distill import __version__
     from procgen_datasets import load_dataset
-    from procgen_datasets.hdf5 import Provenance
+    from procgen_datasets.hdf5 import Provenance, read_own
 
     path = out or dataset.with_name(f"{dataset.stem}-{samples}.h5")
     if path.resolve() == dataset.resolve():
@@ -129,7 +129,7 @@ def command(
         _echo_plan(as_json, distiller, buffer, n_steps, path)
         return
     if path.exists():
-        _check_own(path, settings)
+        read_own(path, provenance)
         seconds = 0.0
     else:
         start = time.perf_counter()
@@ -199,18 +199,6 @@ def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any)
             writer.write(
                 EpisodeData(episode.observations, episode.actions[:, 0], episode.rewards[:, 0], terminated=True)
             )
-
-
-def _check_own(path: Path, settings: dict[str, Any]) -> None:
-    import json
-
-    from procgen_datasets import OutputExistsError, read_info
-
-    known = read_info(path).provenance
-    if known is None or known.settings != json.loads(json.dumps(settings)):
-        raise OutputExistsError(
-            f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
-        )
 
 
 def _echo_plan(as_json: bool, distiller: Any, buffer: Any, n_steps: int, path: Path) -> None:

@@ -1,7 +1,7 @@
 """d3rlpy's HDF5 2.1, compressed, atomic and with provenance; stock d3rlpy loads the files unmodified."""
 
 from .provenance import Provenance, package_versions
-from .reader import DatasetInfo, load_dataset, read_episodes, read_extras, read_info
+from .reader import DatasetInfo, load_dataset, read_episodes, read_extras, read_info, read_own
 from .writer import EpisodeData, EpisodeWriter
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "read_episodes",
     "read_extras",
     "read_info",
+    "read_own",
 ]

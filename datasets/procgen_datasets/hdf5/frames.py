@@ -1,8 +1,8 @@
-"""Frames as HDF5 chunks: cut along time within a few rows, deflated by several threads.
+"""Frames as HDF5 chunks: cut along time within a few rows, deflated.
 
 A chunk holds a few rows of one channel over up to 256 steps. Successive frames repeat each other, and in this
-order the repetition lies a few hundred bytes back, within reach of deflate; whole frames lie 12 KiB apart and
-do not compress (measured in ``benchmarks/file_size.py``). Any HDF5 reader opens the result: it is the
+order the repetition lies a few hundred bytes back, well within reach of deflate; in whole frames it lies 12 KiB
+back (the size that results: ``benchmarks/file_size.py``). Any HDF5 reader opens the result: it is the
 ordinary gzip filter. ISA-L writes and reads the same format several times faster than zlib.
 """
 

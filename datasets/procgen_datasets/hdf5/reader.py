@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
-from ..errors import DatasetFormatError
+from ..errors import DatasetFormatError, OutputExistsError
 from ..games import N_ACTIONS
 from .frames import read_frames
 from .provenance import Provenance
 from .writer import COLUMNS, EpisodeData
 
-__all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info"]
+__all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
 
 READ_AHEAD = 4  # episodes that are decompressed while others are read
 
@@ -91,6 +91,22 @@ def read_info(path: str | Path) -> DatasetInfo:
     """
     with _open(path) as file:
         return _info(Path(path), file)
+
+
+def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
+    """Reads the description of an output that exists already, if it is the one that would be made.
+
+    Raises:
+        OutputExistsError: If it was made by other settings, or by another program.
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    info = read_info(path)
+    wanted = provenance.to_attributes()["settings"]
+    if info.provenance is None or info.provenance.to_attributes()["settings"] != wanted:
+        raise OutputExistsError(
+            f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
+        )
+    return info
 
 
 def _info(path: Path, file: h5py.File) -> DatasetInfo:
