@@ -11,7 +11,7 @@ import rich_click as click
 
 __all__ = ["cli", "entry_point"]
 
-COMMANDS = ("collect", "distill", "evaluate", "report", "gallery", "datasets", "quickstart")
+COMMANDS = ("collect", "distill", "evaluate", "report", "gallery", "datasets", "train-expert", "quickstart")
 
 EPILOG = """
 Examples:
@@ -35,7 +35,7 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"rld_distill.commands.{cmd_name}")
+        module = importlib.import_module(f"rld_distill.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,12 @@ class ProcgenVecEnv:
             num_threads=(os.cpu_count() or 1) if num_threads is None else num_threads,
             render_mode="rgb_array" if human_frames else None,
         )
-        self._start: list[bytes] = self._env.get_state()[:num_slots]
+        self._start = self.state()[:num_slots]
         self.reset()
 
     def reset(self) -> npt.NDArray[np.uint8]:
         """Returns all environments to the state they were built in, and their frames ``(N, 3, 64, 64)``."""
-        self._env.set_state(self._start * self.copies)
-        return self.observations()
+        return self.restore(self._start * self.copies)
 
     def observations(self) -> npt.NDArray[np.uint8]:
         """Returns the current frames, a channel-first view, uint8 ``(N, 3, 64, 64)``."""
@@ -152,6 +152,16 @@ class ProcgenVecEnv:
         if actions.min() < 0 or actions.max() >= N_ACTIONS:
             raise ValueError(f"actions from {actions.min()} to {actions.max()}: expected 0 to {N_ACTIONS - 1}.")
         return self._act(actions)
+
+    def state(self) -> list[bytes]:
+        """Returns the whole state of each environment, its random streams included."""
+        states: list[bytes] = self._env.get_state()
+        return states
+
+    def restore(self, states: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+        """Puts the environments into states that :meth:`state` returned, and returns their frames."""
+        self._env.set_state(list(states))
+        return self.observations()
 
     def force_reset(self) -> VecStep:
         """Ends every running episode and starts the next level in each environment."""

@@ -6,7 +6,9 @@ __all__ = [
     "DatasetError",
     "DatasetFormatError",
     "ExpertError",
+    "MissingExtraError",
     "OutputExistsError",
+    "TrainingError",
     "UnknownGameError",
     "UnknownRecipeError",
 ]
@@ -34,3 +36,11 @@ class DatasetFormatError(DatasetError):
 
 class OutputExistsError(DatasetError):
     """The output path holds something else, which is never overwritten."""
+
+
+class TrainingError(DatasetError):
+    """A training run cannot start or go on: settings, levels or a checkpoint do not fit."""
+
+
+class MissingExtraError(DatasetError):
+    """A package of an optional extra is not installed."""

@@ -1,0 +1,117 @@
+"""The settings of a training run, Procgen's own by default."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..errors import TrainingError
+from ..games import TRAIN_LEVELS, VALIDATION_LEVELS, Levels, get_game
+from ..policies import ARCHITECTURES
+
+__all__ = ["PRECISIONS", "TrainExpertConfig"]
+
+PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainExpertConfig:
+    r"""How an expert is trained: PPO with the settings of Cobbe et al. 2020 (arXiv 1912.01588, appendix D).
+
+    Args:
+        game: One of the 16 games.
+        architecture: ``"impala"``, or ``"impala-s2d"``, which folds 2x2 pixels into channels first.
+        steps: Environment steps; whole rollouts of ``envs * horizon`` are played.
+        envs: Environments at once.
+        horizon: Steps of each environment between two updates.
+        epochs: Passes over a rollout in an update.
+        minibatches: Parts of a pass, each one gradient step.
+        learning_rate: Adam's, constant.
+        gamma: Discount.
+        gae_lambda: :math:`\lambda` of generalised advantage estimation.
+        clip: :math:`\epsilon` of the clipped surrogate objective.
+        entropy: Weight of the entropy bonus.
+        value: Weight of the value loss.
+        max_grad_norm: Gradients are scaled down to this norm.
+        reward_clip: Rewards are divided by the running standard deviation of the discounted return and clipped
+            to this size.
+        levels: Levels to train on; they must not touch the validation levels 200-299.
+        mode: ``"easy"`` or ``"hard"``.
+        seed: Fixes the initial weights, the order of levels, the actions and the minibatches.
+        init: Bundled expert or ``.safetensors`` file whose weights to start from.
+        evaluate_every: Steps between two evaluations on the validation levels; a snapshot is kept of each.
+        evaluation_episodes: Episodes of each.
+        precision: ``"bfloat16"`` (autocast), ``"float32"``, or ``"auto"``: bfloat16 where it is computed natively.
+        channels_last: Memory layout of the activations; the values are the same up to rounding.
+
+    Raises:
+        UnknownGameError: If the game is none of Procgen's.
+        TrainingError: If a setting is out of range.
+    """
+
+    game: str
+    architecture: str = "impala-s2d"
+    steps: int = 25_000_000
+    envs: int = 64
+    horizon: int = 256
+    epochs: int = 3
+    minibatches: int = 8
+    learning_rate: float = 5e-4
+    gamma: float = 0.999
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+    reward_clip: float = 10.0
+    levels: Levels = TRAIN_LEVELS
+    mode: str = "easy"
+    seed: int = 0
+    init: str | None = None
+    evaluate_every: int = 500_000
+    evaluation_episodes: int = 50
+    precision: str = "auto"
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        get_game(self.game)
+        for name in ("steps", "envs", "horizon", "epochs", "minibatches", "evaluate_every", "evaluation_episodes"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name}={getattr(self, name)}: expected 1 or more.")
+        if self.architecture not in ARCHITECTURES:
+            raise TrainingError(f"architecture={self.architecture!r}: expected {' or '.join(ARCHITECTURES)}.")
+        if self.precision not in PRECISIONS:
+            raise TrainingError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
+        if self.rollout % self.minibatches:
+            raise TrainingError(
+                f"minibatches={self.minibatches}: expected a divisor of {self.rollout}, the steps of a rollout "
+                f"({self.envs} environments x {self.horizon})."
+            )
+        if self.rollout // self.minibatches < 2:
+            raise TrainingError(
+                f"minibatches={self.minibatches}: minibatches of one step cannot be normalised; give fewer."
+            )
+        held_out = VALIDATION_LEVELS
+        if self.levels.num == 0 or (
+            self.levels.start < held_out.start + held_out.num
+            and held_out.start < self.levels.start + self.levels.num
+        ):
+            raise TrainingError(
+                f"training levels {_span(self.levels)} overlap the held-out validation levels {_span(held_out)}: "
+                "give others, for example --start-level 0 --num-levels 200."
+            )
+
+    @property
+    def rollout(self) -> int:
+        """Environment steps between two updates."""
+        return self.envs * self.horizon
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what a checkpoint must agree with: everything but how long to train."""
+        values = dataclasses.asdict(self)
+        del values["steps"]
+        return values
+
+
+def _span(levels: Levels) -> str:
+    return f"{levels.start}-{levels.start + levels.num - 1}" if levels.num else "0-2147483647 (all)"

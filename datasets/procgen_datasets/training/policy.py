@@ -1,0 +1,118 @@
+"""The IMPALA network as a stable-baselines3 policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from torch import nn
+
+from ..games import N_ACTIONS
+from ..policies.expert import FRAME_SHAPE
+from ..policies.impala import ImpalaNetwork
+from .environment import FRAME
+
+__all__ = ["ImpalaPolicy", "computes_bfloat16"]
+
+PIECE = 256  # frames: what one core's cache holds of the activations; a whole minibatch is 1.3 times slower
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Returns whether the device multiplies in bfloat16 natively."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class ImpalaPolicy(ActorCriticPolicy):
+    """Actor and critic on one :class:`ImpalaNetwork`; takes flat observations of :class:`Sb3ProcgenEnv`.
+
+    Args:
+        observation_space: The environment's.
+        action_space: The environment's.
+        lr_schedule: stable-baselines3's schedule of the learning rate.
+        architecture: ``"impala"`` or ``"impala-s2d"``.
+        bfloat16: Compute under bfloat16 autocast; weights, heads' outputs and losses stay float32.
+        channels_last: Keep activations channels-last.
+        **kwargs: What stable-baselines3 passes on.
+    """
+
+    def __init__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        lr_schedule: Schedule,
+        *,
+        architecture: str,
+        bfloat16: bool,
+        channels_last: bool,
+        **kwargs: Any,
+    ) -> None:
+        self._architecture = architecture  # before super().__init__, which calls _build
+        self._bfloat16 = bfloat16
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=[],
+            features_extractor_class=FlattenExtractor,
+            **kwargs,
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = ImpalaNetwork(FRAME_SHAPE, N_ACTIONS, self._architecture).to(memory_format=self._format)
+        # a nearly uniform first policy explores; PPO with a confident random one does not
+        for head, gain in ((self.network.policy, 0.01), (self.network.value, 1.0)):
+            nn.init.orthogonal_(head.weight, gain)
+            nn.init.zeros_(head.bias)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr_schedule(1), eps=1e-5)
+
+    def policy_and_value(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps observations uint8 ``(B, 12288)`` to float32 logits ``(B, 15)`` and values ``(B,)``."""
+        frames = observations.unflatten(1, FRAME).permute(0, 3, 1, 2)
+        dtype = torch.bfloat16 if self._bfloat16 else torch.float32
+        outputs = []
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._bfloat16):
+            for piece in frames.split(PIECE if frames.device.type == "cpu" else len(frames)):
+                x = piece.to(dtype, memory_format=self._format) / 255
+                outputs.append(self.network.policy_and_value(x))
+        logits, values = zip(*outputs, strict=True)
+        return torch.cat(logits).float(), torch.cat(values).float()
+
+    def logits(self, observations: torch.Tensor) -> torch.Tensor:
+        """Maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)`` on the CPU, for a rollout."""
+        with torch.inference_mode():
+            flat = observations.permute(0, 2, 3, 1).flatten(1).to(self.device)
+            return self.policy_and_value(flat)[0].cpu()
+
+    def forward(
+        self, obs: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns actions ``(B,)``, values ``(B, 1)`` and log-probabilities ``(B,)``."""
+        distribution, values = self._distribution(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, values[:, None], distribution.log_prob(actions)
+
+    def evaluate_actions(
+        self, obs: Any, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Returns values ``(B, 1)``, the actions' log-probabilities ``(B,)`` and entropies ``(B,)``."""
+        distribution, values = self._distribution(obs)
+        return values[:, None], distribution.log_prob(actions), distribution.entropy()
+
+    def predict_values(self, obs: Any) -> torch.Tensor:
+        """Returns values ``(B, 1)``."""
+        return self.policy_and_value(obs)[1][:, None]
+
+    def get_distribution(self, obs: Any) -> Distribution:
+        """Returns the distribution over the 15 actions."""
+        return self._distribution(obs)[0]
+
+    def _distribution(self, obs: torch.Tensor) -> tuple[CategoricalDistribution, torch.Tensor]:
+        logits, values = self.policy_and_value(obs)
+        return CategoricalDistribution(N_ACTIONS).proba_distribution(logits), values

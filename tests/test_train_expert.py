@@ -1,0 +1,356 @@
+"""Training experts: exact resumption, settings, exports and the errors."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from click.testing import CliRunner, Result
+from stable_baselines3.common.vec_env import VecNormalize
+
+from procgen_datasets import Levels, OutputExistsError, ProcgenVecEnv, load_expert
+from procgen_datasets.errors import TrainingError
+from procgen_datasets.policies.impala import ImpalaNetwork
+from procgen_datasets.training import TrainExpertConfig, TrainResult, export_expert, export_run, train_expert
+from procgen_datasets.training.card import card_markdown
+from procgen_datasets.training.environment import Sb3ProcgenEnv
+from rld_distill.main import cli
+
+ROLLOUT = 8 * 32
+CONFIG = TrainExpertConfig(
+    "starpilot",
+    steps=3 * ROLLOUT,
+    envs=8,
+    horizon=32,
+    epochs=2,
+    minibatches=4,
+    seed=1,
+    evaluate_every=2 * ROLLOUT,
+    evaluation_episodes=2,
+)
+FLAGS = ["--steps", "768", "--envs", "8", "--horizon", "32", "--epochs", "2", "--minibatches", "4", "--seed", "1",
+         "--card-episodes", "2"]  # fmt: skip
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in args])
+
+
+def fails(code: int, message: str, *args: object) -> None:
+    result = run(*args)
+    assert result.exit_code == code, (result.output, result.exception)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """Three updates without a pause."""
+    directory = tmp_path_factory.mktemp("whole")
+    return directory, train_expert(CONFIG, directory)
+
+
+def same(a: TrainResult, b: TrainResult) -> bool:
+    curves = [[dataclasses.replace(p, seconds=0.0) for p in r.curve] for r in (a, b)]
+    return curves[0] == curves[1] and all(torch.equal(a.weights[k], b.weights[k]) for k in a.weights)
+
+
+def test_a_paused_run_ends_bit_for_bit_as_one_that_was_not(
+    tmp_path: Path, whole: tuple[Path, TrainResult]
+) -> None:
+    paused = train_expert(CONFIG, tmp_path, max_minutes=1e-9)
+    assert not paused.finished and paused.steps == ROLLOUT
+    assert not same(paused, whole[1])
+    again = train_expert(CONFIG, tmp_path, resume=True, max_minutes=1e-9)
+    assert not again.finished and again.steps == 2 * ROLLOUT
+    assert same(train_expert(CONFIG, tmp_path, resume=True), whole[1])
+    assert same(train_expert(CONFIG, tmp_path, resume=True), whole[1])  # nothing left to do
+
+
+def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
+    tmp_path: Path, whole: tuple[Path, TrainResult]
+) -> None:
+    """A real ``kill -9``, wherever it hits after the first checkpoint."""
+    code = (
+        "from test_train_expert import CONFIG; from procgen_datasets.training import train_expert; import sys;"
+        "import torch; torch.set_num_threads(int(sys.argv[2])); train_expert(CONFIG, sys.argv[1])"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), str(torch.get_num_threads())],
+        env=env,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (tmp_path / "checkpoint.pt").exists():
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert same(train_expert(CONFIG, tmp_path, resume=True), whole[1])
+
+
+def test_the_curve_and_the_snapshots(whole: tuple[Path, TrainResult]) -> None:
+    directory, result = whole
+    with (directory / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["steps"]) for row in rows] == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT]
+    assert [row["validation_return"] != "" for row in rows] == [False, True, True]
+    seconds = [point.seconds for point in result.curve]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+    kept = sorted(path.stem for path in (directory / "snapshots").iterdir())
+    assert kept == [f"{2 * ROLLOUT:09d}", f"{3 * ROLLOUT:09d}"]
+    last = safetensors.torch.load_file(directory / "snapshots" / f"{kept[-1]}.safetensors")
+    assert all(torch.equal(last[k], result.weights[k]) for k in last)
+
+
+def test_entropy_of_the_first_policy_is_nearly_uniform(whole: tuple[Path, TrainResult]) -> None:
+    assert whole[1].curve[0].entropy == pytest.approx(np.log(15), abs=0.01)
+
+
+def test_rewards_are_divided_by_the_running_std_of_the_discounted_return() -> None:
+    """Against brute force over every discounted return so far, and the 1e-4 pseudo-observations of N(0, 1) before."""
+    gamma, prior = 0.9, 1e-4
+    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
+    normalised = VecNormalize(env, norm_obs=False, gamma=gamma)
+    normalised.reset()
+    rng = np.random.default_rng(0)
+    running, seen, rewarded = np.zeros(4), np.zeros(0), 0
+    for _ in range(200):
+        observations, rewards, dones, infos = normalised.step(rng.integers(0, 15, 4))
+        raw = normalised.get_original_reward()
+        running = running * gamma + raw
+        seen = np.concatenate([seen, running])
+        mean = seen.sum() / (len(seen) + prior)
+        std = np.sqrt((prior + (seen**2).sum()) / (len(seen) + prior) - mean**2)
+        np.testing.assert_allclose(rewards, np.clip(raw / std, -10, 10), rtol=1e-4)
+        rewarded += np.count_nonzero(raw)
+        running[dones] = 0
+        assert [("episode" in info) for info in infos] == dones.tolist()
+        assert observations.shape == (4, 12288) and observations.dtype == np.uint8
+    assert rewarded > 3
+
+
+def test_episode_returns_are_raw_sums() -> None:
+    env = Sb3ProcgenEnv(ProcgenVecEnv("jumper", 4, levels=Levels(0, 200), rand_seed=0))
+    env.reset()
+    rng = np.random.default_rng(0)
+    total, length, ended = np.zeros(4), np.zeros(4, int), 0
+    for _ in range(1500):
+        _, rewards, dones, infos = env.step(rng.integers(0, 15, 4))
+        total += rewards
+        length += 1
+        for i in np.flatnonzero(dones):
+            assert infos[i]["episode"] == {"r": total[i], "l": length[i]}
+            total[i], length[i] = 0, 0
+            ended += 1
+    assert ended > 3
+
+
+def test_flat_observations_are_the_frames_that_the_exported_expert_sees(
+    tmp_path: Path, whole: tuple[Path, TrainResult]
+) -> None:
+    """The trained policy and the loaded expert are one function of a frame."""
+    card = {"game": "starpilot", "levels": {"start": 0, "num": 200}, "distribution_mode": "easy", "seed": 0,
+            "architecture": "impala-s2d", "environment_steps": 768, "algorithm": "PPO", "settings": {},
+            "machine": "m", "training_seconds": 1.0, "learning_curve": []}  # fmt: skip
+    path = export_expert(tmp_path / "x.safetensors", whole[1].weights, card, episodes=2)
+    expert = load_expert(path, dtype=torch.float32)
+    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
+    flat = torch.from_numpy(env.reset().copy())
+    network = ImpalaNetwork((3, 64, 64), 15, "impala-s2d")
+    network.load_state_dict(dict(whole[1].weights))
+    frames = flat.view(4, 64, 64, 3).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected, _ = network.policy_and_value(frames / 255)
+    np.testing.assert_allclose(expert.logits(frames), expected, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(frames, env.env.observations())
+
+
+def test_export_writes_cards_and_a_medium_policy(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
+    directory, result = whole
+    played = []
+    paths = export_run(
+        CONFIG, directory, result, machine="a machine", episodes=3, on_episode=lambda: played.append(1)
+    )
+    assert [path.name for path in paths] == ["starpilot.safetensors", "starpilot-medium.safetensors"]
+    assert len(played) == 2 * 2 * 2 * 3
+    expert = load_expert(paths[0])
+    assert expert.card["sha256"] == expert.sha256 and expert.card["environment_steps"] == 3 * ROLLOUT
+    assert expert.card["game"] == "starpilot" and expert.card["machine"] == "a machine"
+    for split in ("train", "ood"):
+        for mode in ("sampled", "greedy"):
+            assert set(expert.card["returns"][split][mode]) == {"mean", "std", "n"}
+            assert expert.card["returns"][split][mode]["n"] == 3
+    assert [point["steps"] for point in expert.card["learning_curve"]] == [2 * ROLLOUT, 3 * ROLLOUT]
+    assert load_expert(paths[1]).card["environment_steps"] == 2 * ROLLOUT
+    text = paths[0].with_suffix(".md").read_text()
+    mean = expert.card["returns"]["train"]["sampled"]["mean"]
+    assert expert.sha256 in text and f"{mean:.2f} ±" in text and "| 768 |" in text
+
+
+def test_bundled_cards_are_complete() -> None:
+    from procgen_datasets.policies import bundled_experts
+
+    assert bundled_experts()
+    for name in bundled_experts():
+        expert = load_expert(name)
+        assert expert.card["game"] == name.removesuffix("-medium")
+        assert expert.card["architecture"] == expert.architecture
+        assert expert.card.get("sha256", expert.sha256) == expert.sha256
+        for split in ("train", "ood"):
+            for mode in ("sampled", "greedy"):
+                assert expert.card["returns"][split][mode]["n"] >= 100
+
+
+def test_a_run_starts_from_an_expert(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, init="starpilot", steps=ROLLOUT, learning_rate=1e-12)
+    result = train_expert(config, tmp_path)
+    bundled = load_expert("starpilot", dtype=torch.float32)
+    assert result.initial_steps == bundled.card["environment_steps"]
+    for name, weight in bundled.network.state_dict().items():
+        torch.testing.assert_close(result.weights[name], weight, atol=1e-6, rtol=0)
+
+
+def test_float32_and_channels_first_train_the_same_policy(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:
+    """Memory layout and piecewise evaluation change rounding only."""
+    one = dataclasses.replace(CONFIG, steps=ROLLOUT, precision="float32")
+    a = train_expert(one, tmp_path / "a")
+    b = train_expert(dataclasses.replace(one, channels_last=False), tmp_path / "b")
+    assert a.curve[0].value_loss == pytest.approx(b.curve[0].value_loss, rel=1e-3)
+    assert a.curve[0].policy_loss == pytest.approx(b.curve[0].policy_loss, abs=1e-4)
+    assert a.curve[0].value_loss == pytest.approx(whole[1].curve[0].value_loss, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"levels": Levels(150, 100)}, "150-249 overlap the held-out validation levels 200-299"),
+        ({"levels": Levels(0, 0)}, "(all) overlap the held-out"),
+        ({"levels": Levels(250, 10)}, "250-259 overlap"),
+        ({"minibatches": 7}, "expected a divisor of 256"),
+        ({"minibatches": 256}, "give fewer"),
+        ({"epochs": 0}, "epochs=0: expected 1 or more"),
+        ({"architecture": "vgg"}, "expected impala or impala-s2d"),
+        ({"precision": "float8"}, "expected one of auto, bfloat16, float32"),
+    ],
+)
+def test_bad_settings_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainingError) as error:
+        dataclasses.replace(CONFIG, **change)  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+def test_levels_beside_the_held_out_ones_are_fine() -> None:
+    assert dataclasses.replace(CONFIG, levels=Levels(300, 100)).levels.num == 100
+
+
+def test_a_run_is_never_overwritten_and_other_checkpoints_are_refused(whole: tuple[Path, TrainResult]) -> None:
+    directory = whole[0]
+    before = (directory / "checkpoint.pt").read_bytes()
+    with pytest.raises(OutputExistsError, match="add --resume"):
+        train_expert(CONFIG, directory)
+    with pytest.raises(TrainingError, match="it has game 'starpilot', this one 'bigfish'"):
+        train_expert(dataclasses.replace(CONFIG, game="bigfish"), directory, resume=True)
+    with pytest.raises(TrainingError, match="it has architecture 'impala-s2d', this one 'impala'"):
+        train_expert(dataclasses.replace(CONFIG, architecture="impala"), directory, resume=True)
+    assert (directory / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("keep", [0, 1000, 0.99])
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, whole: tuple[Path, TrainResult], keep: float) -> None:
+    data = (whole[0] / "checkpoint.pt").read_bytes()
+    size = int(keep * len(data)) if isinstance(keep, float) else keep
+    (tmp_path / "checkpoint.pt").write_bytes(data[:size])
+    with pytest.raises(TrainingError, match="truncated or damaged"):
+        train_expert(CONFIG, tmp_path, resume=True)
+    assert (tmp_path / "checkpoint.pt").stat().st_size == size
+
+
+def test_command_trains_exports_and_resumes(tmp_path: Path) -> None:
+    out, train = tmp_path / "run", ["train-expert", "starpilot", *FLAGS, "--out", tmp_path / "run"]
+    first = run(*train, "--max-minutes", "1e-6", "--json")
+    assert first.exit_code == 0, first.output
+    value = json.loads(first.stdout)
+    assert value["finished"] is False and [e["environment_steps"] for e in value["experts"]] == [ROLLOUT]
+    fails(1, "add --resume", *train)
+    fails(1, "learning_rate 0.0005, this one 0.001", *train, "--resume", "--learning-rate", 1e-3)
+    last = run(*train, "--resume")
+    assert last.exit_code == 0, last.output
+    assert last.stderr == "" and f"{out / 'starpilot.safetensors'}: 768 steps" in last.stdout
+    plan = run(*train, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["updates"] == 3
+
+
+def test_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fails(2, "did you mean 'starpilot'", "train-expert", "starpliot")
+    fails(2, "overlap the held-out", "train-expert", "starpilot", *FLAGS, "--out", out, "--num-levels", 0)
+    fails(2, "expected a divisor", "train-expert", "starpilot", *FLAGS, "--out", out, "--minibatches", 7)
+    fails(1, "does not exist; leave --resume out", "train-expert", "starpilot", *FLAGS, "--out", out, "--resume")
+    init = [*FLAGS, "--init", "starpilot", "--out", out]
+    fails(1, "plays starpilot, not bigfish", "train-expert", "bigfish", *init)
+    fails(1, "is of architecture impala-s2d", "train-expert", "starpilot", *init, "--architecture", "impala")
+    assert not out.exists()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    """A limit on file size stands for a full disk; the run that hits it can be resumed afterwards."""
+    flags = ["train-expert", "starpilot", *FLAGS, "--out", str(tmp_path)]
+    assert run(*flags, "--max-minutes", "1e-6").exit_code == 0
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "sys.argv[0] = 'rld-distill'; from rld_distill.main import entry_point; entry_point()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *flags, "--resume"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1 and "no space left" in result.stderr, result.stderr
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not list(tmp_path.glob("**/*.partial"))
+    assert run(*flags, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "command"),
+    [
+        ("stable_baselines3", [], "d3rlpy-distill[experts]"),
+        ("tensorboard", ["--tensorboard"], "d3rlpy-distill[tensorboard]"),
+    ],
+)
+def test_a_missing_extra_names_the_command(
+    tmp_path: Path, module: str, arguments: list[str], command: str
+) -> None:
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; sys.modules['torch.utils.tensorboard'] = None;"
+        "sys.argv[0] = 'rld-distill'; from rld_distill.main import entry_point; entry_point()"
+    )
+    flags = ["train-expert", "starpilot", *FLAGS, *arguments, "--out", str(tmp_path / "x")]
+    result = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, check=False)
+    assert result.returncode == 1, result.stderr
+    assert f"pip install '{command}'" in result.stderr and result.stderr.strip().count("\n") == 0
+
+
+def test_card_says_where_a_run_started() -> None:
+    card = {
+        "game": "starpilot", "levels": {"start": 0, "num": 200}, "distribution_mode": "easy", "seed": 0,
+        "architecture": "impala-s2d", "environment_steps": 1500, "algorithm": "PPO", "settings": {"epochs": 2},
+        "machine": "m", "training_seconds": 7200.0, "learning_curve": [], "sha256": "ab",
+        "initial": {"expert": "starpilot", "environment_steps": 1000},
+        "returns": dict.fromkeys(
+            ("train", "ood"), dict.fromkeys(("sampled", "greedy"), {"mean": 1.0, "std": 2.0, "n": 100})
+        ),
+    }  # fmt: skip
+    text = card_markdown("x", card)
+    assert "1,500, of which 1,000 by the expert it started from" in text and "epochs 2" in text
+    assert "| hours of training | 2.0 |" in text and "Learning curve" not in text
