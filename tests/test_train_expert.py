@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from procgen_datasets import Levels, OutputExistsError, ProcgenVecEnv, load_expert
 from procgen_datasets.errors import TrainingError
-from procgen_datasets.policies.impala import ImpalaNetwork
+from procgen_datasets.policies.impala import ImpalaNetwork, max_pool
 from procgen_datasets.training import TrainExpertConfig, TrainResult, export_expert, export_run, train_expert
 from procgen_datasets.training.card import card_markdown
 from procgen_datasets.training.environment import Sb3ProcgenEnv
@@ -117,7 +117,7 @@ def test_entropy_of_the_first_policy_is_nearly_uniform(whole: tuple[Path, TrainR
 
 
 def test_rewards_are_divided_by_the_running_std_of_the_discounted_return() -> None:
-    """Against brute force over every discounted return so far, and the 1e-4 pseudo-observations of N(0, 1) before."""
+    """Against brute force over every discounted return so far, after 1e-4 pseudo-observations of N(0, 1)."""
     gamma, prior = 0.9, 1e-4
     env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
     normalised = VecNormalize(env, norm_obs=False, gamma=gamma)
@@ -342,15 +342,24 @@ def test_a_missing_extra_names_the_command(
 
 
 def test_card_says_where_a_run_started() -> None:
+    modes = ("sampled", "greedy")
     card = {
         "game": "starpilot", "levels": {"start": 0, "num": 200}, "distribution_mode": "easy", "seed": 0,
         "architecture": "impala-s2d", "environment_steps": 1500, "algorithm": "PPO", "settings": {"epochs": 2},
         "machine": "m", "training_seconds": 7200.0, "learning_curve": [], "sha256": "ab",
         "initial": {"expert": "starpilot", "environment_steps": 1000},
-        "returns": dict.fromkeys(
-            ("train", "ood"), dict.fromkeys(("sampled", "greedy"), {"mean": 1.0, "std": 2.0, "n": 100})
-        ),
+        "returns": {split: {m: {"mean": 1.0, "std": 2.0, "n": 100} for m in modes} for split in ("train", "ood")},
     }  # fmt: skip
     text = card_markdown("x", card)
     assert "1,500, of which 1,000 by the expert it started from" in text and "epochs 2" in text
     assert "| hours of training | 2.0 |" in text and "Learning curve" not in text
+
+
+@pytest.mark.parametrize("size", [(64, 64), (7, 8), (5, 3), (2, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_max_pool_is_torchs(size: tuple[int, int], dtype: torch.dtype) -> None:
+    x = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected = torch.nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+    with torch.no_grad():
+        assert torch.equal(max_pool(x), expected)
+        assert torch.equal(max_pool(x.contiguous(memory_format=torch.channels_last)), expected)
