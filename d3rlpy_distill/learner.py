@@ -1,67 +1,124 @@
-"""d3rlpy's discrete BC learner, taken apart: its network, its own loss and its optimizer."""
+"""d3rlpy's learners, taken apart: their networks, their own losses and their optimizers."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
-from d3rlpy.torch_utility import convert_to_torch
+from d3rlpy.algos import (
+    BC,
+    DQN,
+    BCConfig,
+    DiscreteBC,
+    DiscreteBCConfig,
+    DiscreteCQL,
+    DiscreteCQLConfig,
+    DoubleDQN,
+    DoubleDQNConfig,
+    DQNConfig,
+)
+from d3rlpy.torch_utility import TorchMiniBatch, convert_to_torch
 from torch import nn
 
-__all__ = ["autocast", "build_learner", "keep_heap", "learner_loss", "learner_network", "scale"]
+from .batch import Batch
+
+__all__ = [
+    "LEARNER_CONFIGS",
+    "Learner",
+    "LearnerConfig",
+    "autocast",
+    "build_learner",
+    "is_value_based",
+    "keep_heap",
+    "learner_loss",
+    "learner_network",
+    "scale",
+]
+
+
+Learner: TypeAlias = "DiscreteBC | BC | DQN | DoubleDQN | DiscreteCQL"
+LearnerConfig: TypeAlias = "DiscreteBCConfig | BCConfig | DQNConfig | DoubleDQNConfig | DiscreteCQLConfig"
+LEARNER_CONFIGS = (DiscreteBCConfig, BCConfig, DQNConfig, DoubleDQNConfig, DiscreteCQLConfig)
+
+
+def is_value_based(learner: Learner | LearnerConfig) -> bool:
+    """Tells whether the learner fits action values (and so reads rewards) rather than imitating."""
+    return not isinstance(learner, (DiscreteBC, BC, DiscreteBCConfig, BCConfig))
 
 
 def build_learner(
-    config: DiscreteBCConfig,
+    config: Any,
     observation_shape: Sequence[int],
     action_size: int,
     *,
     seed: int,
     device: str = "cpu:0",
-) -> DiscreteBC:
+) -> Any:
     """Creates a learner whose initial weights depend on ``seed`` alone; torch's global RNG is left as it was.
 
     Args:
-        config: Its configuration.
+        config: Its configuration, one of d3rlpy's.
         observation_shape: Shape of one observation.
-        action_size: Number of discrete actions.
+        action_size: Number of discrete actions, or of the dimensions of a continuous one.
         seed: 0 to 2**63 - 1.
         device: torch device.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learner: DiscreteBC = config.create(device=device)
+        learner = config.create(device=device)
         learner.create_impl(tuple(observation_shape), action_size)
-    network = learner_network(learner)
     if len(observation_shape) == 3:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in learner.impl.modules.get_torch_modules().values():
+            module.to(memory_format=torch.channels_last)
     return learner
 
 
-def learner_network(learner: DiscreteBC) -> nn.Module:
-    """Returns the network: observations (scaled) to a distribution over actions."""
-    network: nn.Module = learner.impl.modules.imitator
+def learner_network(learner: Learner) -> nn.Module:
+    """Returns what is trained: the policy of an imitator, or the action-value function."""
+    modules = learner.impl.modules
+    network: nn.Module = modules.q_funcs if is_value_based(learner) else modules.imitator
     return network
 
 
-def learner_loss(learner: DiscreteBC, x: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-    """Returns d3rlpy's own loss, a mean over the batch: negative log-likelihood plus beta times its penalty.
+def learner_loss(learner: Learner, batch: Batch) -> torch.Tensor:
+    """Returns d3rlpy's own loss, a mean over the batch.
+
+    For ``DiscreteBC`` the negative log-likelihood plus beta times its penalty; for ``BC`` the squared error; for
+    the Q-learners the Huber loss of the temporal difference against the target network, and the conservative
+    term of CQL.
 
     Args:
         learner: The learner.
-        x: Scaled observations ``(B, ...)``.
-        actions: int64 ``(B,)``.
+        batch: Transitions; with rewards and terminals for a Q-learner.
     """
-    loss: torch.Tensor = learner.impl.compute_loss(x, actions).loss
-    return loss
+    impl = learner.impl
+    if not is_value_based(learner):
+        loss: torch.Tensor = impl.compute_loss(batch.observations, batch.actions).loss
+        return loss
+    assert batch.rewards is not None and batch.terminals is not None
+    following = batch.next_observations
+    whole = TorchMiniBatch(
+        observations=batch.observations,
+        actions=batch.actions[:, None],
+        rewards=batch.rewards[:, None],
+        next_observations=batch.observations.detach() if following is None else following,
+        next_actions=batch.actions[:, None],
+        returns_to_go=torch.zeros_like(batch.rewards[:, None]),
+        terminals=batch.terminals[:, None],
+        intervals=torch.ones_like(batch.terminals[:, None]),
+        device=impl.device,
+    )
+    # where all are terminal, whatever the target is, it is multiplied by 0
+    target = torch.zeros_like(whole.rewards) if following is None else impl.compute_target(whole)
+    td_loss: torch.Tensor = impl.compute_loss(whole, target).loss
+    return td_loss
 
 
-def scale(learner: DiscreteBC, observations: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
+def scale(learner: Learner, observations: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
     """Applies the learner's observation scaler; images come out channels-last, which CPUs prefer.
 
     Args:

@@ -1,4 +1,4 @@
-"""Trains d3rlpy's ``DiscreteBC`` on arrays: its network, loss and optimizer, several times faster than ``fit``.
+"""Trains d3rlpy's learners on arrays: their networks, losses and optimizers, several times faster than ``fit``.
 
 Three things make the difference on a CPU: bfloat16 autocast, channels-last memory, and a batch cut into pieces
 that stay in the cache (their gradients add up to the batch's). Batches are drawn as d3rlpy draws them,
@@ -12,14 +12,25 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.optimizers.lr_schedulers import CosineAnnealingLRFactory
 
-from .learner import autocast, build_learner, keep_heap, learner_loss, learner_network, scale
+from .batch import Batch
+from .learner import (
+    Learner,
+    autocast,
+    build_learner,
+    is_value_based,
+    keep_heap,
+    learner_loss,
+    learner_network,
+    scale,
+)
 from .transitions import TransitionArrays
 
-__all__ = ["ConvergenceConfig", "Trainer", "held_out_loss", "train_student", "train_to_convergence"]
+__all__ = ["ConvergenceConfig", "Trainer", "held_out_loss", "make_batch", "train_student", "train_to_convergence"]
 
 PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
 EVALUATION_PIECE = 256
@@ -29,37 +40,62 @@ class Trainer:
     """Takes gradient steps on a learner.
 
     Args:
-        learner: A built ``DiscreteBC``; trained in place.
+        learner: A built learner; trained in place.
         data: What to train on.
         rng: Draws the batches.
+        rows: The transitions of ``data`` to draw from, int64 ``(R,)``; all of them by default.
     """
 
-    def __init__(self, learner: DiscreteBC, data: TransitionArrays, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        data: TransitionArrays,
+        rng: np.random.Generator,
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         self.learner = learner
         self.data = data
         self.rng = rng
+        self.rows = np.arange(len(data)) if rows is None else rows
+        self.steps = 0
         keep_heap()
 
     def step(self) -> float:
         """Draws a batch of the learner's batch size, takes one optimizer step and returns the loss."""
         optimizer = self.learner.impl.modules.optim
-        batch = self.rng.integers(len(self.data), size=self.learner.config.batch_size)
+        batch = self.rows[self.rng.integers(len(self.rows), size=self.learner.config.batch_size)]
         optimizer.zero_grad()
         loss = accumulate_gradient(self.learner, self.data, batch)
         optimizer.step()
+        self.steps += 1
+        if is_value_based(self.learner) and self.steps % self.learner.config.target_update_interval == 0:
+            self.learner.impl.update_target()
         return loss
 
 
-def accumulate_gradient(
-    learner: DiscreteBC, data: TransitionArrays, batch: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> float:
+def make_batch(learner: Learner, data: TransitionArrays, index: npt.NDArray[np.int64]) -> Batch:
+    """Returns the transitions at ``index`` as the learner reads them: scaled, on its device."""
+    x = scale(learner, data.observations[index])
+    actions = torch.from_numpy(data.actions[index]).to(x.device)
+    if not is_value_based(learner):
+        return Batch(x, actions)
+    terminals = data.terminals[index]
+    return Batch(
+        x,
+        actions,
+        rewards=torch.from_numpy(data.rewards[index]).to(x.device),
+        next_observations=None if terminals.all() else scale(learner, data.next_observations(index)),
+        terminals=torch.from_numpy(terminals.astype(np.float32)).to(x.device),
+    )
+
+
+def accumulate_gradient(learner: Learner, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> float:
     """Adds the gradient of the learner's loss over ``batch`` (indices) to its parameters; returns the loss."""
     total = 0.0
     for piece in np.split(batch, range(PIECE, len(batch), PIECE)):
-        x = scale(learner, data.observations[piece])
-        actions = torch.from_numpy(data.actions[piece]).to(x.device)
-        with autocast(x.device.type):
-            loss = learner_loss(learner, x, actions) * (len(piece) / len(batch))
+        transitions = make_batch(learner, data, piece)
+        with autocast(transitions.observations.device.type):
+            loss = learner_loss(learner, transitions) * (len(piece) / len(batch))
         loss.backward()
         total += float(loss.detach())
     return total
@@ -142,32 +178,31 @@ def train_to_convergence(
     )
     learner = _new_learner(dataclasses.replace(config, optim_factory=annealed), data, seed, device)
     network = learner_network(learner)
-    trainer = Trainer(learner, fit, rng)
+    trainer = Trainer(learner, data, rng, fit)
     best, best_step, best_weights = np.inf, 0, network.state_dict()
     for step in range(1, convergence.steps + 1):
         trainer.step()
         if on_step is not None:
             on_step(step)
         if step % convergence.check_every == 0 or step == convergence.steps:
-            loss = held_out_loss(learner, watch)
+            loss = held_out_loss(learner, data, watch)
             if loss < best:
                 best, best_step, best_weights = loss, step, copy.deepcopy(network.state_dict())
     network.load_state_dict(best_weights)
     return learner, best_step
 
 
-def held_out_loss(learner: DiscreteBC, data: TransitionArrays) -> float:
-    """Returns the learner's mean loss over ``data``."""
+def held_out_loss(learner: Learner, data: TransitionArrays, rows: npt.NDArray[np.int64] | None = None) -> float:
+    """Returns the learner's mean loss over ``data``, or over those ``rows`` of it."""
+    rows = np.arange(len(data)) if rows is None else rows
     total = 0.0
     with torch.no_grad():
-        for start in range(0, len(data), EVALUATION_PIECE):
-            piece = slice(start, start + EVALUATION_PIECE)
-            x = scale(learner, data.observations[piece])
-            actions = torch.from_numpy(data.actions[piece]).to(x.device)
-            with autocast(x.device.type):
-                loss = learner_loss(learner, x, actions)
-            total += float(loss) * len(actions)
-    return total / len(data)
+        for piece in np.split(rows, range(EVALUATION_PIECE, len(rows), EVALUATION_PIECE)):
+            batch = make_batch(learner, data, piece)
+            with autocast(batch.observations.device.type):
+                loss = learner_loss(learner, batch)
+            total += float(loss) * len(piece)
+    return total / len(rows)
 
 
 def _new_learner(config: DiscreteBCConfig, data: TransitionArrays, seed: int, device: str) -> DiscreteBC:
@@ -176,7 +211,7 @@ def _new_learner(config: DiscreteBCConfig, data: TransitionArrays, seed: int, de
 
 def _split_episodes(
     data: TransitionArrays, convergence: ConvergenceConfig, rng: np.random.Generator
-) -> tuple[TransitionArrays, TransitionArrays]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     episodes = np.unique(data.episodes)
     if len(episodes) < 2:
         raise ValueError("training to convergence needs at least 2 episodes, one of them to hold out.")
@@ -185,15 +220,4 @@ def _split_episodes(
     watch = np.flatnonzero(watched)
     if len(watch) > convergence.max_held_out:
         watch = np.sort(rng.choice(watch, convergence.max_held_out, replace=False))
-    return _subset(data, np.flatnonzero(~watched)), _subset(data, watch)
-
-
-def _subset(data: TransitionArrays, index: np.ndarray[tuple[int], np.dtype[np.int64]]) -> TransitionArrays:
-    return dataclasses.replace(
-        data,
-        observations=data.observations[index],
-        actions=data.actions[index],
-        returns_to_go=data.returns_to_go[index],
-        episodes=data.episodes[index],
-        steps=data.steps[index],
-    )
+    return np.flatnonzero(~watched), watch

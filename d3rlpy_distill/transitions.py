@@ -3,93 +3,114 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
+from d3rlpy.dataset import Episode, EpisodeBase, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
 
 from .errors import UnsuitableDatasetError
 
-__all__ = ["TransitionArrays", "one_step_buffer"]
+__all__ = ["TransitionArrays", "channel_first", "one_step_buffer"]
 
 
 @dataclasses.dataclass(frozen=True)
 class TransitionArrays:
-    """The N transitions of a buffer with discrete actions, in the order of its episodes.
+    """The N transitions of a buffer, in the order of its episodes.
 
     Exactly the transitions that d3rlpy samples: the last step of a timed-out episode is none, because its
-    next observation is unknown.
+    next observation is unknown. Images whose last axis is the channels come out channel-first, as d3rlpy's
+    networks read them.
 
     Args:
         observations: ``(N, ...)``, the buffer's dtype.
-        actions: int64 ``(N,)``.
+        actions: int64 ``(N,)``, or float32 ``(N, D)`` where actions are continuous.
+        rewards: float32 ``(N,)``.
+        terminals: Whether the episode ends with the transition, bool ``(N,)``.
         returns_to_go: Undiscounted return from the step on, own reward included, float32 ``(N,)``.
         episodes: Index of the episode, int64 ``(N,)``.
         steps: Index of the step in its episode, int64 ``(N,)``.
-        action_size: Number of discrete actions, A.
+        action_size: Number of discrete actions, A, or of the dimensions of a continuous one, D.
+        last_observations: Where timed-out episodes were cut: the observation after the last transition of each,
+            in their order, ``(K, ...)``.
     """
 
     observations: npt.NDArray[Any]
-    actions: npt.NDArray[np.int64]
+    actions: npt.NDArray[Any]
+    rewards: npt.NDArray[np.float32]
+    terminals: npt.NDArray[np.bool_]
     returns_to_go: npt.NDArray[np.float32]
     episodes: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
     action_size: int
+    last_observations: npt.NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are discrete."""
+        return self.actions.ndim == 1
 
     @classmethod
     def from_buffer(cls, dataset: ReplayBufferBase) -> TransitionArrays:
         """Copies a buffer's transitions.
 
         Raises:
-            UnsuitableDatasetError: If actions are continuous, observations are tuples or not finite, or there
-                is no transition.
+            UnsuitableDatasetError: If observations are tuples or not finite, or there is no transition.
         """
         info = dataset.dataset_info
-        if info.action_space != ActionSpace.DISCRETE:
-            raise UnsuitableDatasetError("the dataset's actions are continuous: expected discrete actions.")
         if len(info.observation_signature.shape) != 1:
             raise UnsuitableDatasetError(
                 f"the dataset's observations are tuples of {len(info.observation_signature.shape)} arrays: "
                 "expected one array each."
             )
-        observations, actions, returns, episodes, steps = [], [], [], [], []
-        for i, episode in enumerate(dataset.episodes):
-            count = episode.transition_count
-            if count == 0:
-                continue
-            observations.append(np.asarray(episode.observations)[:count])
-            actions.append(episode.actions[:count, 0].astype(np.int64))
-            to_go = np.cumsum(episode.rewards[::-1, 0], dtype=np.float64)[::-1]
-            returns.append(to_go[:count].astype(np.float32))
-            episodes.append(np.full(count, i, np.int64))
-            steps.append(np.arange(count, dtype=np.int64))
-        if not actions:
+        discrete = info.action_space == ActionSpace.DISCRETE
+        parts = [_Part.of(i, episode, discrete) for i, episode in enumerate(dataset.episodes)]
+        parts = [part for part in parts if part is not None]
+        if not parts:
             raise UnsuitableDatasetError("the dataset has no transition: expected at least one.")
-        arrays = cls(
-            observations=np.concatenate(observations),
-            actions=np.concatenate(actions),
-            returns_to_go=np.concatenate(returns),
-            episodes=np.concatenate(episodes),
-            steps=np.concatenate(steps),
-            action_size=info.action_size,
-        )
-        if np.issubdtype(arrays.observations.dtype, np.floating):
-            bad = ~np.isfinite(arrays.observations).reshape(len(arrays), -1).all(1)
-            if bad.any():
-                first = int(np.flatnonzero(bad)[0])
-                raise UnsuitableDatasetError(
-                    f"NaN or infinite values in the observation of episode {arrays.episodes[first]}, "
-                    f"step {arrays.steps[first]}: expected finite values."
-                )
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _Part._fields}
+        for name in ("observations", "last_observations"):
+            columns[name] = channel_first(columns[name])
+        arrays = cls(action_size=info.action_size, **columns)
+        arrays._check_finite()
         return arrays
 
+    def _check_finite(self) -> None:
+        columns = {"observation": self.observations, "action": self.actions, "reward": self.rewards}
+        for name, values in columns.items():
+            if np.issubdtype(values.dtype, np.floating):
+                bad = ~np.isfinite(values).reshape(len(self), -1).all(1)
+                if bad.any():
+                    first = int(np.flatnonzero(bad)[0])
+                    raise UnsuitableDatasetError(
+                        f"NaN or infinite values in the {name} of episode {self.episodes[first]}, "
+                        f"step {self.steps[first]}: expected finite values."
+                    )
+
+    def next_observations(self, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Returns the observations after the transitions at ``index`` ``(M,)``; zeros after terminal ones."""
+        following = np.minimum(index + 1, len(self) - 1)
+        continues = (index + 1 < len(self)) & (self.episodes[following] == self.episodes[index])
+        out: npt.NDArray[Any] = self.observations[following]
+        out[self.terminals[index]] = 0
+        cut = ~continues & ~self.terminals[index]
+        if cut.any():
+            ends = np.flatnonzero(np.append(self.episodes[1:] != self.episodes[:-1], True) & ~self.terminals)
+            out[cut] = self.last_observations[np.searchsorted(ends, index[cut])]
+        return out
+
     def action_counts(self) -> npt.NDArray[np.int64]:
-        """Returns how often each action was taken, int64 ``(A,)``."""
+        """Returns how often each action was taken, int64 ``(A,)``.
+
+        Raises:
+            UnsuitableDatasetError: If actions are continuous.
+        """
+        if not self.discrete:
+            raise UnsuitableDatasetError("the dataset's actions are continuous: expected discrete actions.")
         return np.bincount(self.actions, minlength=self.action_size)
 
     def take(self, index: npt.NDArray[np.int64]) -> ReplayBuffer:
@@ -99,9 +120,58 @@ class TransitionArrays:
         )
 
 
+class _Part(NamedTuple):
+    """An episode's share of the arrays."""
+
+    observations: npt.NDArray[Any]
+    actions: npt.NDArray[Any]
+    rewards: npt.NDArray[np.float32]
+    terminals: npt.NDArray[np.bool_]
+    returns_to_go: npt.NDArray[np.float32]
+    episodes: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    last_observations: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, i: int, episode: EpisodeBase, discrete: bool) -> _Part | None:
+        count = episode.transition_count
+        if count == 0:
+            return None
+        observations = np.asarray(episode.observations)
+        terminals = np.zeros(count, np.bool_)
+        terminals[-1] = episode.terminated
+        to_go = np.cumsum(episode.rewards[::-1, 0], dtype=np.float64)[::-1]
+        return cls(
+            observations=observations[:count],
+            actions=episode.actions[:count, 0].astype(np.int64)
+            if discrete
+            else episode.actions[:count].astype(np.float32),
+            rewards=episode.rewards[:count, 0].astype(np.float32),
+            terminals=terminals,
+            returns_to_go=to_go[:count].astype(np.float32),
+            episodes=np.full(count, i, np.int64),
+            steps=np.arange(count, dtype=np.int64),
+            last_observations=observations[count : count + 1],
+        )
+
+
+def channel_first(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns images ``(N, H, W, C)`` as ``(N, C, H, W)``, contiguous; anything else as it is.
+
+    The channels are the last axis where it is the shortest of the three, and shorter than the first; a frame stack
+    of 4 images of 84x84 is told from its transpose by that.
+    """
+    if observations.ndim != 4:
+        return observations
+    first, middle, last = observations.shape[1:]
+    if last < first and last < middle:
+        return np.ascontiguousarray(observations.transpose(0, 3, 1, 2))
+    return observations
+
+
 def one_step_buffer(
     observations: npt.NDArray[Any],
-    actions: npt.NDArray[np.integer[Any]],
+    actions: npt.NDArray[Any],
     rewards: npt.NDArray[np.floating[Any]],
     action_size: int,
 ) -> ReplayBuffer:
@@ -112,14 +182,14 @@ def one_step_buffer(
 
     Args:
         observations: ``(M, ...)``.
-        actions: Integers 0 to A - 1, ``(M,)``.
+        actions: Integers 0 to A - 1, ``(M,)``, or float32 ``(M, D)``.
         rewards: ``(M,)``.
-        action_size: A, which d3rlpy would otherwise infer from the actions present.
+        action_size: A, which d3rlpy would otherwise infer from the actions present, or D.
     """
     episodes = [
         Episode(
             observations=observations[i : i + 1],
-            actions=actions[i : i + 1, None].astype(np.int32),
+            actions=actions[i : i + 1, None].astype(np.int32) if actions.ndim == 1 else actions[i : i + 1],
             rewards=rewards[i : i + 1, None].astype(np.float32),
             terminated=True,
         )

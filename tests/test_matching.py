@@ -6,6 +6,8 @@ import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +116,13 @@ def plain_loop(
     return result
 
 
+def raw(samples: torch.Tensor, actions: torch.Tensor) -> Any:
+    """Samples that move in their own units."""
+    return SimpleNamespace(
+        observations=samples, actions=actions, rewards=torch.zeros(len(actions)), parameters={"x": samples}
+    )
+
+
 @pytest.mark.parametrize("distance", ["l2", "cosine"])
 @pytest.mark.parametrize("grouping", ["action", "batch"])
 def test_gradient_equals_plain_loop_and_finite_differences(
@@ -140,7 +149,7 @@ def test_gradient_equals_plain_loop_and_finite_differences(
     actions = torch.tensor([0, 0, 1, 1, 2, 2])
     samples = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     matcher = _Matcher(config, data, actions, np.random.default_rng(0))
-    value = matcher.match(theta, samples)
+    value = matcher.match(theta, raw(samples, actions))
     expected = plain_loop(weights, data, samples, actions, distance, grouping, 0.3)
     assert value == pytest.approx(expected.item(), rel=1e-9)
     (gradient,) = torch.autograd.grad(expected, samples)
@@ -152,7 +161,7 @@ def test_gradient_equals_plain_loop_and_finite_differences(
         for sign in (1, -1):
             moved = samples.detach().clone()
             moved[i, j] += sign * epsilon
-            values.append(matcher.match(theta, moved.requires_grad_()))
+            values.append(matcher.match(theta, raw(moved.requires_grad_(), actions)))
         assert samples.grad[i, j].item() == pytest.approx(
             (values[0] - values[1]) / (2 * epsilon), rel=1e-4, abs=1e-8
         )

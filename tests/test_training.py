@@ -106,9 +106,9 @@ def test_convergence_anneals_and_keeps_the_best_weights(
     def flat(learner: DiscreteBC) -> torch.Tensor:
         return torch.cat([p.detach().flatten().clone() for p in learner_network(learner).parameters()])
 
-    def watched(learner: DiscreteBC, watch: TransitionArrays) -> float:
+    def watched(learner: DiscreteBC, data: TransitionArrays, watch: np.ndarray) -> float:
         assert len(watch) <= 64
-        losses.append(held_out_loss(learner, watch))
+        losses.append(held_out_loss(learner, data, watch))
         weights.append(flat(learner))
         return losses[-1]
 

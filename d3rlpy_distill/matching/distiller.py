@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from d3rlpy.algos import BCConfig
 from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 
 from ..allocation import allocate, draw_per_action
 from ..errors import DistillError, UnsuitableDatasetError
+from ..scalers import fit_scalers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
 from .config import GradientMatchingConfig
 from .distance import DISTANCES
 from .gradients import is_dead, real_gradient, synthetic_gradient
+from .synthetic import SyntheticSet, source_rewards
 from .theta import Theta, create_theta
 
 __all__ = ["GradientMatching"]
@@ -65,7 +68,8 @@ class GradientMatching:
         """Distills a dataset.
 
         Args:
-            dataset: Any d3rlpy buffer with discrete actions and one array as observation.
+            dataset: Any d3rlpy buffer with one array as observation and actions of the learner's kind. Scalers of
+                the learner that are not fitted yet are fitted to it, as d3rlpy's ``fit`` does.
             n_steps: Steps of the optimizer on the observations; 0 returns the initialisation.
             checkpoint: File to keep the state in. If it exists, the run goes on from there, to the same bytes
                 as a run that was not interrupted; it is removed at the end.
@@ -73,8 +77,9 @@ class GradientMatching:
             on_step: Called with the step just taken (from 1) and its loss.
 
         Returns:
-            ``n_samples`` one-step terminal episodes, grouped by action. The reward is the return-to-go of the
-            real transition that the sample started from.
+            ``n_samples`` one-step terminal episodes, grouped by action. The reward is that of
+            :func:`~.synthetic.source_rewards` for the real transition that the sample started from, unless
+            rewards are learned.
 
         Raises:
             UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
@@ -84,22 +89,20 @@ class GradientMatching:
             raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
         config = self.config
         data = TransitionArrays.from_buffer(dataset)
-        if config.output_dtype == "uint8" and data.observations.dtype != np.uint8:
-            raise UnsuitableDatasetError(
-                f"observations of type {data.observations.dtype} cannot come out as uint8: "
-                "set output_dtype='float32'."
-            )
+        _check_suitable(config, data)
+        fit_scalers(config.learner, dataset)
         rng = np.random.default_rng(config.seed)
-        per_action = allocate(config.n_samples, data.action_counts(), config.allocation)
-        self.source_index = draw_per_action(data.actions, per_action, rng)
-        self.initial = data.take(self.source_index)
-        source = data.observations[self.source_index]
-        samples = torch.from_numpy(source.astype(np.float32)).to(self.device).requires_grad_()
-        actions = torch.from_numpy(data.actions[self.source_index]).to(self.device)
-        low, high = _bounds(data.observations)
-        optimizer = _create_optimizer(config, samples)
+        self.source_index = _draw_sources(config, data, rng)
+        self.initial = one_step_buffer(
+            data.observations[self.source_index],
+            data.actions[self.source_index],
+            source_rewards(config, data)[self.source_index],
+            data.action_size,
+        )
+        synthetic = SyntheticSet(config, data, self.source_index, self.device)
+        optimizer = synthetic.optimizer()
         theta = create_theta(config, data, rng, self.device, self._weights)
-        matcher = _Matcher(config, data, actions, rng)
+        matcher = _Matcher(config, data, synthetic.actions, rng)
 
         identity: dict[str, Any] = {}
         done = 0
@@ -113,24 +116,22 @@ class GradientMatching:
             if checkpoint.exists():
                 state = load_checkpoint(checkpoint, identity)
                 done = int(state["step"])
-                with torch.no_grad():
-                    samples.copy_(state["samples"])
+                synthetic.load_state(state["samples"])
                 optimizer.load_state_dict(state["optimizer"])
                 theta.load_state(state["theta"])
                 rng.bit_generator.state = json.loads(state["rng"])
         for step in range(done + 1, n_steps + 1):
             optimizer.zero_grad()
-            loss = matcher.match(theta, samples)
+            loss = matcher.match(theta, synthetic)
             optimizer.step()
-            with torch.no_grad():
-                samples.clamp_(low, high)
+            synthetic.clamp()
             theta.advance()
             if on_step is not None:
                 on_step(step, loss)
             if checkpoint is not None and (step % checkpoint_interval == 0 and step < n_steps):
                 state = {
                     "step": step,
-                    "samples": samples.detach().cpu(),
+                    "samples": synthetic.state(),
                     "optimizer": optimizer.state_dict(),
                     "theta": theta.state(),
                     "rng": json.dumps(rng.bit_generator.state),
@@ -138,11 +139,35 @@ class GradientMatching:
                 save_checkpoint(checkpoint, identity, state)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
-        out = samples.detach().cpu().numpy()
-        if config.output_dtype == "uint8":
-            out = np.rint(out).astype(np.uint8)
-        rewards = data.returns_to_go[self.source_index]
-        return one_step_buffer(out, data.actions[self.source_index], rewards, data.action_size)
+        return synthetic.to_buffer()
+
+
+def _check_suitable(config: GradientMatchingConfig, data: TransitionArrays) -> None:
+    if config.output_dtype == "uint8" and data.observations.dtype != np.uint8:
+        raise UnsuitableDatasetError(
+            f"observations of type {data.observations.dtype} cannot come out as uint8: set output_dtype='float32'."
+        )
+    continuous = isinstance(config.learner, BCConfig)
+    if data.discrete == continuous:
+        kind, wanted = ("discrete", "DiscreteBCConfig, DQNConfig or DiscreteCQLConfig") if data.discrete else (
+            "continuous", "BCConfig")  # fmt: skip
+        raise UnsuitableDatasetError(
+            f"the dataset's actions are {kind} and the learner is {type(config.learner).__name__}: "
+            f"give a learner for {kind} actions, {wanted}."
+        )
+
+
+def _draw_sources(
+    config: GradientMatchingConfig, data: TransitionArrays, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    if data.discrete:
+        per_action = allocate(config.n_samples, data.action_counts(), config.allocation)
+        return draw_per_action(data.actions, per_action, rng)
+    if config.n_samples > len(data):
+        raise UnsuitableDatasetError(
+            f"n_samples={config.n_samples}: expected 1 to {len(data)}, the transitions in the dataset."
+        )
+    return np.sort(rng.choice(len(data), config.n_samples, replace=False))
 
 
 class _Matcher:
@@ -155,7 +180,7 @@ class _Matcher:
         actions: torch.Tensor,
         rng: np.random.Generator,
     ) -> None:
-        self._config, self._data, self._actions, self._rng = config, data, actions, rng
+        self._config, self._data, self._rng = config, data, rng
         self._distance = DISTANCES[config.distance]
         if config.grouping == "action":
             present = actions.unique().tolist()
@@ -167,14 +192,16 @@ class _Matcher:
         self._constant = config.theta == "given" and config.real_batch_size is None
         self._cached: list[list[torch.Tensor]] | None = None
 
-    def match(self, theta: Theta, samples: torch.Tensor) -> float:
-        """Adds the gradient of the distance to ``samples.grad`` and returns the distance."""
+    def match(self, theta: Theta, samples: SyntheticSet) -> float:
+        """Adds the gradient of the distance to what is learned of the samples and returns the distance."""
         total = 0.0
         for (_, mine), real in zip(self._groups, self._real_gradients(theta), strict=True):
-            synthetic = synthetic_gradient(theta.learner, samples[mine], self._actions[mine])
+            synthetic = synthetic_gradient(
+                theta.learner, samples.observations[mine], samples.actions[mine], samples.rewards[mine]
+            )
             distance = self._distance(real, synthetic)
             if distance.requires_grad:
-                distance.backward(inputs=[samples])
+                distance.backward(inputs=list(samples.parameters.values()))
             total += float(distance.detach())
         return total
 
@@ -197,15 +224,3 @@ class _Matcher:
     def _batch(self, members: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         size = self._config.real_batch_size
         return members if size is None else self._rng.choice(members, size)
-
-
-def _bounds(observations: npt.NDArray[Any]) -> tuple[float, float]:
-    if observations.dtype == np.uint8:
-        return 0.0, 255.0
-    return float(observations.min()), float(observations.max())
-
-
-def _create_optimizer(config: GradientMatchingConfig, samples: torch.Tensor) -> torch.optim.Optimizer:
-    if config.optimizer == "sgd":
-        return torch.optim.SGD([samples], config.learning_rate, momentum=config.momentum)
-    return torch.optim.Adam([samples], config.learning_rate, betas=(config.momentum, 0.999))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from d3rlpy.algos import DiscreteBC
 
-from ..learner import learner_loss, learner_network, scale
+from ..batch import Batch
+from ..learner import Learner, is_value_based, learner_loss, learner_network, scale
 from ..training import accumulate_gradient
 from ..transitions import TransitionArrays
 
 __all__ = ["is_dead", "real_gradient", "synthetic_gradient"]
 
 
-def real_gradient(learner: DiscreteBC, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> list[torch.Tensor]:
+def real_gradient(learner: Learner, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> list[torch.Tensor]:
     """Returns the gradient of the mean loss over the transitions ``batch`` (indices), detached.
 
     Computed as students are trained: in pieces, in bfloat16 where the CPU has it.
@@ -31,17 +31,29 @@ def real_gradient(learner: DiscreteBC, data: TransitionArrays, batch: npt.NDArra
 
 
 def synthetic_gradient(
-    learner: DiscreteBC, observations: torch.Tensor, actions: torch.Tensor
+    learner: Learner,
+    observations: torch.Tensor,
+    actions: torch.Tensor,
+    rewards: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
-    """Returns the gradient of the mean loss over synthetic samples, differentiable in the observations.
+    """Returns the gradient of the mean loss over synthetic samples, differentiable in all that is synthetic.
+
+    A sample is a one-step episode that terminates, as :func:`~..transitions.one_step_buffer` makes it.
 
     Args:
         learner: The learner.
         observations: Float ``(M, ...)`` in the data's units.
-        actions: int64 ``(M,)``.
+        actions: int64 ``(M,)``, or float32 ``(M, D)``.
+        rewards: float32 ``(M,)``; read by Q-learners only.
     """
     parameters = list(learner_network(learner).parameters())
-    loss = learner_loss(learner, scale(learner, observations), actions)
+    x = scale(learner, observations)
+    if is_value_based(learner):
+        assert rewards is not None
+        batch = Batch(x, actions, rewards, terminals=torch.ones_like(rewards))
+    else:
+        batch = Batch(x, actions)
+    loss = learner_loss(learner, batch)
     return list(torch.autograd.grad(loss, parameters, create_graph=True))
 
 

@@ -7,10 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from d3rlpy.algos import DiscreteBC
 
 from ..errors import DistillError
-from ..learner import build_learner, learner_network
+from ..learner import Learner, build_learner, learner_network
 from ..training import Trainer
 from ..transitions import TransitionArrays
 from .config import GradientMatchingConfig
@@ -21,7 +20,7 @@ __all__ = ["GivenTheta", "RandomTheta", "Theta", "TrajectoryTheta", "create_thet
 class Theta(Protocol):
     """A sequence of learners at which gradients are matched, one after the other."""
 
-    learner: DiscreteBC
+    learner: Learner
 
     def advance(self) -> None:
         """Moves on to the next weights."""
@@ -62,10 +61,13 @@ class RandomTheta:
         )
 
     def state(self) -> dict[str, Any]:
-        return {"network": learner_network(self.learner).state_dict()}
+        modules = self.learner.impl.modules.get_torch_modules()  # a Q-learner's target network among them
+        return {"networks": {name: module.state_dict() for name, module in modules.items()}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        learner_network(self.learner).load_state_dict(state["network"])
+        modules = self.learner.impl.modules.get_torch_modules()
+        for name, weights in state["networks"].items():
+            modules[name].load_state_dict(weights)
 
 
 class TrajectoryTheta(RandomTheta):
@@ -86,12 +88,13 @@ class TrajectoryTheta(RandomTheta):
 
     def state(self) -> dict[str, Any]:
         optimizer = self.learner.impl.modules.optim.state_dict()
-        return {**super().state(), "optimizer": optimizer, "steps": self._steps}
+        return {**super().state(), "optimizer": optimizer, "steps": self._steps, "updates": self._trainer.steps}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         super().load_state(state)
         self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
         self._steps = state["steps"]
+        self._trainer.steps = state["updates"]
 
 
 class GivenTheta:

@@ -1,0 +1,151 @@
+"""The synthetic set while it is being learned: what moves, in which units, and within which bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from d3rlpy.dataset import ReplayBuffer
+
+from ..learner import is_value_based
+from ..transitions import TransitionArrays, one_step_buffer
+from .config import GradientMatchingConfig
+
+__all__ = ["SyntheticSet", "source_rewards"]
+
+
+def source_rewards(config: GradientMatchingConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
+    r"""Returns what the reward of a sample is, were it each real transition in turn: float32 ``(N,)``.
+
+    Imitators do not read it, and it is the undiscounted return-to-go. A Q-learner regresses :math:`Q(s, a)` on the
+    reward of a terminal step, so for one it is the return-to-go with the learner's own discount,
+    :math:`\sum_k \gamma^k r_{t+k}`: the Monte-Carlo estimate of the behaviour policy's :math:`Q^\mu(s, a)`.
+    """
+    if not is_value_based(config.learner):
+        return data.returns_to_go
+    gamma = float(config.learner.gamma)
+    out = np.zeros(len(data), np.float32)
+    following, episode = 0.0, -1
+    for i in range(len(data) - 1, -1, -1):
+        if data.episodes[i] != episode:
+            following, episode = 0.0, int(data.episodes[i])
+        following = float(data.rewards[i]) + gamma * following
+        out[i] = following
+    return out
+
+
+class SyntheticSet:
+    """M samples whose observations, and if asked for actions and rewards, an optimizer moves.
+
+    Pixels move in grey levels; everything else in standard deviations of the real data's feature, so that one
+    learning rate serves features of any scale. Observations and actions stay within the real data's range.
+
+    Args:
+        config: Says what is learned.
+        data: The real data.
+        index: The real transition that each sample starts from, int64 ``(M,)``.
+        device: torch device.
+    """
+
+    def __init__(
+        self, config: GradientMatchingConfig, data: TransitionArrays, index: npt.NDArray[np.int64], device: str
+    ) -> None:
+        self._config, self._data, self._index, self._device = config, data, index, device
+        self._rewards = source_rewards(config, data)
+        columns: dict[str, npt.NDArray[Any]] = {"observations": data.observations}
+        if config.learn_actions:
+            columns["actions"] = data.actions
+        if config.rewards == "learned":
+            columns["rewards"] = self._rewards
+        self._units = {name: _units(values).to(device) for name, values in columns.items()}
+        self._bounds = {
+            name: [bound.to(device) / self._units[name] for bound in _range(values)]
+            for name, values in columns.items()
+            if name != "rewards"
+        }
+        self.parameters = {
+            name: (self._tensor(values[index]) / self._units[name]).requires_grad_()
+            for name, values in columns.items()
+        }
+
+    def _tensor(self, values: npt.NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self._device)
+
+    def _get(self, name: str, fixed: npt.NDArray[Any]) -> torch.Tensor:
+        if name in self.parameters:
+            return self.parameters[name] * self._units[name]
+        return torch.from_numpy(fixed[self._index]).to(self._device)
+
+    @property
+    def observations(self) -> torch.Tensor:
+        """Float32 ``(M, ...)`` in the data's units, differentiable."""
+        return self._get("observations", self._data.observations)
+
+    @property
+    def actions(self) -> torch.Tensor:
+        """int64 ``(M,)``, or float32 ``(M, D)``, differentiable if they are learned."""
+        return self._get("actions", self._data.actions)
+
+    @property
+    def rewards(self) -> torch.Tensor:
+        """Float32 ``(M,)``, differentiable if they are learned."""
+        return self._get("rewards", self._rewards)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Returns the optimizer that the configuration asks for."""
+        config = self._config
+        groups = [
+            {
+                "params": [parameter],
+                "lr": config.learning_rate if name == "observations" else config.label_learning_rate,
+            }
+            for name, parameter in self.parameters.items()
+        ]
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(groups, config.learning_rate, momentum=config.momentum)
+        return torch.optim.Adam(groups, config.learning_rate, betas=(config.momentum, 0.999))
+
+    def clamp(self) -> None:
+        """Brings everything back into the real data's range."""
+        with torch.no_grad():
+            for name, (low, high) in self._bounds.items():
+                self.parameters[name].clamp_(low, high)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Returns what :meth:`load_state` takes."""
+        return {name: parameter.detach().cpu() for name, parameter in self.parameters.items()}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Inverse of :meth:`state`."""
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state[name])
+
+    def to_buffer(self) -> ReplayBuffer:
+        """Returns the samples as one-step terminal episodes."""
+        observations = self.observations.detach().cpu().numpy()
+        if self._config.output_dtype == "uint8":
+            observations = np.rint(observations).astype(np.uint8)
+        return one_step_buffer(
+            observations,
+            self.actions.detach().cpu().numpy(),
+            self.rewards.detach().cpu().numpy(),
+            self._data.action_size,
+        )
+
+
+def _units(values: npt.NDArray[Any]) -> torch.Tensor:
+    if values.dtype == np.uint8:
+        return torch.ones(())
+    deviation = values.astype(np.float64).std(0)
+    return torch.from_numpy(np.where(deviation > 0, deviation, 1.0).astype(np.float32))
+
+
+def _range(values: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    if values.dtype == np.uint8:
+        return torch.tensor(0.0), torch.tensor(255.0)
+    low, high = values.min(0).astype(np.float32), values.max(0).astype(np.float32)
+    return torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high))
