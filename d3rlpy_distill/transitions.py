@@ -195,4 +195,5 @@ def one_step_buffer(
         )
         for i in range(len(actions))
     ]
-    return ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_size=action_size)
+    space = ActionSpace.DISCRETE if actions.ndim == 1 else ActionSpace.CONTINUOUS
+    return ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_space=space, action_size=action_size)

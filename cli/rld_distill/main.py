@@ -11,7 +11,18 @@ import rich_click as click
 
 __all__ = ["cli", "entry_point"]
 
-COMMANDS = ("collect", "distill", "evaluate", "report", "gallery", "datasets", "train-expert", "quickstart")
+COMMANDS = {
+    "collect": "collect",
+    "import": "import_data",
+    "distill": "distill",
+    "evaluate": "evaluate",
+    "report": "report",
+    "gallery": "gallery",
+    "datasets": "datasets",
+    "train-expert": "train_expert",
+    "quickstart": "quickstart",
+}
+"""The module of each command."""
 
 EPILOG = """
 Examples:
@@ -27,7 +38,7 @@ Examples:
 
 
 class LazyGroup(click.RichGroup):
-    """Imports ``commands.NAME`` when it is named and turns expected errors into one line on stderr."""
+    """Imports a command's module when it is named and turns expected errors into one line on stderr."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -35,7 +46,7 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"rld_distill.commands.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"rld_distill.commands.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         return command
 

@@ -16,10 +16,10 @@ class ProgressBar:
 
     Args:
         description: What is being done.
-        total: How much there is.
+        total: How much there is; None if nobody knows.
     """
 
-    def __init__(self, description: str, total: int) -> None:
+    def __init__(self, description: str, total: int | None) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
 from ..errors import DatasetFormatError, OutputExistsError
@@ -115,13 +116,23 @@ def _info(path: Path, file: h5py.File) -> DatasetInfo:
     return DatasetInfo(
         path=path,
         num_episodes=int(file["num_episodes"][()]),
-        action_size=int(attrs["action_size"]) if ours else N_ACTIONS,
+        action_size=int(attrs["action_size"]) if ours else _infer_action_size(file),
         provenance=Provenance.from_attributes(attrs) if ours else None,
         content_sha256=str(attrs["content_sha256"]) if ours else None,
         num_transitions=int(attrs["num_transitions"]) if ours else None,
         return_mean=float(attrs["return_mean"]) if ours else None,
         action_histogram=[int(n) for n in attrs["action_histogram"]] if ours else None,
     )
+
+
+def _infer_action_size(file: h5py.File) -> int:
+    """What a file of another program leaves out: Procgen's 15 for Procgen's frames, else as d3rlpy infers it."""
+    actions = file["actions_0"]
+    if np.issubdtype(actions.dtype, np.floating):
+        return int(actions.shape[-1])
+    if file["observations_0"].shape[1:] == (3, 64, 64):
+        return N_ACTIONS
+    return max(int(file[f"actions_{i}"][()].max(initial=0)) for i in range(int(file["num_episodes"][()]))) + 1
 
 
 def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
@@ -170,7 +181,10 @@ def load_dataset(
                 digest.update(episode.digest())
             episodes.append(
                 Episode(
-                    episode.observations, episode.actions[:, None], episode.rewards[:, None], episode.terminated
+                    episode.observations,
+                    episode.actions if episode.actions.ndim == 2 else episode.actions[:, None],
+                    episode.rewards[:, None],
+                    episode.terminated,
                 )
             )
     if not episodes:
@@ -180,7 +194,13 @@ def load_dataset(
             f"{path} has content {digest.hexdigest()[:12]}, its record says "
             f"{str(info.content_sha256)[:12]}: the file was changed; make it again."
         )
-    buffer = ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_size=info.action_size)
+    continuous = np.issubdtype(episodes[0].actions.dtype, np.floating)
+    buffer = ReplayBuffer(
+        InfiniteBuffer(),
+        episodes=episodes,
+        action_space=ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE,
+        action_size=info.action_size,
+    )
     return buffer, info
 
 
@@ -224,7 +244,9 @@ def _episodes(
             observations = loading.popleft().result()
             actions, rewards = file[f"actions_{i}"][()], file[f"rewards_{i}"][()]
             _check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
-            yield EpisodeData(observations, actions[:, 0], rewards[:, 0], bool(file[f"terminated_{i}"][()]))
+            if np.issubdtype(actions.dtype, np.integer):
+                actions = actions[:, 0]
+            yield EpisodeData(observations, actions, rewards[:, 0], bool(file[f"terminated_{i}"][()]))
 
 
 def _check_episode(
@@ -242,14 +264,20 @@ def _check_episode(
             f"{where}: observations of shape {observations.shape[1:]}: expected {observation_shape}."
         )
     length = len(observations)
-    if length == 0 or actions.shape != (length, 1) or rewards.shape != (length, 1):
+    continuous = np.issubdtype(actions.dtype, np.floating)
+    width = action_size if continuous else 1
+    if length == 0 or actions.shape != (length, width) or rewards.shape != (length, 1):
         raise DatasetFormatError(
-            f"{where}: {length} observations, actions {actions.shape} and rewards {rewards.shape}: "
-            f"expected ({length}, 1) each, at least one."
+            f"{where}: {length} observations, actions {actions.shape} of type {actions.dtype} and rewards "
+            f"{rewards.shape}: expected discrete actions ({length}, 1), integers, or continuous ones "
+            f"({length}, {action_size}), floats, and rewards ({length}, 1); at least one step."
         )
-    if not np.issubdtype(actions.dtype, np.integer):
-        raise DatasetFormatError(f"{where}: actions of type {actions.dtype}: expected discrete, integer actions.")
-    if actions.min() < 0 or actions.max() >= action_size:
+    if continuous:
+        if not np.isfinite(actions).all():
+            raise DatasetFormatError(f"{where}: NaN or infinite values in the actions.")
+    elif not np.issubdtype(actions.dtype, np.integer):
+        raise DatasetFormatError(f"{where}: actions of type {actions.dtype}: expected integers or floats.")
+    elif actions.min() < 0 or actions.max() >= action_size:
         off = actions.max() if actions.max() >= action_size else actions.min()
         raise DatasetFormatError(f"{where}: action {off}: expected 0 to {action_size - 1}.")
     if np.issubdtype(observations.dtype, np.floating) and not np.isfinite(observations).all():

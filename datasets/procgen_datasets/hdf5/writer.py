@@ -36,7 +36,7 @@ class EpisodeData:
 
     Args:
         observations: ``(L, ...)``; uint8 frames ``(L, C, H, W)`` are stored as :mod:`.frames` says.
-        actions: int32 ``(L,)``.
+        actions: int32 ``(L,)``, or float32 ``(L, D)`` where actions are continuous.
         rewards: float32 ``(L,)``.
         terminated: False for a timeout.
         info: Numbers about the episode, the same keys in every episode.
@@ -44,7 +44,7 @@ class EpisodeData:
     """
 
     observations: npt.NDArray[Any]
-    actions: npt.NDArray[np.int32]
+    actions: npt.NDArray[Any]
     rewards: npt.NDArray[np.float32]
     terminated: bool
     info: Mapping[str, float | int | bool] = dataclasses.field(default_factory=dict)
@@ -114,7 +114,8 @@ class EpisodeWriter:
         self._info: dict[str, list[float | int | bool]] = {}
         self._num_episodes = 0
         self._returns: list[float] = []
-        self._actions = np.zeros(provenance.action_size, np.int64)
+        self._action_counts = np.zeros(provenance.action_size, np.int64)
+        self._num_transitions = 0
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -154,17 +155,22 @@ class EpisodeWriter:
                 f"episode {i}: {len(episode.observations)} observations, {length} actions and "
                 f"{len(episode.rewards)} rewards; expected equally many, at least one."
             )
-        if actions.min() < 0 or actions.max() >= len(self._actions):
+        size = self._provenance.action_size
+        if actions.ndim == 2:
+            if actions.shape[1] != size:
+                raise ValueError(f"episode {i}: actions of {actions.shape[1]} dimensions; expected {size}.")
+        elif actions.min() < 0 or actions.max() >= size:
             raise ValueError(
-                f"episode {i}: actions from {actions.min()} to {actions.max()}; "
-                f"expected 0 to {len(self._actions) - 1}."
+                f"episode {i}: actions from {actions.min()} to {actions.max()}; expected 0 to {size - 1}."
             )
+        else:
+            self._action_counts += np.bincount(actions, minlength=size)
         if i and set(episode.info) != set(self._info):
             raise ValueError(f"episode {i}: info {sorted(episode.info)}; expected {sorted(self._info)}.")
         for key, value in episode.info.items():
             self._info.setdefault(key, []).append(value)
         self._returns.append(float(episode.rewards.sum(dtype=np.float64)))
-        self._actions += np.bincount(actions, minlength=len(self._actions))
+        self._num_transitions += length
         self._num_episodes += 1
         self._waiting.append(self._pool.submit(_prepare, i, episode))
         while len(self._waiting) > MAX_WAITING:
@@ -178,7 +184,9 @@ class EpisodeWriter:
             self._file.create_dataset(
                 f"observations_{i}", data=episode.observations, compression="gzip", shuffle=True
             )
-        self._file.create_dataset(f"actions_{i}", data=episode.actions.astype(np.int32).reshape(length, 1))
+        continuous = episode.actions.ndim == 2
+        actions = episode.actions if continuous else episode.actions.astype(np.int32).reshape(length, 1)
+        self._file.create_dataset(f"actions_{i}", data=actions)
         self._file.create_dataset(f"rewards_{i}", data=episode.rewards.astype(np.float32).reshape(length, 1))
         self._file.create_dataset(f"terminated_{i}", data=bool(episode.terminated))
         for name, values in episode.steps.items():
@@ -219,12 +227,12 @@ class EpisodeWriter:
         self._file.attrs.update(
             {
                 "format": FORMAT,
-                "num_transitions": int(self._actions.sum()),
+                "num_transitions": self._num_transitions,
                 "return_mean": returns.mean(),
                 "return_std": returns.std(),
                 "return_min": returns.min(),
                 "return_max": returns.max(),
-                "action_histogram": self._actions,
+                "action_histogram": self._action_counts,
                 "content_sha256": self._digest.hexdigest(),
             }
         )

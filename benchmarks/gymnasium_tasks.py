@@ -1,0 +1,201 @@
+"""Distils datasets that have nothing to do with Procgen, end to end: train, collect, distil, train students, play.
+
+python benchmarks/gymnasium_tasks.py CartPole-v1 [--samples 10] [--out tasks]
+
+LunarLander-v3 needs ``pip install Box2D pygame``. A policy, trained with stable-baselines3 (extra ``experts``),
+plays 100 episodes, which become a d3rlpy dataset; students (10 of each kind) play 20 episodes, greedily. Everything but
+the students is kept in ``--out`` and taken from there the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import structlog
+from d3rlpy.algos import BCConfig, DiscreteBCConfig
+from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.preprocessing import StandardObservationScaler
+
+from d3rlpy_distill import GradientMatchingConfig, RandomSelector, TransitionArrays, train_student
+from d3rlpy_distill.evaluation import difference_interval
+from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
+
+SEED = 0
+EPISODES = 100
+STUDENTS = 10
+PLAYED = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """How a task's policy is trained with stable-baselines3.
+
+    Args:
+        algorithm: ``"PPO"`` or ``"SAC"``.
+        steps: Environment steps.
+        settings: Arguments of the algorithm.
+        envs: Environments at once.
+    """
+
+    algorithm: str
+    steps: int
+    settings: dict[str, Any]
+    envs: int = 8
+
+
+TASKS = {
+    "CartPole-v1": Task("PPO", 100_000, {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gae_lambda": 0.8,
+                                         "gamma": 0.98, "learning_rate": 1e-3}),
+    "Acrobot-v1": Task("PPO", 200_000, {"n_steps": 256, "gae_lambda": 0.94, "n_epochs": 4}),
+    "LunarLander-v3": Task("PPO", 1_000_000, {"n_steps": 1024, "batch_size": 256, "gae_lambda": 0.98,
+                                              "gamma": 0.999, "n_epochs": 4, "ent_coef": 0.01}, envs=16),
+    "Pendulum-v1": Task("SAC", 20_000, {"learning_rate": 1e-3}, envs=1),
+}  # fmt: skip
+
+
+def policy(name: str, directory: Path) -> Any:
+    """Trains a policy, or takes the one that is kept."""
+    import stable_baselines3
+    from stable_baselines3.common.env_util import make_vec_env
+
+    task = TASKS[name]
+    algorithm = getattr(stable_baselines3, task.algorithm)
+    path = directory / "policy.zip"
+    if not path.exists():
+        model = algorithm(
+            "MlpPolicy", make_vec_env(name, task.envs, seed=SEED), seed=SEED, device="cpu", **task.settings
+        )
+        model.learn(task.steps)
+        model.save(path)
+    return algorithm.load(path, device="cpu")
+
+
+def collect(name: str, directory: Path) -> ReplayBuffer:
+    """Plays the policy and keeps the episodes as a d3rlpy file."""
+    path = directory / "full.h5"
+    env = gymnasium.make(name)
+    if not path.exists():
+        model = policy(name, directory)
+        discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
+        size = int(env.action_space.n) if discrete else int(np.prod(env.action_space.shape))
+        with EpisodeWriter(
+            path, Provenance("collected", name, size, "benchmarks/gymnasium_tasks.py", {})
+        ) as writer:
+            for i in range(EPISODES):
+                writer.write(play_episode(env, model, seed=SEED + i))
+    return load_dataset(path)[0]
+
+
+def play_episode(env: gymnasium.Env[Any, Any], model: Any, *, seed: int) -> EpisodeData:
+    """Plays one episode, actions as the policy prefers them."""
+    observation, _ = env.reset(seed=seed)
+    observations, actions, rewards, over, terminated = [], [], [], False, False
+    while not over:
+        action, _ = model.predict(observation, deterministic=True)
+        observations.append(observation)
+        actions.append(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        rewards.append(reward)
+        over = terminated or truncated
+    discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
+    return EpisodeData(
+        np.array(observations, np.float32),
+        np.array(actions, np.int32 if discrete else np.float32),
+        np.array(rewards, np.float32),
+        terminated,
+    )
+
+
+def play(name: str, student: Any) -> float:
+    """Mean return over the same starts for every student, which the dataset does not have."""
+    envs = gymnasium.make_vec(name, PLAYED, vectorization_mode="sync")
+    observations, _ = envs.reset(seed=SEED + 10_000)
+    returns, running = np.zeros(PLAYED), np.ones(PLAYED, bool)
+    while running.any():
+        actions = student.predict(np.asarray(observations, np.float32))
+        observations, rewards, terminated, truncated, _ = envs.step(actions)
+        returns += rewards * running
+        running &= ~(terminated | truncated)
+    return float(returns.mean())
+
+
+def learner(continuous: bool) -> Any:
+    """d3rlpy's default network for vectors (two layers of 256), inputs standardised."""
+    common: dict[str, Any] = {
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "observation_scaler": StandardObservationScaler(),
+    }
+    return BCConfig(**common) if continuous else DiscreteBCConfig(beta=0.0, **common)
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--samples", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=2000, help="of the distillation")
+    parser.add_argument("--student-steps", type=int, default=2000)
+    parser.add_argument("--learning-rate", type=float, default=0.02)
+    parser.add_argument("--distance", default="cosine")
+    parser.add_argument("--trajectory-length", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("tasks"))
+    arguments = parser.parse_args()
+    directory = arguments.out / arguments.task
+    directory.mkdir(parents=True, exist_ok=True)
+    dataset = collect(arguments.task, directory)
+    data = TransitionArrays.from_buffer(dataset)
+    config = learner(continuous=not data.discrete)
+    distiller = GradientMatchingConfig(
+        learner=config,
+        n_samples=arguments.samples,
+        distance=arguments.distance,
+        theta="trajectory",
+        trajectory_length=arguments.trajectory_length,
+        learning_rate=arguments.learning_rate,
+        momentum=0.9,
+        learn_actions=not data.discrete,
+        output_dtype="float32",
+        seed=SEED,
+    ).create()
+    start = time.perf_counter()
+    synthetic = TransitionArrays.from_buffer(distiller.fit(dataset, arguments.steps))
+    seconds = time.perf_counter() - start
+    arms: dict[str, Any] = {
+        "full": lambda rng: data,
+        f"random-{arguments.samples}": lambda rng: TransitionArrays.from_buffer(
+            RandomSelector(arguments.samples).select(dataset, rng)
+        ),
+        f"distilled-{arguments.samples}": lambda rng: synthetic,
+    }
+    returns = {
+        name: [
+            play(
+                arguments.task,
+                train_student(config, arm(np.random.default_rng(i)), arguments.student_steps, seed=i),
+            )
+            for i in range(STUDENTS)
+        ]
+        for name, arm in arms.items()
+    }
+    policy_return = np.mean([episode.compute_return() for episode in dataset.episodes])
+    print(
+        f"{arguments.task}: {len(data)} transitions, mean return {policy_return:.1f}; distilled in {seconds:.0f} s"
+    )
+    for name, values in returns.items():
+        print(f"{name:16} {np.mean(values):9.1f} ± {np.std(values, ddof=1):.1f}")
+    ours, random = (np.array(returns[f"{k}-{arguments.samples}"])[:, None] for k in ("distilled", "random"))
+    value, low, high = difference_interval(ours, random, np.random.default_rng(0))
+    print(f"distilled - random: {value:+.1f} [{low:+.1f}, {high:+.1f}]")
+    (directory / f"returns-{arguments.samples}.json").write_text(json.dumps(returns))
+
+
+if __name__ == "__main__":
+    main()

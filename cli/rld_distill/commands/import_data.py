@@ -1,0 +1,60 @@
+"""``rld-distill import``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import rich_click as click
+
+from ..options import GAME, ConfigCommand, command_line, echo_result, json_option
+
+EPILOG = """
+Example:
+
+  rld-distill import gen-dgrl coinrun.tar.xz --game coinrun --out data/coinrun.h5
+"""
+
+
+@click.group("import")
+def command() -> None:
+    """Turn other projects' datasets into d3rlpy datasets."""
+
+
+@command.command("gen-dgrl", cls=ConfigCommand, epilog=EPILOG)
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--game", type=GAME, required=True, help="The game it was recorded on.")
+@click.option("--episodes", type=click.IntRange(1), help="Take the first so many.  [default: all]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/GAME.h5]"
+)
+@json_option
+def gen_dgrl_command(archive: Path, game: str, episodes: int | None, out: Path | None, as_json: bool) -> None:
+    """Import ARCHIVE, a .tar.xz of gen_dgrl's Procgen data (arXiv 2312.05742).
+
+    Its pickles are read by a reader that builds numpy arrays and refuses everything else.
+    """
+    from procgen_datasets.gen_dgrl import import_gen_dgrl
+
+    from ..progress import ProgressBar
+
+    path = out or Path("data") / f"{game}.h5"
+    start = time.perf_counter()
+    with ProgressBar(f"importing {game}", episodes) as bar:
+        info = import_gen_dgrl(
+            archive, game, path, episodes=episodes, command=command_line(), on_episode=bar.advance
+        )
+    result = {
+        "path": str(path),
+        "episodes": info.num_episodes,
+        "transitions": info.num_transitions,
+        "return_mean": info.return_mean,
+        "bytes": path.stat().st_size,
+        "content_sha256": info.content_sha256,
+        "seconds": time.perf_counter() - start,
+    }
+    text = (
+        f"{path}: {info.num_episodes} episodes, {info.num_transitions} transitions, "
+        f"mean return {info.return_mean:.2f}, {path.stat().st_size / 1e6:.1f} MB"
+    )
+    echo_result(as_json, result, text)

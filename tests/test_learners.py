@@ -1,0 +1,344 @@
+"""Distilling for learners other than discrete BC, and datasets other than Procgen's."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from d3rlpy.algos import (
+    BCConfig,
+    DiscreteBCConfig,
+    DiscreteCQLConfig,
+    DiscreteSACConfig,
+    DoubleDQNConfig,
+    DQNConfig,
+)
+from d3rlpy.constants import ActionSpace
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
+from d3rlpy.models.encoders import VectorEncoderFactory
+from d3rlpy.preprocessing import (
+    MinMaxActionScaler,
+    PixelObservationScaler,
+    StandardObservationScaler,
+)
+from d3rlpy.torch_utility import TorchMiniBatch
+
+from buffers import make_buffer
+from d3rlpy_distill import GradientMatchingConfig, TransitionArrays, UnsuitableDatasetError
+from d3rlpy_distill.batch import Batch
+from d3rlpy_distill.learner import build_learner, learner_loss, learner_network
+from d3rlpy_distill.matching.gradients import synthetic_gradient
+from d3rlpy_distill.matching.synthetic import SyntheticSet, source_rewards
+from d3rlpy_distill.training import Trainer, make_batch
+from d3rlpy_distill.transitions import channel_first
+from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
+
+SMALL = VectorEncoderFactory(hidden_units=[8])
+VALUE_BASED = [DQNConfig, DoubleDQNConfig, DiscreteCQLConfig]
+
+
+def vectors(continuous: bool, *, terminated: bool = True, seed: int = 0) -> ReplayBuffer:
+    """Six episodes of vectors whose features differ in scale a thousandfold."""
+    rng = np.random.default_rng(seed)
+    episodes = []
+    for length in (5, 3, 8, 6, 4, 7):
+        observations = (rng.normal(size=(length, 3)) * [0.01, 1, 10]).astype(np.float32)
+        actions = np.tanh(observations[:, :2]) if continuous else rng.integers(0, 3, (length, 1)).astype(np.int32)
+        rewards = rng.normal(size=(length, 1)).astype(np.float32)
+        episodes.append(Episode(observations, actions, rewards, terminated))
+    space = ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE
+    return ReplayBuffer(
+        InfiniteBuffer(), episodes=episodes, action_space=space, action_size=2 if continuous else 3
+    )
+
+
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("d3rlpy_distill.training.autocast", lambda device: torch.autocast("cpu", enabled=False))
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_transitions_are_d3rlpys_own(terminated: bool) -> None:
+    """Rewards, terminals and next observations against d3rlpy's transition picker, one by one."""
+    buffer = vectors(continuous=False, terminated=terminated)
+    data = TransitionArrays.from_buffer(buffer)
+    i = 0
+    everything = data.next_observations(np.arange(len(data)))
+    for episode in buffer.episodes:
+        for step in range(episode.transition_count):
+            theirs = buffer.transition_picker(episode, step)
+            np.testing.assert_array_equal(data.observations[i], theirs.observation)
+            np.testing.assert_array_equal(everything[i], theirs.next_observation)
+            np.testing.assert_array_equal(data.next_observations(np.array([i]))[0], theirs.next_observation)
+            assert data.rewards[i] == theirs.reward[0] and data.terminals[i] == bool(theirs.terminal)
+            assert data.actions[i] == theirs.action[0]
+            i += 1
+    assert i == len(data)
+
+
+@pytest.mark.parametrize("config", VALUE_BASED)
+def test_value_loss_and_update_are_stock_d3rlpys(config: Any, float32: None) -> None:
+    """The same loss, and after a few updates with target updates in between, the same weights."""
+    settings = config(
+        batch_size=16, learning_rate=1e-2, gamma=0.9, encoder_factory=SMALL, target_update_interval=2
+    )
+    buffer = vectors(continuous=False, terminated=False)
+    data = TransitionArrays.from_buffer(buffer)
+    ours = build_learner(settings, (3,), 3, seed=0)
+    theirs = copy.deepcopy(ours)
+    batches = [np.random.default_rng(5).integers(len(data), size=(4, 16))][0]
+
+    class Fixed:
+        def __init__(self) -> None:
+            self.left = list(batches)
+
+        def integers(self, high: int, size: int) -> np.ndarray:
+            assert high == len(data) and size == 16
+            return self.left.pop(0)
+
+    trainer = Trainer(ours, data, Fixed())  # type: ignore[arg-type]
+    for grad_step, index in enumerate(batches, 1):
+        loss = trainer.step()
+        picks = []
+        for episode in buffer.episodes:
+            picks += [buffer.transition_picker(episode, step) for step in range(episode.transition_count)]
+        from d3rlpy.dataset import TransitionMiniBatch
+
+        numpy_batch = TransitionMiniBatch.from_transitions([picks[i] for i in index])
+        batch = TorchMiniBatch.from_batch(numpy_batch, 0.9, False, "cpu:0")
+        expected = theirs.impl.inner_update(batch, grad_step)
+        assert loss == pytest.approx(expected["loss"], rel=1e-5)
+    for a, b in zip(learner_network(ours).parameters(), learner_network(theirs).parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    for a, b in zip(
+        ours.impl.modules.targ_q_funcs.parameters(), theirs.impl.modules.targ_q_funcs.parameters(), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
+def test_value_of_a_terminal_sample_is_regressed_on_its_reward() -> None:
+    """The closed form: Huber(Q(s, a) - r), and CQL's log-sum-exp minus Q(s, a) beside it."""
+    learner = build_learner(DiscreteCQLConfig(encoder_factory=SMALL, alpha=0.7), (3,), 3, seed=0)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    actions, rewards = torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0.0, 5.0, -5.0, 0.1, 2.0])
+    loss = learner_loss(learner, Batch(x, actions, rewards, terminals=torch.ones(5)))
+    with torch.no_grad():
+        q = learner.impl.q_function[0](x).q_value
+    error = (q[torch.arange(5), actions] - rewards).abs()
+    huber = torch.where(error < 1, 0.5 * error**2, error - 0.5).mean()
+    conservative = (torch.logsumexp(q, 1) - q[torch.arange(5), actions]).mean()
+    assert loss.item() == pytest.approx((huber + 0.7 * conservative).item(), rel=1e-5)
+
+
+def test_rewards_of_a_q_learner_are_discounted_returns_to_go() -> None:
+    data = TransitionArrays.from_buffer(vectors(continuous=False))
+    config = GradientMatchingConfig(DQNConfig(gamma=0.8), 3, output_dtype="float32")
+    rewards = source_rewards(config, data)
+    for i in range(len(data)):
+        same = np.flatnonzero((data.episodes == data.episodes[i]) & (data.steps >= data.steps[i]))
+        expected = sum(0.8**k * data.rewards[j] for k, j in enumerate(same))
+        assert rewards[i] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    imitation = GradientMatchingConfig(DiscreteBCConfig(), 3, output_dtype="float32")
+    np.testing.assert_array_equal(source_rewards(imitation, data), data.returns_to_go)
+
+
+@pytest.mark.parametrize("config", VALUE_BASED)
+def test_gradient_of_rewards_equals_finite_differences(config: Any) -> None:
+    """How the matched gradient moves with a sample's reward, by brute force."""
+    learner = build_learner(config(encoder_factory=SMALL), (3,), 3, seed=1)
+    learner_network(learner).double()
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    actions = torch.tensor([0, 1, 2, 1])
+    rewards = torch.tensor([0.1, -0.2, 0.3, 0.0], dtype=torch.float64, requires_grad=True)
+    learner_scale = lambda _, observations: observations  # noqa: E731
+    import d3rlpy_distill.matching.gradients as module
+
+    original, module.scale = module.scale, learner_scale  # type: ignore[assignment]
+    try:
+
+        def size(r: torch.Tensor) -> torch.Tensor:
+            return torch.stack([(g**2).sum() for g in synthetic_gradient(learner, x, actions, r)]).sum()
+
+        (gradient,) = torch.autograd.grad(size(rewards), rewards)
+        for i in range(4):
+            step = torch.zeros(4, dtype=torch.float64)
+            step[i] = 1e-6
+            difference = (size(rewards.detach() + step) - size(rewards.detach() - step)) / 2e-6
+            assert gradient[i].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-9)
+    finally:
+        module.scale = original
+
+
+@pytest.mark.parametrize("config", VALUE_BASED)
+@pytest.mark.parametrize("rewards", ["return_to_go", "learned"])
+def test_distils_for_q_learners_and_resumes_to_the_same_values(config: Any, rewards: Any, tmp_path: Path) -> None:
+    settings = config(batch_size=16, encoder_factory=SMALL, target_update_interval=3)
+    distiller = GradientMatchingConfig(
+        settings, 6, output_dtype="float32", rewards=rewards, learning_rate=0.1, trajectory_length=4, seed=2
+    )
+    buffer = vectors(continuous=False)
+    whole = TransitionArrays.from_buffer(distiller.create().fit(buffer, 9))
+    checkpoint = tmp_path / "checkpoint"
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, loss: float) -> None:
+        if step == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        distiller.create().fit(buffer, 9, checkpoint=checkpoint, checkpoint_interval=3, on_step=stop)
+    resumed = TransitionArrays.from_buffer(
+        distiller.create().fit(buffer, 9, checkpoint=checkpoint, checkpoint_interval=3)
+    )
+    np.testing.assert_array_equal(resumed.observations, whole.observations)
+    np.testing.assert_array_equal(resumed.rewards, whole.rewards)
+    first = TransitionArrays.from_buffer(distiller.create().fit(buffer, 0))
+    assert np.array_equal(first.rewards, whole.rewards) == (rewards == "return_to_go")
+    assert not np.array_equal(first.observations, whole.observations)
+
+
+def test_distils_continuous_actions_learned_or_kept() -> None:
+    buffer = vectors(continuous=True)
+    data = TransitionArrays.from_buffer(buffer)
+    assert not data.discrete and data.actions.shape == (33, 2)
+    scaler = MinMaxActionScaler(minimum=[-1, -1], maximum=[1, 1])
+    for learn in (True, False):
+        learner = BCConfig(batch_size=16, encoder_factory=SMALL, action_scaler=scaler)
+        config = GradientMatchingConfig(
+            learner, 5, output_dtype="float32", learn_actions=learn, learning_rate=0.1, label_learning_rate=0.1
+        )
+        distiller = config.create()
+        synthetic = distiller.fit(buffer, 5)
+        assert synthetic.dataset_info.action_space == ActionSpace.CONTINUOUS
+        out, initial = TransitionArrays.from_buffer(synthetic), TransitionArrays.from_buffer(distiller.initial)
+        np.testing.assert_array_equal(initial.observations, data.observations[distiller.source_index])
+        assert np.array_equal(out.actions, initial.actions) == (not learn)
+        assert not np.array_equal(out.observations, initial.observations)
+        for now, real in ((out.observations, data.observations), (out.actions, data.actions)):
+            assert (now >= real.min(0) - 1e-5).all() and (now <= real.max(0) + 1e-5).all()
+        algo = BCConfig(batch_size=4, encoder_factory=SMALL).create()
+        algo.build_with_dataset(synthetic)
+        algo.update(synthetic.sample_transition_batch(4))
+        assert algo.predict(data.observations[:3]).shape == (3, 2)
+
+
+def test_one_learning_rate_moves_every_feature_by_its_own_scale() -> None:
+    """Adam's first step is the learning rate itself, here in standard deviations of each feature."""
+    buffer = vectors(continuous=False)
+    data = TransitionArrays.from_buffer(buffer)
+    config = GradientMatchingConfig(
+        DiscreteBCConfig(batch_size=16, encoder_factory=SMALL), 6, output_dtype="float32", learning_rate=0.01
+    )
+    distiller = config.create()
+    moved = TransitionArrays.from_buffer(distiller.fit(buffer, 1)).observations
+    start = data.observations[distiller.source_index]
+    inside = (moved > data.observations.min(0)) & (moved < data.observations.max(0))
+    steps = np.abs(moved - start) / data.observations.std(0)
+    np.testing.assert_allclose(steps[inside & (steps > 1e-3)], 0.01, rtol=0.05)
+    assert (inside & (steps > 1e-3)).sum() > 6
+
+
+def test_pixels_move_in_grey_levels() -> None:
+    data = TransitionArrays.from_buffer(make_buffer([9, 9]))
+    config = GradientMatchingConfig(DiscreteBCConfig(), 4)
+    samples = SyntheticSet(config, data, np.arange(4), "cpu:0")
+    np.testing.assert_array_equal(samples.observations.detach().numpy(), data.observations[:4])
+    with torch.no_grad():
+        samples.parameters["observations"] += 300
+    samples.clamp()
+    assert float(samples.observations.detach().max()) == 255.0
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (84, 84, 4), (20, 32, 1)])
+def test_channel_last_images_come_out_channel_first(shape: tuple[int, int, int]) -> None:
+    buffer = make_buffer([9, 9], shape=shape)
+    data = TransitionArrays.from_buffer(buffer)
+    assert data.observations.shape[1:] == (shape[2], *shape[:2])
+    np.testing.assert_array_equal(data.observations[3, :, 2, 5], buffer.episodes[0].observations[3][2, 5])
+    learner = DiscreteBCConfig(
+        batch_size=4, observation_scaler=PixelObservationScaler(), encoder_factory=small_cnn()
+    )
+    synthetic = GradientMatchingConfig(learner, 4).create().fit(buffer, 1)
+    assert synthetic.dataset_info.observation_signature.shape[0] == data.observations.shape[1:]
+
+
+def small_cnn() -> Any:
+    from d3rlpy.models.encoders import PixelEncoderFactory
+
+    return PixelEncoderFactory(filters=[(4, 3, 2)], feature_size=8)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (4, 84, 84), (1, 32, 20), (12, 64, 64)])
+def test_channel_first_images_stay(shape: tuple[int, int, int]) -> None:
+    frames = np.zeros((2, *shape), np.uint8)
+    assert channel_first(frames) is frames
+
+
+def test_scalers_are_fitted_to_the_real_data() -> None:
+    buffer = vectors(continuous=False)
+    data = TransitionArrays.from_buffer(buffer)
+    scaler = StandardObservationScaler()
+    config = GradientMatchingConfig(
+        DiscreteBCConfig(batch_size=8, encoder_factory=SMALL, observation_scaler=scaler), 6, output_dtype="float32"
+    )
+    config.create().fit(buffer, 1)
+    np.testing.assert_allclose(scaler.mean, data.observations.mean(0), rtol=1e-4)
+    batch = make_batch(build_learner(config.learner, (3,), 3, seed=0), data, np.arange(len(data)))
+    np.testing.assert_allclose(batch.observations.mean(0), 0, atol=1e-5)
+
+
+def test_tuple_observations_are_refused() -> None:
+    episode = Episode(
+        [np.zeros((3, 2), np.float32), np.zeros((3, 4), np.float32)],
+        np.zeros((3, 1), np.int32),
+        np.zeros((3, 1), np.float32),
+        True,
+    )
+    buffer = ReplayBuffer(InfiniteBuffer(), episodes=[episode], action_size=2)
+    with pytest.raises(UnsuitableDatasetError, match="tuples of 2 arrays: expected one array"):
+        TransitionArrays.from_buffer(buffer)
+
+
+def test_what_does_not_fit_together_is_named() -> None:
+    with pytest.raises(UnsuitableDatasetError, match="actions are continuous and the learner is DQNConfig"):
+        GradientMatchingConfig(DQNConfig(), 4, output_dtype="float32").create().fit(vectors(continuous=True), 1)
+    with pytest.raises(UnsuitableDatasetError, match="actions are discrete and the learner is BCConfig"):
+        GradientMatchingConfig(BCConfig(), 4, output_dtype="float32").create().fit(vectors(continuous=False), 1)
+    with pytest.raises(UnsuitableDatasetError, match="n_samples=99: expected 1 to 33"):
+        GradientMatchingConfig(BCConfig(), 99, output_dtype="float32").create().fit(vectors(continuous=True), 1)
+    with pytest.raises(ValueError, match="rewards='learned' with DiscreteBCConfig"):
+        GradientMatchingConfig(DiscreteBCConfig(), 4, rewards="learned")
+    with pytest.raises(ValueError, match="learn_actions with DQNConfig"):
+        GradientMatchingConfig(DQNConfig(), 4, learn_actions=True)
+    with pytest.raises(ValueError, match="continuous actions have no groups"):
+        GradientMatchingConfig(BCConfig(), 4, grouping="action")
+    with pytest.raises(ValueError, match="learner=DiscreteSACConfig: expected one of DiscreteBCConfig"):
+        GradientMatchingConfig(DiscreteSACConfig(), 4)
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_files_hold_vectors_and_continuous_actions(continuous: bool, tmp_path: Path) -> None:
+    buffer = vectors(continuous)
+    path, size = tmp_path / "x.h5", 2 if continuous else 3
+    with EpisodeWriter(path, Provenance("collected", "a task", size, "test", {})) as writer:
+        for episode in buffer.episodes:
+            actions = episode.actions if continuous else episode.actions[:, 0]
+            writer.write(EpisodeData(episode.observations, actions, episode.rewards[:, 0], True))  # type: ignore[arg-type]
+    loaded, info = load_dataset(path, verify=True)
+    assert loaded.dataset_info.action_space == buffer.dataset_info.action_space and info.action_size == size
+    assert info.num_transitions == 33
+    with path.open("rb") as file:
+        theirs = ReplayBuffer.load(file, InfiniteBuffer())
+    for ours, stock, original in zip(loaded.episodes, theirs.episodes, buffer.episodes, strict=True):
+        np.testing.assert_array_equal(ours.actions, original.actions)
+        np.testing.assert_array_equal(stock.actions, original.actions)
+    dumped = tmp_path / "stock.h5"
+    with dumped.open("w+b") as file:
+        buffer.dump(file)
+    assert load_dataset(dumped)[0].dataset_info.action_size == size
