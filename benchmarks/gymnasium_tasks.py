@@ -3,8 +3,8 @@
 python benchmarks/gymnasium_tasks.py CartPole-v1 [--samples 10] [--out tasks]
 
 LunarLander-v3 needs ``pip install Box2D pygame``. A policy, trained with stable-baselines3 (extra ``experts``),
-plays 100 episodes, which become a d3rlpy dataset; students (10 of each kind) play 20 episodes, greedily. Everything but
-the students is kept in ``--out`` and taken from there the next time.
+plays 100 episodes, which become a d3rlpy dataset; students (10 of each kind) play 20 episodes, greedily.
+Everything but the students is kept in ``--out`` and taken from there the next time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 from d3rlpy.algos import BCConfig, DiscreteBCConfig
 from d3rlpy.dataset import ReplayBuffer
-from d3rlpy.preprocessing import StandardObservationScaler
+from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
 
 from d3rlpy_distill import GradientMatchingConfig, RandomSelector, TransitionArrays, train_student
 from d3rlpy_distill.evaluation import difference_interval
@@ -133,7 +133,9 @@ def learner(continuous: bool) -> Any:
         "learning_rate": 1e-3,
         "observation_scaler": StandardObservationScaler(),
     }
-    return BCConfig(**common) if continuous else DiscreteBCConfig(beta=0.0, **common)
+    if continuous:
+        return BCConfig(action_scaler=MinMaxActionScaler(), **common)  # its policy is squashed to [-1, 1]
+    return DiscreteBCConfig(beta=0.0, **common)
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "learner_loss",
     "learner_network",
     "scale",
+    "scale_labels",
 ]
 
 
@@ -143,6 +144,18 @@ def scale(learner: Learner, observations: npt.NDArray[Any] | torch.Tensor) -> to
     if scaler is not None:
         x = scaler.transform(x)
     return x
+
+
+def scale_labels(
+    learner: Learner, actions: torch.Tensor, rewards: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Applies the learner's action and reward scalers, where it has them; differentiable."""
+    config = learner.config
+    if config.action_scaler is not None:
+        actions = config.action_scaler.transform(actions)
+    if rewards is not None and config.reward_scaler is not None:
+        rewards = config.reward_scaler.transform(rewards)
+    return actions, rewards
 
 
 def autocast(device: str) -> torch.autocast:

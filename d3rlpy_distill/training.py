@@ -27,6 +27,7 @@ from .learner import (
     learner_loss,
     learner_network,
     scale,
+    scale_labels,
 )
 from .transitions import TransitionArrays
 
@@ -78,12 +79,13 @@ def make_batch(learner: Learner, data: TransitionArrays, index: npt.NDArray[np.i
     x = scale(learner, data.observations[index])
     actions = torch.from_numpy(data.actions[index]).to(x.device)
     if not is_value_based(learner):
-        return Batch(x, actions)
+        return Batch(x, scale_labels(learner, actions)[0])
     terminals = data.terminals[index]
+    actions, rewards = scale_labels(learner, actions, torch.from_numpy(data.rewards[index]).to(x.device))
     return Batch(
         x,
         actions,
-        rewards=torch.from_numpy(data.rewards[index]).to(x.device),
+        rewards=rewards,
         next_observations=None if terminals.all() else scale(learner, data.next_observations(index)),
         terminals=torch.from_numpy(terminals.astype(np.float32)).to(x.device),
     )

@@ -9,15 +9,33 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from d3rlpy.algos import IdentityTransformerActionSampler
 from d3rlpy.dataset import ReplayBuffer
 from scipy import stats
 
-from d3rlpy_distill import Budget, CheckpointError, ConvergenceConfig, DistillError, RandomSelector
-from d3rlpy_distill.evaluation import BenchmarkConfig, Results, run_benchmark, standard_arms, summarise
+from d3rlpy_distill import (
+    Budget,
+    CheckpointError,
+    ConvergenceConfig,
+    DistillError,
+    RandomSelector,
+    TransitionArrays,
+)
+from d3rlpy_distill.evaluation import (
+    ALGORITHMS,
+    BenchmarkConfig,
+    Results,
+    run_algorithms,
+    run_benchmark,
+    standard_arms,
+    summarise,
+)
+from d3rlpy_distill.evaluation.algorithms import fit_stock
 from d3rlpy_distill.evaluation.arms import arm_names
 from d3rlpy_distill.evaluation.statistics import difference_interval, interquartile_mean
 from d3rlpy_distill.report import build_tables, render, save_figures, save_gallery
-from procgen_datasets import TRAIN_LEVELS
+from procgen_datasets import TRAIN_LEVELS, VALIDATION_LEVELS
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.policies import RandomPolicy
 
@@ -161,3 +179,67 @@ def test_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DistillError, match="needs images"):
         save_gallery(images[:, 0, 0], images[:, 0, 0], np.arange(7), tmp_path / "y.png")
+
+
+def test_every_algorithm_trains_plays_and_resumes(starpilot: ReplayBuffer, tmp_path: Path) -> None:
+    """The table algorithm x dataset on real data, tiny; run again, it trains nothing and gives the same."""
+    config = BenchmarkConfig(students=2, episodes=2, bc=Budget(2, 8), synthetic=Budget(2, 4), seed=3)
+    distilled = RandomSelector(12).select(starpilot, np.random.default_rng(0))
+    player = ProcgenPlayer("starpilot", {"id": TRAIN_LEVELS, "ood": VALIDATION_LEVELS}, 2, seed=0)
+
+    def evaluate(names: list[str]) -> Results:
+        return run_algorithms(
+            "starpilot", names, starpilot, distilled, {}, player, config, tmp_path / "-".join(names),
+            identity={}, provenance={}, progress=lambda what, done, total: seen.append(what),
+        )  # fmt: skip
+
+    seen: list[str] = []
+    names = list(ALGORITHMS)
+    first = evaluate(names)
+    assert len(first.arms) == 6 * 4 * 4 and any("training" in what for what in seen)
+    assert [arm.samples for arm in first.arms if arm.name == "dqn-random-12"] == [12] * 4
+    for path in (tmp_path / "-".join(names) / "returns").iterdir():
+        path.unlink()
+    seen.clear()
+    assert [arm.returns for arm in evaluate(names).arms] == [arm.returns for arm in first.arms]
+    assert not any("training" in what for what in seen)
+    alone = evaluate(["cql"])  # an algorithm's students do not depend on which others there are
+    assert [arm.returns for arm in alone.arms] == [a.returns for a in first.arms if a.name.startswith("cql-")]
+    tables = build_tables(first)
+    assert len(tables) == 2 and [row[0] for row in tables[0].rows][2:] == names
+    assert tables[0].columns == ("algorithm", "full", "percentile-10", "random-12", "distilled-12")
+    cell = next(arm for arm in first.arms if (arm.name, arm.split, arm.mode) == ("sac-full", "ood", "sampled"))
+    assert tables[1].rows[2 + names.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"
+
+
+def test_value_based_students_take_their_best_action(starpilot: ReplayBuffer) -> None:
+    data = TransitionArrays.from_buffer(starpilot)
+    frames = torch.from_numpy(data.observations[:70])
+    before = str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+    for name in ("cql", "dqn", "bcq"):
+        algorithm = ALGORITHMS[name]
+        learner = fit_stock(
+            algorithm.config(Budget(3, 8)), starpilot, 3, seed=0, device="cpu:0", on_step=lambda step: None
+        )
+        logits = algorithm.policy(learner, data).logits(frames)
+        stock = learner.predict(data.observations[:70])
+        np.testing.assert_array_equal(logits.argmax(1).numpy(), stock)
+        assert torch.softmax(logits, 1).max(1).values.min() == 1.0
+    assert before == (str(np.random.get_state()), torch.get_rng_state().tolist())  # noqa: NPY002
+
+
+def test_the_transformer_is_asked_for_a_high_return(starpilot: ReplayBuffer) -> None:
+    """Its logits are those of d3rlpy's own stateful actor at the first step, for the same target return."""
+    data = TransitionArrays.from_buffer(starpilot)
+    algorithm = ALGORITHMS["dt"]
+    one_step = data.take(np.arange(len(data)))
+    learner = fit_stock(
+        algorithm.config(Budget(3, 8)), one_step, 3, seed=0, device="cpu:0", on_step=lambda step: None
+    )
+    logits = algorithm.policy(learner, data).logits(torch.from_numpy(data.observations[:3]))
+    target = float(np.percentile(data.returns_to_go, 90))
+    actor = learner.as_stateful_wrapper(target_return=target, action_sampler=IdentityTransformerActionSampler())
+    for i in range(3):
+        actor.reset()
+        theirs = torch.from_numpy(np.asarray(actor.predict(data.observations[i], 0.0)))
+        torch.testing.assert_close(logits[i], theirs.float().reshape(-1), rtol=1e-4, atol=1e-5)

@@ -33,6 +33,7 @@ from d3rlpy_distill.batch import Batch
 from d3rlpy_distill.learner import build_learner, learner_loss, learner_network
 from d3rlpy_distill.matching.gradients import synthetic_gradient
 from d3rlpy_distill.matching.synthetic import SyntheticSet, source_rewards
+from d3rlpy_distill.scalers import fit_scalers
 from d3rlpy_distill.training import Trainer, make_batch
 from d3rlpy_distill.transitions import channel_first
 from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
@@ -342,3 +343,32 @@ def test_files_hold_vectors_and_continuous_actions(continuous: bool, tmp_path: P
     with dumped.open("w+b") as file:
         buffer.dump(file)
     assert load_dataset(dumped)[0].dataset_info.action_size == size
+
+
+def test_action_and_reward_scalers_are_applied_as_d3rlpy_does(float32: None) -> None:
+    """The loss with scalers is stock d3rlpy's, on the same transitions."""
+    from d3rlpy.dataset import TransitionMiniBatch
+    from d3rlpy.preprocessing import MinMaxActionScaler, StandardRewardScaler
+
+    for continuous in (True, False):
+        buffer = vectors(continuous)
+        data = TransitionArrays.from_buffer(buffer)
+        settings: Any = {"encoder_factory": SMALL, "observation_scaler": StandardObservationScaler()}
+        if continuous:
+            config = BCConfig(action_scaler=MinMaxActionScaler(), **settings)
+        else:
+            config = DQNConfig(reward_scaler=StandardRewardScaler(), gamma=0.9, **settings)
+        fit_scalers(config, buffer)
+        learner = build_learner(config, (3,), data.action_size, seed=0)
+        picks = [buffer.transition_picker(e, step) for e in buffer.episodes for step in range(e.transition_count)]
+        batch = TorchMiniBatch.from_batch(
+            TransitionMiniBatch.from_transitions(picks), 0.9, False, "cpu:0", config.observation_scaler,
+            config.action_scaler, config.reward_scaler,
+        )  # fmt: skip
+        impl = learner.impl
+        if continuous:
+            expected = impl.compute_loss(batch.observations, batch.actions).loss
+        else:
+            expected = impl.compute_loss(batch, impl.compute_target(batch)).loss
+        ours = learner_loss(learner, make_batch(learner, data, np.arange(len(data))))
+        assert ours.item() == pytest.approx(expected.item(), rel=1e-5)

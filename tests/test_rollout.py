@@ -20,7 +20,7 @@ from procgen_datasets import (
 )
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.policies import RandomPolicy
-from procgen_datasets.rollout import _sample, rollout, slot_quotas
+from procgen_datasets.rollout import rollout, sample_actions, slot_quotas
 
 
 class Constant:
@@ -106,10 +106,10 @@ def test_quota_counts_the_first_episodes_of_every_slot() -> None:
 def test_actions_are_sampled_from_the_probabilities() -> None:
     rng = np.random.default_rng(0)
     p = np.array([[0.5, 0.0, 0.25, 0.25]], np.float32).repeat(20_000, 0)
-    frequency = np.bincount(_sample(p, rng.random(20_000)), minlength=4) / 20_000
+    frequency = np.bincount(sample_actions(p, rng.random(20_000)), minlength=4) / 20_000
     np.testing.assert_allclose(frequency, p[0], atol=0.015)
     assert frequency[1] == 0
-    assert _sample(p[:1], np.array([1 - 1e-16]))[0] == 3
+    assert sample_actions(p[:1], np.array([1 - 1e-16]))[0] == 3
 
 
 def test_the_bundled_expert_gives_its_recorded_outputs() -> None:

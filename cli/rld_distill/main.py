@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "report": "report",
     "gallery": "gallery",
+    "play": "play",
     "datasets": "datasets",
     "train-expert": "train_expert",
     "quickstart": "quickstart",

@@ -1,5 +1,7 @@
 """The evaluation protocol: which students are trained on what, how they play, and how returns are summarised."""
 
+from .algorithm_benchmark import run_algorithms
+from .algorithms import ALGORITHMS
 from .arms import Arm, BenchmarkConfig, standard_arms
 from .benchmark import run_benchmark
 from .players import Player, Policy, StudentPolicy
@@ -7,6 +9,7 @@ from .results import ArmResult, Results
 from .statistics import Summary, difference_interval, summarise
 
 __all__ = [
+    "ALGORITHMS",
     "Arm",
     "ArmResult",
     "BenchmarkConfig",
@@ -16,6 +19,7 @@ __all__ = [
     "StudentPolicy",
     "Summary",
     "difference_interval",
+    "run_algorithms",
     "run_benchmark",
     "standard_arms",
     "summarise",

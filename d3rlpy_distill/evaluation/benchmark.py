@@ -14,7 +14,7 @@ from .results import ArmResult, Results
 from .store import EvaluationStore
 from .students import Progress, train_students
 
-__all__ = ["run_benchmark"]
+__all__ = ["play_policies", "run_benchmark"]
 
 
 def run_benchmark(
@@ -54,10 +54,10 @@ def run_benchmark(
     store = EvaluationStore(directory, {"game": game, **protocol})
     entries: list[ArmResult] = []
     for name, policy in policies.items():
-        entries += _play(name, [policy], None, player, config, store, progress)
+        entries += play_policies(name, [policy], None, player, config, store, progress)
     for arm in arms:
         students, data, seconds = train_students(arm, config, store, device, progress)
-        entries += _play(
+        entries += play_policies(
             arm.name, [StudentPolicy(s) for s in students], (data, seconds), player, config, store, progress
         )
     results = Results(game, protocol, provenance, entries)
@@ -65,7 +65,7 @@ def run_benchmark(
     return results
 
 
-def _play(
+def play_policies(
     name: str,
     policies: Sequence[Policy],
     training: tuple[TransitionArrays, float] | None,
@@ -74,6 +74,17 @@ def _play(
     store: EvaluationStore,
     progress: Progress,
 ) -> list[ArmResult]:
+    """Plays an arm's policies on both splits in both modes, or takes what the store has.
+
+    Args:
+        name: The arm.
+        policies: Its students, or one policy.
+        training: The data of a student and the seconds that its training took; None for a policy.
+        player: Plays them.
+        config: Episodes and seed.
+        store: Keeps the returns.
+        progress: Told of every combination.
+    """
     entries = []
     combinations: list[tuple[Split, Mode]] = [(split, mode) for split in SPLITS for mode in MODES]
     for n, (split, mode) in enumerate(combinations):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from ..batch import Batch
-from ..learner import Learner, is_value_based, learner_loss, learner_network, scale
+from ..learner import Learner, is_value_based, learner_loss, learner_network, scale, scale_labels
 from ..training import accumulate_gradient
 from ..transitions import TransitionArrays
 
@@ -48,6 +48,7 @@ def synthetic_gradient(
     """
     parameters = list(learner_network(learner).parameters())
     x = scale(learner, observations)
+    actions, rewards = scale_labels(learner, actions, rewards)
     if is_value_based(learner):
         assert rewards is not None
         batch = Batch(x, actions, rewards, terminals=torch.ones_like(rewards))

@@ -3,6 +3,7 @@
 from .figures import save_figures
 from .gallery import save_gallery
 from .render import FORMATS, render
-from .tables import Table, build_tables
+from .table import Table
+from .tables import build_tables
 
 __all__ = ["FORMATS", "Table", "build_tables", "render", "save_figures", "save_gallery"]

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 
-from .tables import Table
+from .table import Table
 
 __all__ = ["FORMATS", "render"]
 

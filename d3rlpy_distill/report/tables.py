@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-
 import numpy as np
 
 from ..evaluation.results import ArmResult, Results
 from ..evaluation.statistics import difference_interval
+from .algorithms import algorithm_tables
 from .paper import PAPER_COLUMNS, PAPER_RETURNS, PAPER_SIZES
+from .table import SPLIT_TITLES, Table
 
-__all__ = ["Table", "build_tables"]
+__all__ = ["build_tables"]
 
-SPLIT_TITLES = {
-    "id": ("Table 2", "seen levels (ID)"),
-    "ood": ("Table 3", "unseen levels (OOD)"),
-}
 CONVERGED = "bc-100-converged"
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table of text cells.
-
-    Args:
-        title: One line.
-        columns: Headings.
-        rows: Cells, as many in a row as there are headings.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 def build_tables(results: Results) -> list[Table]:
     """Returns a game's tables: returns on either split, data and cost, and the paper's own numbers if it has any.
 
     The percentage is of ``bc-100-converged``'s mean; the gain is over ``random-N``'s mean, with a 95% bootstrap
-    interval over students.
+    interval over students. Results of ``--algos`` give a table algorithm x dataset instead.
     """
+    if "algorithms" in results.protocol:
+        return algorithm_tables(results)
     tables = [_returns_table(results, split) for split in SPLIT_TITLES]
     tables.append(_data_table(results))
     if (results.game, "id") in PAPER_RETURNS:

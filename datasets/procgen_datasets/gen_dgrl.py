@@ -124,7 +124,7 @@ def _load(where: str, data: bytes) -> dict[str, Any]:
         npy: Any = np.lib.format
         read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
         shape, _fortran, dtype = read_header(file)
-        if shape != () or dtype != object:
+        if shape != () or not dtype.hasobject:
             raise DatasetFormatError(f"{where}: an array {dtype} {shape}; expected a pickled dict.")
         loaded = _ArraysOnly(file).load()
         value = loaded.item() if isinstance(loaded, np.ndarray) and loaded.shape == () else None

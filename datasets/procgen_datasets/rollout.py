@@ -18,7 +18,7 @@ import torch
 from .env import ProcgenVecEnv
 from .games import N_ACTIONS
 
-__all__ = ["EpisodeSteps", "Policy", "RolloutEpisode", "rollout", "slot_quotas"]
+__all__ = ["EpisodeSteps", "Policy", "RolloutEpisode", "rollout", "sample_actions", "slot_quotas"]
 
 NO_ACTION = 4  # "stay": what slots that have filled their quota do
 
@@ -201,10 +201,12 @@ def _decide(
     probabilities: npt.NDArray[np.float32] = torch.softmax(logits, 1).numpy()
     if greedy:
         return logits.argmax(1).numpy().astype(np.int32), probabilities
-    return _sample(probabilities, uniform), probabilities
+    return sample_actions(probabilities, uniform), probabilities
 
 
-def _sample(probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+def sample_actions(
+    probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int32]:
     """Samples by inverse transform: ``(B, A)`` probabilities and ``(B,)`` uniforms to ``(B,)`` actions."""
     cumulative = probabilities.cumsum(1, dtype=np.float64)
     threshold = uniform * cumulative[:, -1]  # float32 probabilities sum to 1 only nearly

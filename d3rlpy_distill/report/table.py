@@ -1,0 +1,28 @@
+"""A table of text cells."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+__all__ = ["SPLIT_TITLES", "Table"]
+
+SPLIT_TITLES = {
+    "id": ("Table 2", "seen levels (ID)"),
+    "ood": ("Table 3", "unseen levels (OOD)"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of text cells.
+
+    Args:
+        title: One line.
+        columns: Headings.
+        rows: Cells, as many in a row as there are headings.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
