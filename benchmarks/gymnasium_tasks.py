@@ -19,12 +19,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import structlog
-from d3rlpy.algos import BCConfig, DiscreteBCConfig
 from d3rlpy.dataset import ReplayBuffer
-from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
 
-from d3rlpy_distill import GradientMatchingConfig, RandomSelector, TransitionArrays, train_student
+from d3rlpy_distill import RandomSelector, TransitionArrays, learner_for, train_student, vector_matching
 from d3rlpy_distill.evaluation import difference_interval
+from d3rlpy_distill.matching import VECTOR_STEPS
 from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
 
 SEED = 0
@@ -126,47 +125,27 @@ def play(name: str, student: Any) -> float:
     return float(returns.mean())
 
 
-def learner(continuous: bool) -> Any:
-    """d3rlpy's default network for vectors (two layers of 256), inputs standardised."""
-    common: dict[str, Any] = {
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "observation_scaler": StandardObservationScaler(),
-    }
-    if continuous:
-        return BCConfig(action_scaler=MinMaxActionScaler(), **common)  # its policy is squashed to [-1, 1]
-    return DiscreteBCConfig(beta=0.0, **common)
-
-
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--samples", type=int, default=50)
-    parser.add_argument("--steps", type=int, default=2000, help="of the distillation")
+    parser.add_argument("--steps", type=int, default=VECTOR_STEPS, help="of the distillation")
     parser.add_argument("--student-steps", type=int, default=2000)
-    parser.add_argument("--learning-rate", type=float, default=0.02)
-    parser.add_argument("--distance", default="cosine")
-    parser.add_argument("--trajectory-length", type=int, default=200)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--distance")
+    parser.add_argument("--trajectory-length", type=int)
     parser.add_argument("--out", type=Path, default=Path("tasks"))
     arguments = parser.parse_args()
     directory = arguments.out / arguments.task
     directory.mkdir(parents=True, exist_ok=True)
     dataset = collect(arguments.task, directory)
     data = TransitionArrays.from_buffer(dataset)
-    config = learner(continuous=not data.discrete)
-    distiller = GradientMatchingConfig(
-        learner=config,
-        n_samples=arguments.samples,
-        distance=arguments.distance,
-        theta="trajectory",
-        trajectory_length=arguments.trajectory_length,
-        learning_rate=arguments.learning_rate,
-        momentum=0.9,
-        learn_actions=not data.discrete,
-        output_dtype="float32",
-        seed=SEED,
-    ).create()
+    config = learner_for(dataset)
+    matching = vector_matching(config, n_samples=arguments.samples, seed=SEED)
+    chosen = ("distance", "learning_rate", "trajectory_length")
+    changes = {name: getattr(arguments, name) for name in chosen if getattr(arguments, name) is not None}
+    distiller = dataclasses.replace(matching, **changes).create()
     start = time.perf_counter()
     synthetic = TransitionArrays.from_buffer(distiller.fit(dataset, arguments.steps))
     seconds = time.perf_counter() - start

@@ -4,7 +4,14 @@ from importlib.metadata import version
 
 from .encoders import PaperEncoderFactory
 from .errors import CheckpointError, DistillError, UnsuitableDatasetError
-from .matching import GradientMatching, GradientMatchingConfig, default_matching, paper_matching
+from .matching import (
+    GradientMatching,
+    GradientMatchingConfig,
+    default_matching,
+    learner_for,
+    paper_matching,
+    vector_matching,
+)
 from .presets import PAPER_BC, PAPER_SYNTHETIC, Budget, paper_student
 from .selection import (
     BalancedSelector,
@@ -39,9 +46,11 @@ __all__ = [
     "UnsuitableDatasetError",
     "__version__",
     "default_matching",
+    "learner_for",
     "one_step_buffer",
     "paper_matching",
     "paper_student",
     "train_student",
     "train_to_convergence",
+    "vector_matching",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from d3rlpy.algos import (
     BCConfig,
     DiscreteBCConfig,
@@ -28,7 +29,14 @@ from d3rlpy.preprocessing import (
 from d3rlpy.torch_utility import TorchMiniBatch
 
 from buffers import make_buffer
-from d3rlpy_distill import GradientMatchingConfig, TransitionArrays, UnsuitableDatasetError
+from d3rlpy_distill import (
+    PAPER_BC,
+    GradientMatchingConfig,
+    TransitionArrays,
+    UnsuitableDatasetError,
+    learner_for,
+    paper_student,
+)
 from d3rlpy_distill.batch import Batch
 from d3rlpy_distill.learner import build_learner, learner_loss, learner_network
 from d3rlpy_distill.matching.gradients import synthetic_gradient
@@ -37,6 +45,7 @@ from d3rlpy_distill.scalers import fit_scalers
 from d3rlpy_distill.training import Trainer, make_batch
 from d3rlpy_distill.transitions import channel_first
 from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
+from rld_distill.main import cli
 
 SMALL = VectorEncoderFactory(hidden_units=[8])
 VALUE_BASED = [DQNConfig, DoubleDQNConfig, DiscreteCQLConfig]
@@ -372,3 +381,51 @@ def test_action_and_reward_scalers_are_applied_as_d3rlpy_does(float32: None) -> 
             expected = impl.compute_loss(batch, impl.compute_target(batch)).loss
         ours = learner_loss(learner, make_batch(learner, data, np.arange(len(data))))
         assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_command_distils_vectors(continuous: bool, tmp_path: Path) -> None:
+    """The file of any task, ours or stock d3rlpy's dump, by the preset for vectors; resumed after a stop."""
+    buffer = vectors(continuous)
+    source, out = tmp_path / "task.h5", tmp_path / "task-5.h5"
+    with source.open("w+b") as file:
+        buffer.dump(file)
+    flags = ["distill", str(source), "--samples", "5", "--steps", "3", "--out", str(out), "--json"]
+    result = CliRunner().invoke(cli, flags)
+    assert result.exit_code == 0, (result.output, result.exception)
+    synthetic, info = load_dataset(out, verify=True)
+    assert synthetic.transition_count == 5 and info.action_size == (2 if continuous else 3)
+    config = info.provenance.settings["config"]  # type: ignore[union-attr]
+    assert config["distance"] == "cosine" and config["learn_actions"] is continuous
+    again = CliRunner().invoke(cli, flags)
+    assert again.exit_code == 0, again.output
+    refused = CliRunner().invoke(cli, [*flags[:-3], "--preset", "paper", "--out", str(tmp_path / "x.h5")])
+    assert refused.exit_code == 2 and "--preset paper is for images" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["dqn", "cql"])
+def test_command_distils_for_q_learners(name: str, starpilot_file: Path, tmp_path: Path) -> None:
+    flags = ["distill", str(starpilot_file), "--samples", "20", "--steps", "2", "--learner", name]
+    for rewards in ("return_to_go", "learned"):
+        out = tmp_path / f"{rewards}.h5"
+        result = CliRunner().invoke(cli, [*flags, "--rewards", rewards, "--out", str(out)])
+        assert result.exit_code == 0, (result.output, result.exception)
+    kept, learned = (
+        TransitionArrays.from_buffer(load_dataset(tmp_path / f"{r}.h5")[0]) for r in ("return_to_go", "learned")
+    )
+    np.testing.assert_array_equal(kept.actions, learned.actions)
+    assert not np.array_equal(kept.rewards, learned.rewards)
+    refused = CliRunner().invoke(cli, [*flags[:-1], "bc", "--rewards", "learned", "--out", str(tmp_path / "x.h5")])
+    assert refused.exit_code == 2 and "its loss reads no rewards" in refused.stderr
+
+
+def test_learners_fit_the_data() -> None:
+    assert isinstance(learner_for(vectors(continuous=True)), BCConfig)
+    assert isinstance(learner_for(vectors(continuous=False), "cql"), DiscreteCQLConfig)
+    images = learner_for(make_buffer([3], shape=(64, 64, 3)))
+    assert images.serialize_to_dict() == paper_student(PAPER_BC).serialize_to_dict()
+    assert learner_for(make_buffer([3], shape=(4, 12, 12))).encoder_factory.get_type() == "default"
+    with pytest.raises(UnsuitableDatasetError, match="actions are continuous: expected the learner bc, not dqn"):
+        learner_for(vectors(continuous=True), "dqn")
+    with pytest.raises(ValueError, match="expected one of bc, dqn, cql"):
+        learner_for(vectors(continuous=True), "ppo")

@@ -3,15 +3,28 @@
 from .config import GradientMatchingConfig
 from .distance import layerwise_cosine, squared_error
 from .distiller import GradientMatching
-from .presets import DEFAULT_STEPS, PAPER_STEPS, default_matching, paper_matching
+from .learners import LEARNERS, has_images, learner_for
+from .presets import (
+    DEFAULT_STEPS,
+    PAPER_STEPS,
+    VECTOR_STEPS,
+    default_matching,
+    paper_matching,
+    vector_matching,
+)
 
 __all__ = [
     "DEFAULT_STEPS",
+    "LEARNERS",
     "PAPER_STEPS",
+    "VECTOR_STEPS",
     "GradientMatching",
     "GradientMatchingConfig",
     "default_matching",
+    "has_images",
     "layerwise_cosine",
+    "learner_for",
     "paper_matching",
     "squared_error",
+    "vector_matching",
 ]

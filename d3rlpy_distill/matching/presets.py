@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from d3rlpy.algos import DiscreteBCConfig
+from d3rlpy.algos import BCConfig, DiscreteBCConfig
 
+from ..learner import LearnerConfig
 from ..presets import PAPER_BC, paper_student
 from .config import GradientMatchingConfig
 
-__all__ = ["DEFAULT_STEPS", "PAPER_STEPS", "default_matching", "paper_matching"]
+__all__ = ["DEFAULT_STEPS", "PAPER_STEPS", "VECTOR_STEPS", "default_matching", "paper_matching", "vector_matching"]
 
 PAPER_STEPS = 1000
 DEFAULT_STEPS = 1000
+VECTOR_STEPS = 8000
+
+
+def vector_matching(learner: LearnerConfig, *, n_samples: int = 50, seed: int = 0) -> GradientMatchingConfig:
+    """Returns the setting for observations that are no images: layer-wise cosine along trajectories of 200 steps.
+
+    Continuous actions are learned too. See docs/other-datasets.md for what it gives.
+
+    Args:
+        learner: What to match, for example :func:`~.learners.learner_for`'s.
+        n_samples: Size of the synthetic set.
+        seed: Fixes everything random.
+    """
+    return GradientMatchingConfig(
+        learner=learner,
+        n_samples=n_samples,
+        distance="cosine",
+        trajectory_length=200,
+        learning_rate=0.02,
+        momentum=0.9,
+        learn_actions=isinstance(learner, BCConfig),
+        output_dtype="float32",
+        seed=seed,
+    )
 
 
 def paper_matching(expert: DiscreteBCConfig, *, n_samples: int = 150, seed: int = 0) -> GradientMatchingConfig:

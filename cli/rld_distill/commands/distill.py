@@ -41,6 +41,7 @@ OVERRIDES = (
     "trajectory_stride",
     "real_batch_size",
     "output_dtype",
+    "rewards",
 )
 FROM_PRESET = "  [default: from the preset]"
 
@@ -60,6 +61,18 @@ FROM_PRESET = "  [default: from the preset]"
     show_default=True,
     help="All options below at once; paper is arXiv 2407.20299.",
 )
+@click.option(
+    "--learner",
+    type=click.Choice(["bc", "dqn", "cql"]),
+    default="bc",
+    show_default=True,
+    help="Whose loss to match: behaviour cloning, or Q-learning, plain or conservative.",
+)
+@click.option(
+    "--rewards",
+    type=click.Choice(["return_to_go", "learned"]),
+    help="Rewards of the samples; learned ones need a Q-learner." + FROM_PRESET,
+)
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation." + FROM_PRESET)
 @click.option("--allocation", type=click.Choice(["even", "frequency"]), help="Samples per action." + FROM_PRESET)
 @click.option("--grouping", type=click.Choice(["action", "batch"]), help="Gradients to match." + FROM_PRESET)
@@ -70,7 +83,7 @@ FROM_PRESET = "  [default: from the preset]"
 @click.option("--trajectory-length", type=click.IntRange(1), help="Steps of a trajectory." + FROM_PRESET)
 @click.option("--trajectory-stride", type=click.IntRange(1), help="Steps between matches." + FROM_PRESET)
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="On the pixels." + FROM_PRESET)
-@click.option("--learning-rate", type=float, help="In grey levels." + FROM_PRESET)
+@click.option("--learning-rate", type=float, help="Grey levels; vectors: deviations." + FROM_PRESET)
 @click.option("--momentum", type=float, help="Of SGD, or Adam's first beta." + FROM_PRESET)
 @click.option("--real-batch-size", type=click.IntRange(1), help="Real transitions a gradient." + FROM_PRESET)
 @click.option("--output-dtype", type=click.Choice(["uint8", "float32"]), help="Of the frames." + FROM_PRESET)
@@ -84,6 +97,7 @@ def command(
     out: Path | None,
     samples: int,
     preset: str,
+    learner: str,
     steps: int | None,
     theta: str | None,
     expert: str | None,
@@ -110,8 +124,9 @@ def command(
     known = info.provenance
     game = known.game if known else dataset.stem
     chosen = {k: v for k, v in overrides.items() if v is not None}
+    played_by = expert or (known.settings.get("expert") if known else None)
     config, weights, preset_steps, expert_sha256 = _configure(
-        preset, samples, seed, theta, expert or (known.settings.get("expert") if known else None), chosen
+        buffer, preset, learner, samples, seed, theta, played_by, chosen
     )
     n_steps = preset_steps if steps is None else steps
     settings = {
@@ -146,26 +161,52 @@ def command(
 
 
 def _configure(
-    preset: str, samples: int, seed: int, theta: str | None, expert: str | None, chosen: dict[str, Any]
+    buffer: Any,
+    preset: str,
+    learner: str,
+    samples: int,
+    seed: int,
+    theta: str | None,
+    expert: str | None,
+    chosen: dict[str, Any],
 ) -> tuple[GradientMatchingConfig, Any, int, str | None]:
     """Returns the configuration, the weights to match at, the preset's steps and the expert's hash."""
-    from d3rlpy_distill.matching import DEFAULT_STEPS, PAPER_STEPS, default_matching, paper_matching
+    from d3rlpy_distill.matching import (
+        DEFAULT_STEPS,
+        PAPER_STEPS,
+        VECTOR_STEPS,
+        default_matching,
+        has_images,
+        learner_for,
+        paper_matching,
+        vector_matching,
+    )
     from procgen_datasets import load_expert
 
-    config = default_matching(n_samples=samples, seed=seed)
+    if preset == "paper" and (learner != "bc" or not has_images(buffer)):
+        raise click.UsageError("--preset paper is for images and --learner bc: leave it out.")
     weights, sha256, steps = None, None, DEFAULT_STEPS
+    config = dataclasses.replace(
+        default_matching(n_samples=samples, seed=seed), learner=learner_for(buffer, learner)
+    )
+    if not has_images(buffer):
+        config, steps = vector_matching(config.learner, n_samples=samples, seed=seed), VECTOR_STEPS
     if preset == "paper":
         theta, steps = theta or "given", PAPER_STEPS
     if theta == "given":
         if expert is None:
             raise click.UsageError("the dataset does not record its expert: name it with --expert.")
+        if learner != "bc" or not has_images(buffer):
+            raise click.UsageError(
+                "--theta given matches at an expert's weights: for images and --learner bc only."
+            )
         loaded = load_expert(expert)
-        learner = loaded.as_learner()
-        weights, sha256 = learner.impl.modules.imitator.state_dict(), loaded.sha256
+        expert_learner = loaded.as_learner()
+        weights, sha256 = expert_learner.impl.modules.imitator.state_dict(), loaded.sha256
         if preset == "paper":
-            config = paper_matching(learner.config, n_samples=samples, seed=seed)
+            config = paper_matching(expert_learner.config, n_samples=samples, seed=seed)
         else:
-            config = dataclasses.replace(config, learner=learner.config)
+            config = dataclasses.replace(config, learner=expert_learner.config)
     elif preset == "paper":
         # the formula of the paper rather than its runs: the student's own network, not the expert's
         config = paper_matching(config.learner, n_samples=samples, seed=seed)
@@ -196,9 +237,9 @@ def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any)
     groups = {"initial/observations": initial, "initial/transition": distiller.source_index}
     with EpisodeWriter(path, provenance, groups=groups) as writer:
         for episode in synthetic.episodes:
-            writer.write(
-                EpisodeData(episode.observations, episode.actions[:, 0], episode.rewards[:, 0], terminated=True)
-            )
+            discrete = np.issubdtype(episode.actions.dtype, np.integer)
+            actions = episode.actions[:, 0] if discrete else episode.actions
+            writer.write(EpisodeData(episode.observations, actions, episode.rewards[:, 0], terminated=True))
 
 
 def _echo_plan(as_json: bool, distiller: Any, buffer: Any, n_steps: int, path: Path) -> None:
