@@ -1,6 +1,6 @@
 """Distils datasets that have nothing to do with Procgen, end to end: train, collect, distil, train students, play.
 
-python benchmarks/gymnasium_tasks.py CartPole-v1 [--samples 10] [--out tasks]
+python benchmarks/gymnasium_tasks.py CartPole-v1 [--samples 10] [--learner bc] [--rewards learned] [--out tasks]
 
 LunarLander-v3 needs ``pip install Box2D pygame``. A policy, trained with stable-baselines3 (extra ``experts``),
 plays 100 episodes, which become a d3rlpy dataset; students (10 of each kind) play 20 episodes, greedily.
@@ -21,9 +21,10 @@ import numpy as np
 import structlog
 from d3rlpy.dataset import ReplayBuffer
 
-from d3rlpy_distill import RandomSelector, TransitionArrays, learner_for, train_student, vector_matching
+from d3rlpy_distill import TransitionArrays, learner_for, one_step_buffer, train_student, vector_matching
 from d3rlpy_distill.evaluation import difference_interval
-from d3rlpy_distill.matching import VECTOR_STEPS
+from d3rlpy_distill.matching import LEARNERS, VECTOR_STEPS
+from d3rlpy_distill.matching.synthetic import source_rewards
 from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
 
 SEED = 0
@@ -125,6 +126,15 @@ def play(name: str, student: Any) -> float:
     return float(returns.mean())
 
 
+def random_subset(data: TransitionArrays, matching: Any, rng: np.random.Generator) -> TransitionArrays:
+    """Real transitions in the form of the synthetic ones: as many, with the rewards that those start from."""
+    index = np.sort(rng.choice(len(data), matching.n_samples, replace=False))
+    rewards = source_rewards(matching, data)[index]
+    return TransitionArrays.from_buffer(
+        one_step_buffer(data.observations[index], data.actions[index], rewards, data.action_size)
+    )
+
+
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     parser = argparse.ArgumentParser()
@@ -135,15 +145,17 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--distance")
     parser.add_argument("--trajectory-length", type=int)
+    parser.add_argument("--learner", choices=LEARNERS, default="bc")
+    parser.add_argument("--rewards", choices=["return_to_go", "learned"], default="return_to_go")
     parser.add_argument("--out", type=Path, default=Path("tasks"))
     arguments = parser.parse_args()
     directory = arguments.out / arguments.task
     directory.mkdir(parents=True, exist_ok=True)
     dataset = collect(arguments.task, directory)
     data = TransitionArrays.from_buffer(dataset)
-    config = learner_for(dataset)
+    config = learner_for(dataset, arguments.learner)
     matching = vector_matching(config, n_samples=arguments.samples, seed=SEED)
-    chosen = ("distance", "learning_rate", "trajectory_length")
+    chosen = ("distance", "learning_rate", "trajectory_length", "rewards")
     changes = {name: getattr(arguments, name) for name in chosen if getattr(arguments, name) is not None}
     distiller = dataclasses.replace(matching, **changes).create()
     start = time.perf_counter()
@@ -151,9 +163,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     arms: dict[str, Any] = {
         "full": lambda rng: data,
-        f"random-{arguments.samples}": lambda rng: TransitionArrays.from_buffer(
-            RandomSelector(arguments.samples).select(dataset, rng)
-        ),
+        f"random-{arguments.samples}": lambda rng: random_subset(data, matching, rng),
         f"distilled-{arguments.samples}": lambda rng: synthetic,
     }
     returns = {

@@ -20,11 +20,15 @@ from procgen_datasets import (
     DatasetFormatError,
     OutputExistsError,
     collect,
+    get_recipe,
+    list_recipes,
     load_dataset,
     read_info,
 )
 from procgen_datasets.collect import return_to_go
-from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, read_extras
+from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, read_episodes, read_extras
+from procgen_datasets.mixture import mix
+from procgen_datasets.policies import bundled_experts
 
 PROVENANCE = Provenance("collected", "starpilot", 15, "a test", {"seed": 0})
 
@@ -275,3 +279,43 @@ def test_changed_content_fails_verification(tmp_path: Path, starpilot_file: Path
     load_dataset(changed)
     with pytest.raises(DatasetFormatError, match="was changed"):
         load_dataset(changed, verify=True)
+
+
+def test_a_mixture_has_as_many_transitions_of_each(tmp_path: Path) -> None:
+    """Against the rule, episode by episode: the smaller part whole, the shortest sufficient prefix of the other."""
+    parts = [tmp_path / "expert.h5", tmp_path / "other.h5"]
+    collect(CollectConfig("starpilot", episodes=3, seed=1), parts[0])
+    collect(CollectConfig("starpilot", episodes=9, seed=2), parts[1])
+    infos = [read_info(part) for part in parts]
+    small, large = sorted((0, 1), key=lambda i: infos[i].num_transitions or 0)
+    out = tmp_path / "mixed.h5"
+    info = mix(parts, out, command="test")
+    sources = [list(read_episodes(part)) for part in parts]
+    taken = [0, 0]
+    taken[small] = len(sources[small])
+    total = 0
+    while total < (infos[small].num_transitions or 0):
+        total += len(sources[large][taken[large]].actions)
+        taken[large] += 1
+    expected = sources[0][: taken[0]] + sources[1][: taken[1]]
+    mixed = list(read_episodes(out))
+    assert [e.digest() for e in mixed] == [e.digest() for e in expected]
+    assert [e.info for e in mixed] == [e.info for e in expected]
+    assert info.provenance is not None and info.provenance.kind == "mixed"
+    assert [m["episodes"] for m in info.provenance.settings["mixed"]] == taken
+    assert mix(parts, out).content_sha256 == info.content_sha256
+    with pytest.raises(OutputExistsError):
+        mix(parts[::-1], out)
+    with pytest.raises(DatasetFormatError, match="two or more collected datasets of one game"):
+        mix(parts[:1], tmp_path / "x.h5")
+
+
+def test_every_recipe_names_an_expert_or_recipes_that_exist() -> None:
+    for name in list_recipes():
+        recipe = get_recipe(name)
+        assert recipe.description
+        if recipe.collect is None:
+            assert [get_recipe(part).collect.game for part in recipe.mix] == [name.split("-")[0]] * 2  # type: ignore[union-attr]
+        else:
+            assert (recipe.collect.expert or recipe.collect.game) in bundled_experts()
+            assert name.split("-")[0] == recipe.collect.game

@@ -16,6 +16,7 @@ from .errors import UnknownRecipeError
 from .games import Levels
 from .gymnasium_env import ProcgenGymnasiumEnv
 from .hdf5 import load_dataset
+from .mixture import mix
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,17 +28,19 @@ __all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes"]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A dataset that one command makes.
+    """A dataset that one command makes: collected, or mixed of others.
 
     Args:
         name: For example ``"starpilot-expert"``.
         description: One line.
-        collect: How it is collected.
+        collect: How it is collected; None for a mixture.
+        mix: Recipes that a mixture is made of, see :func:`~.mixture.mix`.
     """
 
     name: str
     description: str
-    collect: CollectConfig
+    collect: CollectConfig | None
+    mix: tuple[str, ...] = ()
 
 
 def _recipes_directory() -> Path:
@@ -62,6 +65,8 @@ def get_recipe(name: str) -> Recipe:
             f"unknown dataset {name!r}: did you mean {nearest!r}? 'rld-distill datasets list' lists them all."
         )
     table = tomllib.loads((_recipes_directory() / f"{name}.toml").read_text())
+    if "mix" in table:
+        return Recipe(name, table["description"], None, tuple(table["mix"]))
     settings = dict(table["collect"])
     settings["levels"] = Levels(**settings["levels"])
     return Recipe(name, table["description"], CollectConfig(**settings))
@@ -91,12 +96,21 @@ def get_procgen(
         OutputExistsError: If the kept file was made by other settings or another expert.
         DatasetFormatError: If the kept file is damaged.
     """
-    recipe = get_recipe(name)
-    path = Path(data_directory) / f"{name}.h5"
-    collect(recipe.collect, path, command=f"rld-distill datasets make {name}")
+    path, config = _make(name, Path(data_directory))
     buffer, _ = load_dataset(path, observation_shape=(3, 64, 64), verify=True)
-    config = recipe.collect
     env = ProcgenGymnasiumEnv(
         config.game, levels=config.levels, mode=config.mode, rand_seed=config.seed, render_mode=render_mode
     )
     return buffer, env
+
+
+def _make(name: str, directory: Path) -> tuple[Path, CollectConfig]:
+    """Makes a recipe's file, unless it is there, and returns it with the settings of its environment."""
+    recipe = get_recipe(name)
+    path, command = directory / f"{name}.h5", f"rld-distill datasets make {name}"
+    if recipe.collect is not None:
+        collect(recipe.collect, path, command=command)
+        return path, recipe.collect
+    parts = [_make(part, directory) for part in recipe.mix]
+    mix([part for part, _ in parts], path, command=command)
+    return path, parts[0][1]

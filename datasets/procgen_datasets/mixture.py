@@ -1,0 +1,56 @@
+"""Mixes datasets of several policies, as many transitions of each: percentile filters mean something there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .errors import DatasetFormatError
+from .hdf5 import DatasetInfo, EpisodeWriter, Provenance, read_episodes, read_extras, read_info, read_own
+
+__all__ = ["mix"]
+
+
+def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> DatasetInfo:
+    """Writes whole episodes of every part, in their order; returns at once if ``path`` already holds exactly these.
+
+    The smallest part is taken whole, and of the others the first episodes that together have at least as many
+    transitions.
+
+    Args:
+        parts: Collected datasets of one game, two or more.
+        path: The file to make. It appears only when it is complete.
+        command: Command line to record.
+
+    Raises:
+        DatasetFormatError: If a part is damaged, not a collected dataset, or of another game.
+        OutputExistsError: If ``path`` holds anything else.
+    """
+    infos = [read_info(part) for part in parts]
+    first = infos[0].provenance
+    games = {info.provenance.game if info.provenance else None for info in infos}
+    if first is None or len(games) != 1 or len(infos) < 2:
+        raise DatasetFormatError(
+            f"{', '.join(map(str, parts))}: expected two or more collected datasets of one game, "
+            f"not of {', '.join(map(str, sorted(games, key=str)))}."
+        )
+    lengths = [read_extras(part, "episodes")["length"] for part in parts]
+    wanted = min(int(length.sum()) for length in lengths)
+    counts = [int(np.searchsorted(length.cumsum(), wanted)) + 1 for length in lengths]
+    settings = dict(first.settings) | {
+        "mixed": [
+            {"file": Path(part).name, "content_sha256": info.content_sha256, "episodes": count}
+            for part, info, count in zip(parts, infos, counts, strict=True)
+        ]
+    }
+    provenance = Provenance("mixed", first.game, first.action_size, command, settings)
+    if Path(path).exists():
+        return read_own(path, provenance)
+    with EpisodeWriter(path, provenance) as writer:
+        for part, count in zip(parts, counts, strict=True):
+            for episode in itertools.islice(read_episodes(part), count):
+                writer.write(episode)
+    return read_info(path)
