@@ -5,8 +5,10 @@ from importlib.metadata import version
 from .encoders import PaperEncoderFactory
 from .errors import CheckpointError, DistillError, UnsuitableDatasetError
 from .matching import (
-    GradientMatching,
+    DistillationConfig,
+    Distiller,
     GradientMatchingConfig,
+    UnrolledMatchingConfig,
     default_matching,
     learner_for,
     paper_matching,
@@ -34,7 +36,8 @@ __all__ = [
     "CheckpointError",
     "ConvergenceConfig",
     "DistillError",
-    "GradientMatching",
+    "DistillationConfig",
+    "Distiller",
     "GradientMatchingConfig",
     "HerdingSelector",
     "KCenterSelector",
@@ -43,6 +46,7 @@ __all__ = [
     "RandomSelector",
     "Selector",
     "TransitionArrays",
+    "UnrolledMatchingConfig",
     "UnsuitableDatasetError",
     "__version__",
     "default_matching",

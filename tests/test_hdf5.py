@@ -282,7 +282,7 @@ def test_changed_content_fails_verification(tmp_path: Path, starpilot_file: Path
 
 
 def test_a_mixture_has_as_many_transitions_of_each(tmp_path: Path) -> None:
-    """Against the rule, episode by episode: the smaller part whole, the shortest sufficient prefix of the other."""
+    """Against the rule, episode by episode: the smaller part whole, the shortest prefix of the other."""
     parts = [tmp_path / "expert.h5", tmp_path / "other.h5"]
     collect(CollectConfig("starpilot", episodes=3, seed=1), parts[0])
     collect(CollectConfig("starpilot", episodes=9, seed=2), parts[1])

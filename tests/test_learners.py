@@ -396,7 +396,7 @@ def test_command_distils_vectors(continuous: bool, tmp_path: Path) -> None:
     synthetic, info = load_dataset(out, verify=True)
     assert synthetic.transition_count == 5 and info.action_size == (2 if continuous else 3)
     config = info.provenance.settings["config"]  # type: ignore[union-attr]
-    assert config["distance"] == "cosine" and config["learn_actions"] is continuous
+    assert config["distance"] == "l2" and config["learn_actions"] is continuous
     again = CliRunner().invoke(cli, flags)
     assert again.exit_code == 0, again.output
     refused = CliRunner().invoke(cli, [*flags[:-3], "--preset", "paper", "--out", str(tmp_path / "x.h5")])

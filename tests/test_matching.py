@@ -31,8 +31,8 @@ from d3rlpy_distill import (
 )
 from d3rlpy_distill.learner import build_learner, learner_network, scale
 from d3rlpy_distill.matching.distance import layerwise_cosine, squared_error
-from d3rlpy_distill.matching.distiller import _Matcher
 from d3rlpy_distill.matching.gradients import synthetic_gradient
+from d3rlpy_distill.matching.matcher import GradientObjective
 from d3rlpy_distill.matching.theta import GivenTheta
 from d3rlpy_distill.presets import Budget
 from procgen_datasets import load_expert
@@ -148,8 +148,8 @@ def test_gradient_equals_plain_loop_and_finite_differences(
     theta = GivenTheta(config, data, weights, "cpu:0")
     actions = torch.tensor([0, 0, 1, 1, 2, 2])
     samples = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    matcher = _Matcher(config, data, actions, np.random.default_rng(0))
-    value = matcher.match(theta, raw(samples, actions))
+    matcher = GradientObjective(config, theta, data, actions, np.random.default_rng(0))
+    value = matcher.step(raw(samples, actions))
     expected = plain_loop(weights, data, samples, actions, distance, grouping, 0.3)
     assert value == pytest.approx(expected.item(), rel=1e-9)
     (gradient,) = torch.autograd.grad(expected, samples)
@@ -161,7 +161,7 @@ def test_gradient_equals_plain_loop_and_finite_differences(
         for sign in (1, -1):
             moved = samples.detach().clone()
             moved[i, j] += sign * epsilon
-            values.append(matcher.match(theta, raw(moved.requires_grad_(), actions)))
+            values.append(matcher.step(raw(moved.requires_grad_(), actions)))
         assert samples.grad[i, j].item() == pytest.approx(
             (values[0] - values[1]) / (2 * epsilon), rel=1e-4, abs=1e-8
         )

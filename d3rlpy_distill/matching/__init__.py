@@ -2,7 +2,8 @@
 
 from .config import GradientMatchingConfig
 from .distance import layerwise_cosine, squared_error
-from .distiller import GradientMatching
+from .distiller import Distiller
+from .family import DistillationConfig
 from .learners import LEARNERS, has_images, learner_for
 from .presets import (
     DEFAULT_STEPS,
@@ -12,14 +13,17 @@ from .presets import (
     paper_matching,
     vector_matching,
 )
+from .unrolled import UnrolledMatchingConfig
 
 __all__ = [
     "DEFAULT_STEPS",
     "LEARNERS",
     "PAPER_STEPS",
     "VECTOR_STEPS",
-    "GradientMatching",
+    "DistillationConfig",
+    "Distiller",
     "GradientMatchingConfig",
+    "UnrolledMatchingConfig",
     "default_matching",
     "has_images",
     "layerwise_cosine",

@@ -10,27 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from d3rlpy.algos import BCConfig
 from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 
 from ..allocation import allocate, draw_per_action
-from ..errors import DistillError, UnsuitableDatasetError
+from ..errors import UnsuitableDatasetError
 from ..scalers import fit_scalers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
-from .config import GradientMatchingConfig
-from .distance import DISTANCES
-from .gradients import is_dead, real_gradient, synthetic_gradient
+from .family import DistillationConfig
 from .synthetic import SyntheticSet, source_rewards
-from .theta import Theta, create_theta
 
-__all__ = ["GradientMatching"]
-
-MAX_DEAD = 100
+__all__ = ["Distiller"]
 
 
-class GradientMatching:
-    """Gradient matching, see :class:`~.config.GradientMatchingConfig`.
+class Distiller:
+    """Distils by the method of its configuration, for example :class:`~.config.GradientMatchingConfig`.
 
     After :meth:`fit`, ``source_index`` holds the real transition that each sample started from, int64 ``(M,)``,
     and ``initial`` those transitions as a buffer.
@@ -38,20 +32,15 @@ class GradientMatching:
     Args:
         config: Its configuration.
         device: torch device.
-        weights: State of the network, for ``theta="given"`` only.
+        weights: State of the network, where the method works at given weights.
     """
 
     source_index: npt.NDArray[np.int64]
     initial: ReplayBuffer
 
     def __init__(
-        self, config: GradientMatchingConfig, device: str, weights: Mapping[str, torch.Tensor] | None
+        self, config: DistillationConfig, device: str, weights: Mapping[str, torch.Tensor] | None
     ) -> None:
-        if (config.theta == "given") != (weights is not None):
-            raise ValueError(
-                f"theta={config.theta!r} with weights {'given' if weights is not None else 'missing'}: "
-                "give weights to create() if and only if theta is 'given'."
-            )
         self.config = config
         self.device = device
         self._weights = weights
@@ -101,8 +90,7 @@ class GradientMatching:
         )
         synthetic = SyntheticSet(config, data, self.source_index, self.device)
         optimizer = synthetic.optimizer()
-        theta = create_theta(config, data, rng, self.device, self._weights)
-        matcher = _Matcher(config, data, synthetic.actions, rng)
+        objective = config.create_objective(data, synthetic, rng, self.device, self._weights)
 
         identity: dict[str, Any] = {}
         done = 0
@@ -118,14 +106,14 @@ class GradientMatching:
                 done = int(state["step"])
                 synthetic.load_state(state["samples"])
                 optimizer.load_state_dict(state["optimizer"])
-                theta.load_state(state["theta"])
+                objective.load_state(state["objective"])
                 rng.bit_generator.state = json.loads(state["rng"])
         for step in range(done + 1, n_steps + 1):
             optimizer.zero_grad()
-            loss = matcher.match(theta, synthetic)
+            loss = objective.step(synthetic)
             optimizer.step()
             synthetic.clamp()
-            theta.advance()
+            objective.advance()
             if on_step is not None:
                 on_step(step, loss)
             if checkpoint is not None and (step % checkpoint_interval == 0 and step < n_steps):
@@ -133,7 +121,7 @@ class GradientMatching:
                     "step": step,
                     "samples": synthetic.state(),
                     "optimizer": optimizer.state_dict(),
-                    "theta": theta.state(),
+                    "objective": objective.state(),
                     "rng": json.dumps(rng.bit_generator.state),
                 }
                 save_checkpoint(checkpoint, identity, state)
@@ -142,13 +130,12 @@ class GradientMatching:
         return synthetic.to_buffer()
 
 
-def _check_suitable(config: GradientMatchingConfig, data: TransitionArrays) -> None:
+def _check_suitable(config: DistillationConfig, data: TransitionArrays) -> None:
     if config.output_dtype == "uint8" and data.observations.dtype != np.uint8:
         raise UnsuitableDatasetError(
             f"observations of type {data.observations.dtype} cannot come out as uint8: set output_dtype='float32'."
         )
-    continuous = isinstance(config.learner, BCConfig)
-    if data.discrete == continuous:
+    if data.discrete == config.continuous:
         kind, wanted = ("discrete", "DiscreteBCConfig, DQNConfig or DiscreteCQLConfig") if data.discrete else (
             "continuous", "BCConfig")  # fmt: skip
         raise UnsuitableDatasetError(
@@ -158,7 +145,7 @@ def _check_suitable(config: GradientMatchingConfig, data: TransitionArrays) -> N
 
 
 def _draw_sources(
-    config: GradientMatchingConfig, data: TransitionArrays, rng: np.random.Generator
+    config: DistillationConfig, data: TransitionArrays, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     if data.discrete:
         per_action = allocate(config.n_samples, data.action_counts(), config.allocation)
@@ -168,59 +155,3 @@ def _draw_sources(
             f"n_samples={config.n_samples}: expected 1 to {len(data)}, the transitions in the dataset."
         )
     return np.sort(rng.choice(len(data), config.n_samples, replace=False))
-
-
-class _Matcher:
-    """One matching step: the groups, their real batches and the distance."""
-
-    def __init__(
-        self,
-        config: GradientMatchingConfig,
-        data: TransitionArrays,
-        actions: torch.Tensor,
-        rng: np.random.Generator,
-    ) -> None:
-        self._config, self._data, self._rng = config, data, rng
-        self._distance = DISTANCES[config.distance]
-        if config.grouping == "action":
-            present = actions.unique().tolist()
-            self._groups = [
-                (np.flatnonzero(data.actions == a), torch.nonzero(actions == a).flatten()) for a in present
-            ]
-        else:
-            self._groups = [(np.arange(len(data)), torch.arange(len(actions), device=actions.device))]
-        self._constant = config.theta == "given" and config.real_batch_size is None
-        self._cached: list[list[torch.Tensor]] | None = None
-
-    def match(self, theta: Theta, samples: SyntheticSet) -> float:
-        """Adds the gradient of the distance to what is learned of the samples and returns the distance."""
-        total = 0.0
-        for (_, mine), real in zip(self._groups, self._real_gradients(theta), strict=True):
-            synthetic = synthetic_gradient(
-                theta.learner, samples.observations[mine], samples.actions[mine], samples.rewards[mine]
-            )
-            distance = self._distance(real, synthetic)
-            if distance.requires_grad:
-                distance.backward(inputs=list(samples.parameters.values()))
-            total += float(distance.detach())
-        return total
-
-    def _real_gradients(self, theta: Theta) -> list[list[torch.Tensor]]:
-        if self._cached is not None:
-            return self._cached
-        for _ in range(MAX_DEAD):
-            gradients = [
-                real_gradient(theta.learner, self._data, self._batch(members)) for members, _ in self._groups
-            ]
-            if not all(is_dead(gradient) for gradient in gradients):
-                if self._constant:
-                    self._cached = gradients
-                return gradients
-            theta.redraw()
-        raise DistillError(
-            f"the learner's gradient is zero at {MAX_DEAD} initialisations in a row: check its network and scaler."
-        )
-
-    def _batch(self, members: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        size = self._config.real_batch_size
-        return members if size is None else self._rng.choice(members, size)

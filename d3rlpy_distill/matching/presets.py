@@ -16,7 +16,7 @@ VECTOR_STEPS = 8000
 
 
 def vector_matching(learner: LearnerConfig, *, n_samples: int = 50, seed: int = 0) -> GradientMatchingConfig:
-    """Returns the setting for observations that are no images: layer-wise cosine along trajectories of 200 steps.
+    """Returns the setting for observations that are no images: squared error along trajectories of 200 steps.
 
     Continuous actions are learned too. See docs/other-datasets.md for what it gives.
 
@@ -28,7 +28,7 @@ def vector_matching(learner: LearnerConfig, *, n_samples: int = 50, seed: int = 
     return GradientMatchingConfig(
         learner=learner,
         n_samples=n_samples,
-        distance="cosine",
+        distance="l2",
         trajectory_length=200,
         learning_rate=0.02,
         momentum=0.9,

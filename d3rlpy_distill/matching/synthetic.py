@@ -12,12 +12,12 @@ from d3rlpy.dataset import ReplayBuffer
 
 from ..learner import is_value_based
 from ..transitions import TransitionArrays, one_step_buffer
-from .config import GradientMatchingConfig
+from .family import DistillationConfig
 
 __all__ = ["SyntheticSet", "source_rewards"]
 
 
-def source_rewards(config: GradientMatchingConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
+def source_rewards(config: DistillationConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
     r"""Returns what the reward of a sample is, were it each real transition in turn: float32 ``(N,)``.
 
     Imitators do not read it, and it is the undiscounted return-to-go. A Q-learner regresses :math:`Q(s, a)` on the
@@ -51,7 +51,7 @@ class SyntheticSet:
     """
 
     def __init__(
-        self, config: GradientMatchingConfig, data: TransitionArrays, index: npt.NDArray[np.int64], device: str
+        self, config: DistillationConfig, data: TransitionArrays, index: npt.NDArray[np.int64], device: str
     ) -> None:
         self._config, self._data, self._index, self._device = config, data, index, device
         self._rewards = source_rewards(config, data)

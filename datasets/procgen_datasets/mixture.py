@@ -15,7 +15,7 @@ __all__ = ["mix"]
 
 
 def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> DatasetInfo:
-    """Writes whole episodes of every part, in their order; returns at once if ``path`` already holds exactly these.
+    """Writes whole episodes of every part, in their order; returns at once if ``path`` holds just these already.
 
     The smallest part is taken whole, and of the others the first episodes that together have at least as many
     transitions.

@@ -1,0 +1,159 @@
+"""What all distillation methods have in common: the samples, their optimizer, and an objective to step on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from d3rlpy.algos import BCConfig
+
+from ..allocation import Allocation
+from ..learner import LEARNER_CONFIGS, LearnerConfig, is_value_based
+from ..transitions import TransitionArrays
+
+if TYPE_CHECKING:
+    from .distiller import Distiller
+    from .synthetic import SyntheticSet
+
+__all__ = ["DistillationConfig", "Objective"]
+
+PixelOptimizer = Literal["sgd", "adam"]
+OutputDtype = Literal["uint8", "float32"]
+Rewards = Literal["return_to_go", "learned"]
+
+
+class Objective(Protocol):
+    """What a method minimises, one step after the other."""
+
+    def step(self, samples: SyntheticSet) -> float:
+        """Adds its gradient to what is learned of the samples, and returns its value."""
+        ...
+
+    def advance(self) -> None:
+        """Moves on, once the samples have been moved."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Returns tensors and numbers from which :meth:`load_state` goes on exactly."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationConfig:
+    """Base of the methods' configurations.
+
+    Args:
+        learner: ``DiscreteBCConfig``, ``DQNConfig``, ``DoubleDQNConfig`` or ``DiscreteCQLConfig`` for discrete
+            actions, ``BCConfig`` for continuous ones. Gives the network, the loss (with its beta, discount or
+            alpha), the scalers, and where students are trained, optimizer and batch size. What is matched is
+            what a student of this configuration trains on.
+        n_samples: Size of the synthetic set.
+        allocation: ``"even"`` or ``"frequency"``: how the samples are shared out over the actions.
+        optimizer: ``"sgd"`` or ``"adam"``, on the observations.
+        learning_rate: Of the observations: in grey levels of 0 to 255 for pixels (uint8), else in standard
+            deviations of each feature.
+        label_learning_rate: Of learned actions and rewards, in standard deviations.
+        rewards: ``"return_to_go"`` of the real transition that a sample started from (discounted for a
+            Q-learner), or ``"learned"``: moved from there, with a Q-learner only, as nothing else reads it.
+        learn_actions: Move the actions too; continuous ones only.
+        momentum: Of SGD; Adam uses it as its first beta.
+        real_batch_size: Real transitions of one step; None takes all there are.
+        output_dtype: ``"uint8"`` rounds; only for uint8 data. ``"float32"`` keeps the values.
+        seed: Fixes everything random.
+    """
+
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "allocation": ("even", "frequency"),
+        "optimizer": ("sgd", "adam"),
+        "output_dtype": ("uint8", "float32"),
+        "rewards": ("return_to_go", "learned"),
+    }
+    POSITIVE: ClassVar[tuple[str, ...]] = ("n_samples",)
+
+    learner: LearnerConfig
+    n_samples: int = 150
+    allocation: Allocation = "frequency"
+    optimizer: PixelOptimizer = "adam"
+    learning_rate: float = 1.0
+    label_learning_rate: float = 0.01
+    rewards: Rewards = "return_to_go"
+    learn_actions: bool = False
+    momentum: float = 0.5
+    real_batch_size: int | None = 256
+    output_dtype: OutputDtype = "uint8"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, choices in self.CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field}={getattr(self, field)!r}: expected one of {', '.join(choices)}.")
+        for field in self.POSITIVE:
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}={getattr(self, field)}: expected 1 or more.")
+        if self.real_batch_size is not None and self.real_batch_size < 1:
+            raise ValueError(f"real_batch_size={self.real_batch_size}: expected 1 or more, or None for all.")
+        for field in ("learning_rate", "label_learning_rate"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field}={getattr(self, field)}: expected above 0.")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum={self.momentum}: expected 0 or more and below 1.")
+        name = type(self.learner).__name__
+        if not isinstance(self.learner, LEARNER_CONFIGS):
+            known = ", ".join(config.__name__ for config in LEARNER_CONFIGS)
+            raise ValueError(f"learner={name}: expected one of {known}.")
+        if self.rewards == "learned" and not is_value_based(self.learner):
+            raise ValueError(f"rewards='learned' with {name}: its loss reads no rewards; give a Q-learner.")
+        if self.learn_actions and not self.continuous:
+            raise ValueError(f"learn_actions with {name}: discrete actions cannot be moved; use BCConfig.")
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the learner is for continuous actions."""
+        return isinstance(self.learner, BCConfig)
+
+    def create(self, device: str = "cpu:0", weights: Mapping[str, torch.Tensor] | None = None) -> Distiller:
+        """Returns the distiller.
+
+        Args:
+            device: torch device.
+            weights: State of the learner's network, where the method matches at given weights.
+
+        Raises:
+            ValueError: If weights are missing, or given but not asked for.
+        """
+        from .distiller import Distiller
+
+        if (weights is not None) != self.needs_weights:
+            raise ValueError(
+                f"weights {'given' if weights is not None else 'missing'}: give weights to create() if and only "
+                "if theta is 'given'."
+            )
+        return Distiller(self, device, weights)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the method works at given weights."""
+        return False
+
+    def create_objective(
+        self,
+        data: TransitionArrays,
+        samples: SyntheticSet,
+        rng: np.random.Generator,
+        device: str,
+        weights: Mapping[str, torch.Tensor] | None,
+    ) -> Objective:
+        """Returns what the method minimises on ``data``."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the configuration as JSON values."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "learner"}
+        return {"method": type(self).__name__, "learner": self.learner.serialize_to_dict(), **fields}
