@@ -116,13 +116,13 @@ def test_gradient_equals_finite_differences(continuous: bool, monkeypatch: pytes
 
 
 def test_students_of_the_samples_fit_the_real_data_better() -> None:
-    """What it is for: after distilling, a student trained on the samples has a lower loss on the real data."""
+    """What it is for: after distilling, students trained on the samples have half the loss on the real data."""
     buffer = vectors(continuous=True)
     data = TransitionArrays.from_buffer(buffer)
-    learner = BCConfig(batch_size=4, learning_rate=1e-2, encoder_factory=SMALL)
+    learner = BCConfig(batch_size=8, learning_rate=1e-2, encoder_factory=SMALL)
     config = UnrolledMatchingConfig(
-        learner, 4, window=5, horizon=30, learning_rate=0.03, label_learning_rate=0.03, momentum=0.9,
-        learn_actions=True, output_dtype="float32",
+        learner, 3, window=20, horizon=60, learning_rate=0.02, label_learning_rate=0.02, momentum=0.9,
+        learn_actions=True, real_batch_size=None, output_dtype="float32",
     )  # fmt: skip
     distiller = config.create()
     synthetic = TransitionArrays.from_buffer(distiller.fit(buffer, 400))
@@ -131,12 +131,12 @@ def test_students_of_the_samples_fit_the_real_data_better() -> None:
     def loss(samples: TransitionArrays, seed: int) -> float:
         student = build_learner(learner, (3,), 2, seed=seed)
         trainer = Trainer(student, samples, np.random.default_rng(seed))
-        for _ in range(30):
+        for _ in range(60):
             trainer.step()
         return held_out_loss(student, data)
 
     before, after = ([loss(samples, seed) for seed in range(100, 105)] for samples in (initial, synthetic))
-    assert np.mean(after) < 0.8 * np.mean(before)
+    assert np.mean(after) < 0.5 * np.mean(before)
 
 
 def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
