@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import structlog
+import torch
 from d3rlpy.dataset import ReplayBuffer
 
 from d3rlpy_distill import (
@@ -200,7 +203,23 @@ def main() -> None:
     ours, random = (np.array(returns[f"{k}-{arguments.samples}"])[:, None] for k in ("distilled", "random"))
     value, low, high = difference_interval(ours, random, np.random.default_rng(0))
     print(f"distilled - random: {value:+.1f} [{low:+.1f}, {high:+.1f}]")
-    (directory / f"returns-{arguments.samples}.json").write_text(json.dumps(returns))
+    record = {
+        "task": arguments.task,
+        "objective": "unrolled" if arguments.window is not None else "gradient",
+        "learner": arguments.learner,
+        "rewards": arguments.rewards,
+        "samples": arguments.samples,
+        "transitions": len(data),
+        "policy_return": float(policy_return),
+        "student_steps": arguments.student_steps,
+        "command": shlex.join(["python", "benchmarks/gymnasium_tasks.py", *sys.argv[1:]]),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "returns": {name.removesuffix(f"-{arguments.samples}"): values for name, values in returns.items()},
+    }
+    name = "-".join(str(record[key]) for key in ("task", "objective", "learner", "rewards", "samples"))
+    (arguments.out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

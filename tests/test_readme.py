@@ -15,6 +15,7 @@ from d3rlpy_distill.evaluation.arms import arm_names
 from rld_distill.main import cli
 
 ROOT = Path(__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 
 def load_script(name: str) -> ModuleType:
@@ -25,10 +26,19 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def test_tables_are_rendered_from_the_results_files() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert "<!-- results: starpilot -->" in text and "| distilled-150 |" in text
-    assert load_script("update_readme").updated(text) == text
+@pytest.mark.parametrize(
+    ("document", "row"),
+    [
+        ("README.md", "| distilled-150 |"),
+        ("docs/algorithms.md", "| cql |"),
+        ("docs/other-datasets.md", "| CartPole-v1 |"),
+    ],
+)
+def test_tables_are_rendered_from_the_results_files(document: str, row: str) -> None:
+    script = load_script("update_readme")
+    text = (ROOT / document).read_text()
+    assert document in script.DOCUMENTS and row in text
+    assert script.updated(text) == text
 
 
 def test_published_results_follow_the_protocol() -> None:
@@ -41,13 +51,20 @@ def test_published_results_follow_the_protocol() -> None:
         assert arm.mean == pytest.approx(sum(map(sum, arm.returns)) / arm.n_students / arm.n_episodes)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/protocol.md", "docs/gradient-matching.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "docs/protocol.md", "docs/experts.md", "docs/other-datasets.md", "docs/algorithms.md"],
+)
 def test_commands_in_the_documents_parse(document: str, tmp_path: Path) -> None:
     text = (ROOT / document).read_text()
     for line in re.findall(r"^ *rld-distill (.+)$", text, re.MULTILINE):
         name, *rest = line.split("#")[0].split()
         options = [word for word in rest if word.startswith("--")]
-        help_text = CliRunner().invoke(cli, [name, *([rest[0]] if name == "datasets" else []), "--help"]).output
+        help_text = (
+            CliRunner()
+            .invoke(cli, [name, *([rest[0]] if name in ("datasets", "import") else []), "--help"])
+            .output
+        )
         assert f"Usage: cli {name}" in help_text, line
         for option in options:
             assert option in help_text, (line, option)
