@@ -15,29 +15,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from click.testing import CliRunner, Result
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 
 from buffers import make_buffer
+from commands import fails, run
 from procgen_datasets import load_dataset, read_info
 from procgen_datasets.hdf5 import read_extras
-from rld_distill.main import cli
 
 QUICK = ["--students", "1", "--episodes", "2", "--bc-steps", "2", "--bc-batch", "8", "--converged-steps", "2",
          "--synthetic-steps", "2"]  # fmt: skip
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(a) for a in args])
-
-
-def fails(code: int, message: str, *args: object) -> None:
-    """The command exits with ``code`` and one line that contains ``message``."""
-    result = run(*args)
-    assert result.exit_code == code, (result.output, result.exception)
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
-    assert result.stdout == ""
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.torch
-from click.testing import CliRunner, Result
 from PIL import Image
 
+from commands import run
 from d3rlpy_distill import PAPER_BC, paper_student
 from d3rlpy_distill.learner import build_learner, learner_network
 from procgen_datasets import TRAIN_LEVELS, ProcgenVecEnv, load_expert
 from procgen_datasets.film import film
 from procgen_datasets.policies import RandomPolicy
 from procgen_datasets.rollout import rollout
-from rld_distill.main import cli
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(a) for a in args])
 
 
 def test_a_film_shows_what_a_rollout_plays() -> None:

@@ -15,16 +15,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from click.testing import CliRunner, Result
 from stable_baselines3.common.vec_env import VecNormalize
 
+from commands import fails, run
 from procgen_datasets import Levels, OutputExistsError, ProcgenVecEnv, load_expert
 from procgen_datasets.errors import TrainingError
 from procgen_datasets.policies.impala import ImpalaNetwork, max_pool
 from procgen_datasets.training import TrainExpertConfig, TrainResult, export_expert, export_run, train_expert
 from procgen_datasets.training.card import card_markdown
 from procgen_datasets.training.environment import Sb3ProcgenEnv
-from rld_distill.main import cli
 
 ROLLOUT = 8 * 32
 CONFIG = TrainExpertConfig(
@@ -40,17 +39,6 @@ CONFIG = TrainExpertConfig(
 )
 FLAGS = ["--steps", "768", "--envs", "8", "--horizon", "32", "--epochs", "2", "--minibatches", "4", "--seed", "1",
          "--card-episodes", "2"]  # fmt: skip
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(a) for a in args])
-
-
-def fails(code: int, message: str, *args: object) -> None:
-    result = run(*args)
-    assert result.exit_code == code, (result.output, result.exception)
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
 
 
 @pytest.fixture(scope="module")

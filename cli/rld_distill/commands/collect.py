@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..dataset_result import echo_dataset
 from ..options import (
     GAME,
     ConfigCommand,
@@ -90,22 +91,7 @@ def command(
         info = collect(
             config, path, command=command_line(), device=device, on_episode=lambda episode: bar.advance()
         )
-    assert info.num_transitions is not None
-    result = {
-        "path": str(path),
-        "episodes": info.num_episodes,
-        "transitions": info.num_transitions,
-        "return_mean": info.return_mean,
-        "bytes": path.stat().st_size,
-        "content_sha256": info.content_sha256,
-        "seconds": time.perf_counter() - start,
-    }
-    echo_result(
-        as_json,
-        result,
-        f"{path}: {info.num_episodes} episodes, {info.num_transitions} transitions, "
-        f"mean return {info.return_mean:.2f}, {path.stat().st_size / 1e6:.1f} MB",
-    )
+    echo_dataset(as_json, path, info, time.perf_counter() - start)
 
 
 def _frames_per_second(expert: object) -> float:

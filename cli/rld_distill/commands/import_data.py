@@ -7,7 +7,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import GAME, ConfigCommand, command_line, echo_result, json_option
+from ..dataset_result import echo_dataset
+from ..options import GAME, ConfigCommand, command_line, json_option
 
 EPILOG = """
 Example:
@@ -44,17 +45,4 @@ def gen_dgrl_command(archive: Path, game: str, episodes: int | None, out: Path |
         info = import_gen_dgrl(
             archive, game, path, episodes=episodes, command=command_line(), on_episode=bar.advance
         )
-    result = {
-        "path": str(path),
-        "episodes": info.num_episodes,
-        "transitions": info.num_transitions,
-        "return_mean": info.return_mean,
-        "bytes": path.stat().st_size,
-        "content_sha256": info.content_sha256,
-        "seconds": time.perf_counter() - start,
-    }
-    text = (
-        f"{path}: {info.num_episodes} episodes, {info.num_transitions} transitions, "
-        f"mean return {info.return_mean:.2f}, {path.stat().st_size / 1e6:.1f} MB"
-    )
-    echo_result(as_json, result, text)
+    echo_dataset(as_json, path, info, time.perf_counter() - start)
