@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,8 @@ def random_subset(data: TransitionArrays, matching: Any, rng: np.random.Generato
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> dict[str, Any]:
+    """Runs the command line ``argv`` and returns what it writes as JSON."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=TASKS)
@@ -162,7 +164,7 @@ def main() -> None:
     parser.add_argument("--learner", choices=LEARNERS, default="bc")
     parser.add_argument("--rewards", choices=["return_to_go", "learned"], default="return_to_go")
     parser.add_argument("--out", type=Path, default=Path("tasks"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     directory = arguments.out / arguments.task
     directory.mkdir(parents=True, exist_ok=True)
     dataset = collect(arguments.task, directory)
@@ -212,7 +214,7 @@ def main() -> None:
         "transitions": len(data),
         "policy_return": float(policy_return),
         "student_steps": arguments.student_steps,
-        "command": shlex.join(["python", "benchmarks/gymnasium_tasks.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "benchmarks/gymnasium_tasks.py", *argv]),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "seconds": seconds,
@@ -220,7 +222,8 @@ def main() -> None:
     }
     name = "-".join(str(record[key]) for key in ("task", "objective", "learner", "rewards", "samples"))
     (arguments.out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    return record
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -40,7 +40,7 @@ from d3rlpy_distill import (
 from d3rlpy_distill.batch import Batch
 from d3rlpy_distill.learner import build_learner, learner_loss, learner_network
 from d3rlpy_distill.matching.gradients import synthetic_gradient
-from d3rlpy_distill.matching.synthetic import SyntheticSet, source_rewards
+from d3rlpy_distill.matching.synthetic import SyntheticSet, as_monte_carlo, source_rewards
 from d3rlpy_distill.scalers import fit_scalers
 from d3rlpy_distill.training import Trainer, make_batch
 from d3rlpy_distill.transitions import channel_first
@@ -152,6 +152,10 @@ def test_rewards_of_a_q_learner_are_discounted_returns_to_go() -> None:
         same = np.flatnonzero((data.episodes == data.episodes[i]) & (data.steps >= data.steps[i]))
         expected = sum(0.8**k * data.rewards[j] for k, j in enumerate(same))
         assert rewards[i] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    form = as_monte_carlo(config, data)
+    np.testing.assert_array_equal(form.rewards, rewards)
+    batch = make_batch(build_learner(config.learner, (3,), 3, seed=0), form, np.arange(len(form)))
+    assert batch.terminals.min() == 1 and batch.next_observations is None  # type: ignore[union-attr]
     imitation = GradientMatchingConfig(DiscreteBCConfig(), 3, output_dtype="float32")
     np.testing.assert_array_equal(source_rewards(imitation, data), data.returns_to_go)
 

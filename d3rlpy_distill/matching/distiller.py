@@ -14,11 +14,12 @@ from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 
 from ..allocation import allocate, draw_per_action
 from ..errors import UnsuitableDatasetError
+from ..learner import is_value_based
 from ..scalers import fit_scalers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
 from .family import DistillationConfig
-from .synthetic import SyntheticSet, source_rewards
+from .synthetic import SyntheticSet, as_monte_carlo, source_rewards
 
 __all__ = ["Distiller"]
 
@@ -88,6 +89,8 @@ class Distiller:
             source_rewards(config, data)[self.source_index],
             data.action_size,
         )
+        if is_value_based(config.learner):
+            data = as_monte_carlo(config, data)
         synthetic = SyntheticSet(config, data, self.source_index, self.device)
         optimizer = synthetic.optimizer()
         objective = config.create_objective(data, synthetic, rng, self.device, self._weights)

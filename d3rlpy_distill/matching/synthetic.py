@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..learner import is_value_based
 from ..transitions import TransitionArrays, one_step_buffer
 from .family import DistillationConfig
 
-__all__ = ["SyntheticSet", "source_rewards"]
+__all__ = ["SyntheticSet", "as_monte_carlo", "source_rewards"]
 
 
 def source_rewards(config: DistillationConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
@@ -37,6 +38,15 @@ def source_rewards(config: DistillationConfig, data: TransitionArrays) -> npt.ND
     return out
 
 
+def as_monte_carlo(config: DistillationConfig, data: TransitionArrays) -> TransitionArrays:
+    """Returns the real transitions in the form of the samples: each terminal, its reward the one of its source.
+
+    A Q-learner's loss on both sides then regresses the same thing. Against bootstrapped targets on the real side
+    the samples cannot win: their errors are as large as returns, the real ones as rewards (docs/findings.md).
+    """
+    return dataclasses.replace(data, rewards=source_rewards(config, data), terminals=np.ones(len(data), np.bool_))
+
+
 class SyntheticSet:
     """M samples whose observations, and if asked for actions and rewards, an optimizer moves.
 
@@ -45,7 +55,7 @@ class SyntheticSet:
 
     Args:
         config: Says what is learned.
-        data: The real data.
+        data: The real data; for a Q-learner in the form of :func:`as_monte_carlo`.
         index: The real transition that each sample starts from, int64 ``(M,)``.
         device: torch device.
     """
@@ -54,7 +64,7 @@ class SyntheticSet:
         self, config: DistillationConfig, data: TransitionArrays, index: npt.NDArray[np.int64], device: str
     ) -> None:
         self._config, self._data, self._index, self._device = config, data, index, device
-        self._rewards = source_rewards(config, data)
+        self._rewards = data.rewards if is_value_based(config.learner) else data.returns_to_go
         columns: dict[str, npt.NDArray[Any]] = {"observations": data.observations}
         if config.learn_actions:
             columns["actions"] = data.actions
