@@ -15,7 +15,7 @@ from test_readme import ROOT, load_script
 def test_ten_samples_train_cartpole(tmp_path: Path) -> None:
     """Train a policy, collect, distil to 10 transitions; students keep 90% of the full data's return."""
     record = load_script("gymnasium_tasks").main(
-        ["CartPole-v1", "--samples", "10", "--steps", "2000", "--out", str(tmp_path)]
+        ["CartPole-v1", "--samples", "10", "--steps", "2000", "--distance", "cosine", "--out", str(tmp_path)]
     )
     full, random, distilled = (np.mean(record["returns"][name]) for name in ("full", "random", "distilled"))
     assert full > 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def capture(model: PPO, rewards: VecNormalize, env: Sb3ProcgenEnv) -> dict[str, 
         "updates": model._n_updates,
         "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
         "episode_starts": torch.from_numpy(np.array(model._last_episode_starts)),
-        "env": torch.frombuffer(bytearray(b"".join(states)), dtype=torch.uint8),
+        "env": torch.frombuffer(bytearray(zlib.compress(b"".join(states), 1)), dtype=torch.uint8),
         "env_lengths": [len(state) for state in states],
         "running_returns": torch.from_numpy(env.returns.copy()),
         "running_lengths": torch.from_numpy(env.lengths.copy()),
@@ -58,7 +59,7 @@ def restore(state: dict[str, Any], model: PPO, rewards: VecNormalize, env: Sb3Pr
     model.ep_info_buffer = deque(state["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     observations = env.restore(
-        _split(state["env"].numpy().tobytes(), state["env_lengths"]),
+        _split(zlib.decompress(state["env"].numpy().tobytes()), state["env_lengths"]),
         state["running_returns"].numpy(),
         state["running_lengths"].numpy(),
     )
