@@ -205,6 +205,9 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
     ours, random = (np.array(returns[f"{k}-{arguments.samples}"])[:, None] for k in ("distilled", "random"))
     value, low, high = difference_interval(ours, random, np.random.default_rng(0))
     print(f"distilled - random: {value:+.1f} [{low:+.1f}, {high:+.1f}]")
+    flags = list(argv)
+    if "--out" in flags:  # where the files lay decides nothing
+        del flags[flags.index("--out") : flags.index("--out") + 2]
     record = {
         "task": arguments.task,
         "objective": "unrolled" if arguments.window is not None else "gradient",
@@ -214,7 +217,7 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
         "transitions": len(data),
         "policy_return": float(policy_return),
         "student_steps": arguments.student_steps,
-        "command": shlex.join(["python", "benchmarks/gymnasium_tasks.py", *argv]),
+        "command": shlex.join(["python", "benchmarks/gymnasium_tasks.py", *flags]),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "seconds": seconds,

@@ -12,27 +12,47 @@ import numpy as np
 
 from d3rlpy_distill.evaluation import Results, difference_interval
 from d3rlpy_distill.report import Table, build_tables, render
+from d3rlpy_distill.report.paper import PAPER_RETURNS
+from procgen_datasets.policies import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/other-datasets.md")
-BLOCK = re.compile(r"(<!-- (results: (?P<name>[\w-]+)|tasks) -->\n).*?(<!-- end -->)", re.DOTALL)
+DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md")
+BLOCK = re.compile(
+    r"(<!-- (results: (?P<results>[\w-]+)|(?P<other>tasks|experts)) -->\n).*?<!-- end -->", re.DOTALL
+)
 
 
 def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a results file, ``<!-- tasks -->`` the one
-    of ``gymnasium_tasks.py``.
+    of ``gymnasium_tasks.py``, ``<!-- experts -->`` that of the bundled experts' cards.
     """
 
     def block(match: re.Match[str]) -> str:
-        tables = (
-            build_tables(Results.load(RESULTS / f"{match['name']}.json")) if match["name"] else [tasks_table()]
-        )
-        return f"{match[1]}{render(tables, 'md')}\n{match[4]}"
+        if match["other"]:
+            tables = [{"tasks": tasks_table, "experts": experts_table}[match["other"]]()]
+        else:
+            tables = build_tables(Results.load(RESULTS / f"{match['results']}.json"))
+        return f"{match[1]}{render(tables, 'md')}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
+
+
+def experts_table() -> Table:
+    """Returns the table of the bundled experts, from their cards."""
+    rows = []
+    for name in bundled_experts():
+        card = load_expert(name).card
+        returns = [card["returns"][split][mode] for split in ("train", "ood") for mode in ("sampled", "greedy")]
+        paper = PAPER_RETURNS.get((card["game"], "id"))
+        target = "" if name.endswith("-medium") or paper is None else f"{paper[0]:.2f}"
+        cells = [f"{value['mean']:.2f} ± {value['std']:.2f}" for value in returns]
+        rows.append((name, f"{card['environment_steps']:,}", *cells, f"{returns[0]['n']}", target))
+    columns = ("policy", "steps", "training levels, sampled", "greedy", "all levels, sampled", "greedy",
+               "episodes", "the paper's expert, training levels")  # fmt: skip
+    return Table("The bundled policies, mean return ± deviation over episodes", columns, rows)
 
 
 def tasks_table() -> Table:

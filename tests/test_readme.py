@@ -32,6 +32,7 @@ def load_script(name: str) -> ModuleType:
         ("README.md", "| distilled-150 |"),
         ("docs/algorithms.md", "| cql |"),
         ("docs/other-datasets.md", "| CartPole-v1 |"),
+        ("docs/experts.md", "| bigfish |"),
     ],
 )
 def test_tables_are_rendered_from_the_results_files(document: str, row: str) -> None:
