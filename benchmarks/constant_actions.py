@@ -1,0 +1,42 @@
+"""Mean return of the 15 policies that take one action always: what a greedy student that learned nothing may score.
+
+python benchmarks/constant_actions.py bigfish [--episodes 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import gym_notices.notices
+import torch
+
+from procgen_datasets import GAMES, N_ACTIONS, TRAIN_LEVELS
+from procgen_datasets.player import ProcgenPlayer
+
+
+class ConstantAction:
+    """Takes one action, whatever it sees."""
+
+    def __init__(self, action: int) -> None:
+        self._action = action
+
+    def logits(self, observations: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(observations), N_ACTIONS), -1e4)
+        logits[:, self._action] = 0.0
+        return logits
+
+
+def main() -> None:
+    gym_notices.notices.notices.clear()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("game", choices=GAMES)
+    parser.add_argument("--episodes", type=int, default=30)
+    arguments = parser.parse_args()
+    player = ProcgenPlayer(arguments.game, {"id": TRAIN_LEVELS}, arguments.episodes, seed=0)
+    returns = player.play([ConstantAction(a) for a in range(N_ACTIONS)], split="id", mode="greedy")
+    for action, row in enumerate(returns):
+        print(f"action {action:2}: {row.mean():6.2f}")
+
+
+if __name__ == "__main__":
+    main()
