@@ -1,4 +1,4 @@
-"""Mean return of the 15 policies that take one action always: what a greedy student that learned nothing may score.
+"""Mean return of the 15 policies that take one action always: what a student that learned nothing may score.
 
 python benchmarks/constant_actions.py bigfish [--episodes 30]
 """
