@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from .benchmark import play_policies
 from .players import Player, Policy
 from .results import ArmResult, Results
 from .store import EvaluationStore
-from .students import Progress
+from .students import Progress, student_seeds
 
 __all__ = ["algorithm_arm", "dataset_names", "run_algorithms"]
 
@@ -125,8 +124,7 @@ def _train(
     seconds = []
     budget = source.budget
     for i in range(config.students):
-        sequence = np.random.SeedSequence((config.seed, zlib.crc32(arm.encode()), i))
-        data_seed, student_seed = (int(s) for s in sequence.generate_state(2))
+        data_seed, student_seed = student_seeds(config, arm, i)
         buffer = source.draw(np.random.default_rng(data_seed))
         data = TransitionArrays.from_buffer(buffer)
         if algorithm.one_step:

@@ -16,10 +16,18 @@ from ..transitions import TransitionArrays
 from .arms import Arm, BenchmarkConfig
 from .store import EvaluationStore
 
-__all__ = ["Progress", "train_students"]
+__all__ = ["Progress", "student_seeds", "train_students"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+def student_seeds(config: BenchmarkConfig, arm: str, i: int) -> tuple[int, int]:
+    """Returns the seeds of student ``i`` of an arm: of its data, and of its weights and batches."""
+    # hashed by name, so that an arm's students do not depend on which other arms there are
+    sequence = np.random.SeedSequence((config.seed, zlib.crc32(arm.encode()), i))
+    data_seed, student_seed = (int(s) for s in sequence.generate_state(2))
+    return data_seed, student_seed
 
 
 def train_students(
@@ -28,9 +36,7 @@ def train_students(
     """Returns an arm's students, the data of the last one, and the mean seconds that one took to train."""
     students, seconds = [], []
     for i in range(config.students):
-        # hashed by name, so that an arm's students do not depend on which other arms there are
-        sequence = np.random.SeedSequence((config.seed, zlib.crc32(arm.name.encode()), i))
-        data_seed, student_seed = (int(s) for s in sequence.generate_state(2))
+        data_seed, student_seed = student_seeds(config, arm.name, i)
         data = arm.data(np.random.default_rng(data_seed))
         known = store.load_student(arm.name, i)
         if known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..evaluation.algorithm_benchmark import algorithm_arm
 from ..evaluation.results import Results
 from .table import SPLIT_TITLES, Table
 
@@ -20,7 +21,7 @@ def algorithm_tables(results: Results) -> list[Table]:
         for policy in ("random-policy", "expert"):
             rows.append((policy, _cell(results, policy, split), *([""] * (len(datasets) - 1))))
         for algorithm in results.protocol["algorithms"]:
-            rows.append((algorithm, *(_cell(results, f"{algorithm}-{name}", split) for name in datasets)))
+            rows.append((algorithm, *(_cell(results, algorithm_arm(algorithm, name), split) for name in datasets)))
         count, episodes = results.protocol["students"], results.protocol["episodes"]
         title = (
             f"Algorithms: {results.game}, {where}, {count} students x {episodes} episodes, actions sampled "
