@@ -20,6 +20,7 @@ from .selection import (
     HerdingSelector,
     KCenterSelector,
     PercentileSelector,
+    PriorSelector,
     RandomSelector,
     Selector,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "KCenterSelector",
     "PaperEncoderFactory",
     "PercentileSelector",
+    "PriorSelector",
     "RandomSelector",
     "Selector",
     "TransitionArrays",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .errors import UnsuitableDatasetError
 
-__all__ = ["Allocation", "allocate", "draw_per_action"]
+__all__ = ["Allocation", "allocate", "deal_shared", "draw_per_action"]
 
 Allocation = Literal["even", "frequency"]
 
@@ -78,3 +78,22 @@ def draw_per_action(
         if count
     ]
     return np.concatenate(chosen)
+
+
+def deal_shared(
+    per_action: npt.NDArray[np.int64], n_transitions: int, n_shared: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draws a few transitions and gives each of them every action's share of samples, give or take one.
+
+    Args:
+        per_action: Samples of each action, ``(A,)``.
+        n_transitions: Transitions to draw from.
+        n_shared: How many to draw, without replacement.
+        rng: Draws them.
+
+    Returns:
+        For each sample the transition and the action, int64 ``(sum(per_action),)`` both, grouped by action.
+    """
+    shared = rng.choice(n_transitions, n_shared, replace=False)
+    actions = np.repeat(np.arange(len(per_action)), per_action)
+    return shared[np.arange(len(actions)) % n_shared], actions

@@ -152,7 +152,7 @@ def test_rewards_of_a_q_learner_are_discounted_returns_to_go() -> None:
         same = np.flatnonzero((data.episodes == data.episodes[i]) & (data.steps >= data.steps[i]))
         expected = sum(0.8**k * data.rewards[j] for k, j in enumerate(same))
         assert rewards[i] == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    form = as_monte_carlo(config, data)
+    form = as_monte_carlo(data, rewards)
     np.testing.assert_array_equal(form.rewards, rewards)
     batch = make_batch(build_learner(config.learner, (3,), 3, seed=0), form, np.arange(len(form)))
     assert batch.terminals.min() == 1 and batch.next_observations is None  # type: ignore[union-attr]
@@ -261,7 +261,7 @@ def test_one_learning_rate_moves_every_feature_by_its_own_scale() -> None:
 def test_pixels_move_in_grey_levels() -> None:
     data = TransitionArrays.from_buffer(make_buffer([9, 9]))
     config = GradientMatchingConfig(DiscreteBCConfig(), 4)
-    samples = SyntheticSet(config, data, np.arange(4), "cpu:0")
+    samples = SyntheticSet(config, data, np.arange(4), data.actions[:4], "cpu:0")
     np.testing.assert_array_equal(samples.observations.detach().numpy(), data.observations[:4])
     with torch.no_grad():
         samples.parameters["observations"] += 300

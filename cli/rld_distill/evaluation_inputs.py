@@ -23,6 +23,7 @@ class EvaluationInputs:
         real: The dataset that was distilled, a d3rlpy buffer.
         initial: What distillation started from; None if the synthetic file does not say.
         distilled: The synthetic set.
+        others: Further small datasets, by arm.
         policies: Policies that are not trained, by arm.
         splits: Levels of each split.
         mode: Procgen's difficulty.
@@ -34,6 +35,7 @@ class EvaluationInputs:
     real: Any
     initial: Any
     distilled: Any
+    others: dict[str, Any]
     policies: dict[str, Any]
     splits: dict[str, Any]
     mode: str
@@ -42,9 +44,15 @@ class EvaluationInputs:
 
 
 def open_inputs(
-    real: Path, synthetic: Path, *, unseen_levels: str, expert: str | None, device: str
+    real: Path,
+    synthetic: Path,
+    *,
+    others: dict[str, Path],
+    unseen_levels: str,
+    expert: str | None,
+    device: str,
 ) -> EvaluationInputs:
-    """Loads and checks both files and the expert.
+    """Loads and checks the files and the expert; ``others`` are further files of small datasets, by arm.
 
     Raises:
         click.ClickException: If they do not belong together.
@@ -63,11 +71,7 @@ def open_inputs(
         raise click.ClickException(
             f"{real} does not record its game and expert: expected a file of 'rld-distill collect'."
         )
-    if info.provenance and info.provenance.settings.get("source_sha256") != real_info.content_sha256:
-        raise click.ClickException(
-            f"{synthetic} was not distilled from {real}: give the dataset it was made from "
-            f"({info.provenance.settings.get('source')!r})."
-        )
+    _check_source(synthetic, info, real, real_info)
     if distilled.transition_count > real_buffer.transition_count:
         raise click.ClickException(
             f"{synthetic} has {distilled.transition_count} samples, more than the {real_buffer.transition_count} "
@@ -82,12 +86,18 @@ def open_inputs(
         raise click.ClickException(f"{real} does not record its expert: name one with --expert.")
     expert_policy = load_expert(name, device=device)
     mode = known.settings.get("distribution_mode", "easy")
+    small, hashes = {}, {}
+    for arm, path in others.items():
+        small[arm], other_info = load_dataset(path, observation_shape=shape)
+        _check_source(path, other_info, real, real_info)
+        hashes[arm] = other_info.content_sha256
     identity = {
         "real_sha256": real_info.content_sha256,
         "distilled_sha256": info.content_sha256,
         "levels": {name: dataclasses.asdict(value) for name, value in splits.items()},
         "distribution_mode": mode,
         "expert_sha256": expert_policy.sha256,
+        **({"other_sha256": hashes} if hashes else {}),
     }
     provenance = {
         "command": command_line(),
@@ -106,12 +116,21 @@ def open_inputs(
         real=real_buffer,
         initial=initial,
         distilled=distilled,
+        others=small,
         policies={"random-policy": RandomPolicy(), "expert": expert_policy},
         splits=splits,
         mode=mode,
         identity=identity,
         provenance=provenance,
     )
+
+
+def _check_source(path: Path, info: Any, real: Path, real_info: Any) -> None:
+    if info.provenance and info.provenance.settings.get("source_sha256") != real_info.content_sha256:
+        raise click.ClickException(
+            f"{path} was not distilled from {real}: give the dataset it was made from "
+            f"({info.provenance.settings.get('source')!r})."
+        )
 
 
 def _initial_buffer(distilled: Any, extras: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from d3rlpy.dataset import ReplayBuffer
 
 from ..presets import PAPER_BC, PAPER_SYNTHETIC, Budget
-from ..selection import BalancedSelector, PercentileSelector, RandomSelector
+from ..selection import BalancedSelector, PercentileSelector, PriorSelector, RandomSelector, Selector
 from ..training import ConvergenceConfig
 from ..transitions import TransitionArrays
 
@@ -65,23 +65,28 @@ def arm_names(n_samples: int) -> list[str]:
         "expert",
         *(f"bc-{p}" for p in PERCENTILES),
         "bc-100-converged",
-        *(f"{kind}-{n_samples}" for kind in ("random", "balanced", "init", "distilled")),
+        *(f"{kind}-{n_samples}" for kind in ("prior", "random", "balanced", "init", "distilled")),
     ]
 
 
 def standard_arms(
-    real: ReplayBuffer, initial: ReplayBuffer | None, distilled: ReplayBuffer, config: BenchmarkConfig
+    real: ReplayBuffer,
+    initial: ReplayBuffer | None,
+    distilled: ReplayBuffer,
+    config: BenchmarkConfig,
+    others: Mapping[str, ReplayBuffer] | None = None,
 ) -> Sequence[Arm]:
     """Returns the arms that train students.
 
-    A student of ``random-N`` and ``balanced-N`` has a subset of its own, so that these arms do not hang on one
-    lucky draw; all students of ``init-N`` and ``distilled-N`` share theirs, being one dataset.
+    A student of ``prior-N``, ``random-N`` and ``balanced-N`` has a subset of its own, so that these arms do not
+    hang on one lucky draw; all students of ``init-N`` and ``distilled-N`` share theirs, being one dataset.
 
     Args:
         real: The dataset that was distilled.
         initial: What distillation started from; None leaves ``init-N`` out.
         distilled: The synthetic set, of N transitions.
         config: Budgets.
+        others: Small datasets that make an arm each, by its name, with the synthetic set's budget.
     """
     n = distilled.transition_count
 
@@ -93,15 +98,17 @@ def standard_arms(
         return lambda rng: TransitionArrays.from_buffer(PercentileSelector(p).select(real, rng))
 
     def subset(
-        selector: RandomSelector | BalancedSelector,
+        selector: Selector,
     ) -> Callable[[np.random.Generator], TransitionArrays]:
         return lambda rng: TransitionArrays.from_buffer(selector.select(real, rng))
 
     return [
         *(Arm(f"bc-{p}", percentile(p), config.bc) for p in PERCENTILES),
         Arm("bc-100-converged", percentile(100), None),
+        Arm(f"prior-{n}", subset(PriorSelector(n)), config.synthetic),
         Arm(f"random-{n}", subset(RandomSelector(n)), config.synthetic),
         Arm(f"balanced-{n}", subset(BalancedSelector(n)), config.synthetic),
         *([Arm(f"init-{n}", whole(initial), config.synthetic)] if initial is not None else []),
         Arm(f"distilled-{n}", whole(distilled), config.synthetic),
+        *(Arm(name, whole(buffer), config.synthetic) for name, buffer in (others or {}).items()),
     ]

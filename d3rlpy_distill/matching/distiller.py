@@ -12,13 +12,14 @@ import numpy.typing as npt
 import torch
 from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 
-from ..allocation import allocate, draw_per_action
 from ..errors import UnsuitableDatasetError
 from ..learner import is_value_based
+from ..relabel import relabel, transition_probabilities
 from ..scalers import fit_scalers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
 from .family import DistillationConfig
+from .start import draw_start
 from .synthetic import SyntheticSet, as_monte_carlo, source_rewards
 
 __all__ = ["Distiller"]
@@ -51,6 +52,7 @@ class Distiller:
         dataset: ReplayBufferBase,
         n_steps: int,
         *,
+        probabilities: npt.NDArray[np.floating[Any]] | None = None,
         checkpoint: Path | None = None,
         checkpoint_interval: int = 50,
         on_step: Callable[[int, float], None] | None = None,
@@ -61,6 +63,8 @@ class Distiller:
             dataset: Any d3rlpy buffer with one array as observation and actions of the learner's kind. Scalers of
                 the learner that are not fitted yet are fitted to it, as d3rlpy's ``fit`` does.
             n_steps: Steps of the optimizer on the observations; 0 returns the initialisation.
+            probabilities: The behaviour policy's action probabilities at every step of every episode, ``(S, A)``;
+                if and only if the configuration has a sharpness.
             checkpoint: File to keep the state in. If it exists, the run goes on from there, to the same bytes
                 as a run that was not interrupted; it is removed at the end.
             checkpoint_interval: Steps between two checkpoints.
@@ -78,20 +82,27 @@ class Distiller:
         if n_steps < 0:
             raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
         config = self.config
+        if (probabilities is not None) != (config.sharpness is not None):
+            raise ValueError(
+                f"probabilities {'missing' if probabilities is None else 'given'} with "
+                f"sharpness={config.sharpness}: give them to fit() if and only if there is a sharpness."
+            )
         data = TransitionArrays.from_buffer(dataset)
         _check_suitable(config, data)
         fit_scalers(config.learner, dataset)
         rng = np.random.default_rng(config.seed)
-        self.source_index = _draw_sources(config, data, rng)
-        self.initial = one_step_buffer(
-            data.observations[self.source_index],
-            data.actions[self.source_index],
-            source_rewards(config, data)[self.source_index],
-            data.action_size,
-        )
+        if probabilities is not None:
+            assert config.sharpness is not None
+            rows = transition_probabilities(dataset, data, probabilities)
+            data = relabel(data, rows, config.sharpness, rng)
+        rewards = source_rewards(config, data)
         if is_value_based(config.learner):
-            data = as_monte_carlo(config, data)
-        synthetic = SyntheticSet(config, data, self.source_index, self.device)
+            data = as_monte_carlo(data, rewards)
+        self.source_index, actions = draw_start(config, data, rng)
+        self.initial = one_step_buffer(
+            data.observations[self.source_index], actions, rewards[self.source_index], data.action_size
+        )
+        synthetic = SyntheticSet(config, data, self.source_index, actions, self.device)
         optimizer = synthetic.optimizer()
         objective = config.create_objective(data, synthetic, rng, self.device, self._weights)
 
@@ -145,16 +156,3 @@ def _check_suitable(config: DistillationConfig, data: TransitionArrays) -> None:
             f"the dataset's actions are {kind} and the learner is {type(config.learner).__name__}: "
             f"give a learner for {kind} actions, {wanted}."
         )
-
-
-def _draw_sources(
-    config: DistillationConfig, data: TransitionArrays, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    if data.discrete:
-        per_action = allocate(config.n_samples, data.action_counts(), config.allocation)
-        return draw_per_action(data.actions, per_action, rng)
-    if config.n_samples > len(data):
-        raise UnsuitableDatasetError(
-            f"n_samples={config.n_samples}: expected 1 to {len(data)}, the transitions in the dataset."
-        )
-    return np.sort(rng.choice(len(data), config.n_samples, replace=False))

@@ -56,6 +56,12 @@ class DistillationConfig:
             what a student of this configuration trains on.
         n_samples: Size of the synthetic set.
         allocation: ``"even"`` or ``"frequency"``: how the samples are shared out over the actions.
+        sharpness: If given, every action is first drawn anew from the behaviour policy's probabilities to this
+            power (:func:`~..relabel.sharpen`), which ``fit`` then needs; discrete actions only. None keeps the
+            actions that were taken.
+        shared_observations: None starts each sample from a real transition of its own. K starts all from K real
+            observations, each with all actions in the proportions of the whole set: what an observation shows
+            then tells nothing of the action until it is moved, and students learn the actions' frequencies.
         optimizer: ``"sgd"`` or ``"adam"``, on the observations.
         learning_rate: Of the observations: in grey levels of 0 to 255 for pixels (uint8), else in standard
             deviations of each feature.
@@ -80,6 +86,8 @@ class DistillationConfig:
     learner: LearnerConfig
     n_samples: int = 150
     allocation: Allocation = "frequency"
+    sharpness: float | None = None
+    shared_observations: int | None = None
     optimizer: PixelOptimizer = "adam"
     learning_rate: float = 1.0
     label_learning_rate: float = 0.01
@@ -104,6 +112,13 @@ class DistillationConfig:
                 raise ValueError(f"{field}={getattr(self, field)}: expected above 0.")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={self.momentum}: expected 0 or more and below 1.")
+        if self.sharpness is not None and not self.sharpness > 0:
+            raise ValueError(f"sharpness={self.sharpness}: expected above 0, or None for the actions as they are.")
+        if self.shared_observations is not None and not 1 <= self.shared_observations <= self.n_samples:
+            raise ValueError(
+                f"shared_observations={self.shared_observations}: expected 1 to n_samples, {self.n_samples}, "
+                "or None."
+            )
         name = type(self.learner).__name__
         if not isinstance(self.learner, LEARNER_CONFIGS):
             known = ", ".join(config.__name__ for config in LEARNER_CONFIGS)
@@ -112,6 +127,9 @@ class DistillationConfig:
             raise ValueError(f"rewards='learned' with {name}: its loss reads no rewards; give a Q-learner.")
         if self.learn_actions and not self.continuous:
             raise ValueError(f"learn_actions with {name}: discrete actions cannot be moved; use BCConfig.")
+        for field in ("sharpness", "shared_observations"):
+            if self.continuous and getattr(self, field) is not None:
+                raise ValueError(f"{field} with {name}: for discrete actions only; leave it None.")
 
     @property
     def continuous(self) -> bool:

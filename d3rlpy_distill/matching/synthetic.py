@@ -38,13 +38,13 @@ def source_rewards(config: DistillationConfig, data: TransitionArrays) -> npt.ND
     return out
 
 
-def as_monte_carlo(config: DistillationConfig, data: TransitionArrays) -> TransitionArrays:
-    """Returns the real transitions in the form of the samples: each terminal, its reward the one of its source.
+def as_monte_carlo(data: TransitionArrays, rewards: npt.NDArray[np.float32]) -> TransitionArrays:
+    """Returns the real transitions in the form of the samples: each terminal, with its :func:`source_rewards`.
 
     A Q-learner's loss on both sides then regresses the same thing. Against bootstrapped targets on the real side
     the samples cannot win: their errors are as large as returns, the real ones as rewards (docs/findings.md).
     """
-    return dataclasses.replace(data, rewards=source_rewards(config, data), terminals=np.ones(len(data), np.bool_))
+    return dataclasses.replace(data, rewards=rewards, terminals=np.ones(len(data), np.bool_))
 
 
 class SyntheticSet:
@@ -57,52 +57,57 @@ class SyntheticSet:
         config: Says what is learned.
         data: The real data; for a Q-learner in the form of :func:`as_monte_carlo`.
         index: The real transition that each sample starts from, int64 ``(M,)``.
+        actions: The action that each sample starts with, ``(M, ...)``.
         device: torch device.
     """
 
     def __init__(
-        self, config: DistillationConfig, data: TransitionArrays, index: npt.NDArray[np.int64], device: str
+        self,
+        config: DistillationConfig,
+        data: TransitionArrays,
+        index: npt.NDArray[np.int64],
+        actions: npt.NDArray[Any],
+        device: str,
     ) -> None:
-        self._config, self._data, self._index, self._device = config, data, index, device
-        self._rewards = data.rewards if is_value_based(config.learner) else data.returns_to_go
+        self._config, self._action_size = config, data.action_size
+        rewards = data.rewards if is_value_based(config.learner) else data.returns_to_go
         columns: dict[str, npt.NDArray[Any]] = {"observations": data.observations}
         if config.learn_actions:
             columns["actions"] = data.actions
         if config.rewards == "learned":
-            columns["rewards"] = self._rewards
+            columns["rewards"] = rewards
         self._units = {name: _units(values).to(device) for name, values in columns.items()}
         self._bounds = {
             name: [bound.to(device) / self._units[name] for bound in _range(values)]
             for name, values in columns.items()
             if name != "rewards"
         }
-        self.parameters = {
-            name: (self._tensor(values[index]) / self._units[name]).requires_grad_()
-            for name, values in columns.items()
+        self._start = {
+            "observations": torch.from_numpy(data.observations[index].astype(np.float32)).to(device),
+            "actions": torch.from_numpy(actions).to(device),
+            "rewards": torch.from_numpy(rewards[index]).to(device),
         }
+        self.parameters = {name: (self._start[name] / self._units[name]).requires_grad_() for name in columns}
 
-    def _tensor(self, values: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self._device)
-
-    def _get(self, name: str, fixed: npt.NDArray[Any]) -> torch.Tensor:
+    def _get(self, name: str) -> torch.Tensor:
         if name in self.parameters:
             return self.parameters[name] * self._units[name]
-        return torch.from_numpy(fixed[self._index]).to(self._device)
+        return self._start[name]
 
     @property
     def observations(self) -> torch.Tensor:
         """Float32 ``(M, ...)`` in the data's units, differentiable."""
-        return self._get("observations", self._data.observations)
+        return self._get("observations")
 
     @property
     def actions(self) -> torch.Tensor:
         """int64 ``(M,)``, or float32 ``(M, D)``, differentiable if they are learned."""
-        return self._get("actions", self._data.actions)
+        return self._get("actions")
 
     @property
     def rewards(self) -> torch.Tensor:
         """Float32 ``(M,)``, differentiable if they are learned."""
-        return self._get("rewards", self._rewards)
+        return self._get("rewards")
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Returns the optimizer that the configuration asks for."""
@@ -143,7 +148,7 @@ class SyntheticSet:
             observations,
             self.actions.detach().cpu().numpy(),
             self.rewards.detach().cpu().numpy(),
-            self._data.action_size,
+            self._action_size,
         )
 
 

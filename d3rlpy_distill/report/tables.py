@@ -13,13 +13,16 @@ from .table import SPLIT_TITLES, Table
 __all__ = ["build_tables"]
 
 CONVERGED = "bc-100-converged"
+FULL = "bc-100"
+MARGIN = 0.05  # of full BC's mean return
 
 
 def build_tables(results: Results) -> list[Table]:
     """Returns a game's tables: returns on either split, data and cost, and the paper's own numbers if it has any.
 
     The percentage is of ``bc-100-converged``'s mean; the gain is over ``random-N``'s mean, with a 95% bootstrap
-    interval over students. Results of ``--algos`` give a table algorithm x dataset instead.
+    interval over students. An arm is as good as ``bc-100`` where the lower end of the 95% interval of the difference
+    lies above -5% of that arm's mean. Results of ``--algos`` give a table algorithm x dataset instead.
     """
     if "algorithms" in results.protocol:
         return algorithm_tables(results)
@@ -35,6 +38,7 @@ def _returns_table(results: Results, split: str) -> Table:
     rows = []
     random = _random_arm(results, split)
     converged = results.get(CONVERGED, split, "sampled")
+    full = results.get(FULL, split, "sampled")
     for name in results.names():
         sampled, greedy = results.get(name, split, "sampled"), results.get(name, split, "greedy")
         if sampled is None:
@@ -49,6 +53,7 @@ def _returns_table(results: Results, split: str) -> Table:
                 f"{sampled.normalised:.3f}",
                 share,
                 _gain(sampled, random),
+                _as_good(sampled, full),
                 f"{greedy.mean:.2f} ± {greedy.std:.2f}" if greedy else "",
             )
         )
@@ -64,6 +69,7 @@ def _returns_table(results: Results, split: str) -> Table:
         "normalised",
         "of converged BC",
         f"gain over {random.name} [95%]" if random else "gain",
+        "as good as bc-100",
         "greedy return",
     )
     return Table(title, columns, rows)
@@ -72,6 +78,13 @@ def _returns_table(results: Results, split: str) -> Table:
 def _random_arm(results: Results, split: str) -> ArmResult | None:
     names = [n for n in results.names() if n.startswith("random-") and n != "random-policy"]
     return results.get(names[0], split, "sampled") if names else None
+
+
+def _as_good(arm: ArmResult, full: ArmResult | None) -> str:
+    if full is None or arm.n_students == 1 or arm.name == full.name:
+        return ""
+    _, low, _ = difference_interval(np.array(arm.returns), np.array(full.returns), np.random.default_rng(0))
+    return "yes" if low > -MARGIN * abs(full.mean) else "no"
 
 
 def _gain(arm: ArmResult, random: ArmResult | None) -> str:

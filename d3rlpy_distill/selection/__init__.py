@@ -1,8 +1,9 @@
-"""Real subsets of a dataset: the baselines that a synthetic one has to beat."""
+"""Baselines that a synthetic dataset has to beat, real subsets of a dataset most of them."""
 
 from .balanced import BalancedSelector
 from .geometric import HerdingSelector, KCenterSelector, pooled_pixels
 from .percentile import PercentileSelector
+from .prior import PriorSelector
 from .protocol import Selector
 from .random_subset import RandomSelector
 
@@ -11,6 +12,7 @@ __all__ = [
     "HerdingSelector",
     "KCenterSelector",
     "PercentileSelector",
+    "PriorSelector",
     "RandomSelector",
     "Selector",
     "pooled_pixels",

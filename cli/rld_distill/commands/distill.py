@@ -21,7 +21,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.matching import GradientMatchingConfig
+    from d3rlpy_distill.matching import DistillationConfig
 
 EPILOG = """
 Examples:
@@ -29,20 +29,9 @@ Examples:
   rld-distill distill data/starpilot.h5 --samples 150 --out data/starpilot-150.h5
 
   rld-distill distill data/starpilot.h5 --preset paper --out data/starpilot-paper.h5
+
+  rld-distill distill data/starpilot.h5 --method unrolled --window 20 --steps 600 --out data/starpilot-unrolled.h5
 """
-OVERRIDES = (
-    "allocation",
-    "grouping",
-    "distance",
-    "optimizer",
-    "learning_rate",
-    "momentum",
-    "trajectory_length",
-    "trajectory_stride",
-    "real_batch_size",
-    "output_dtype",
-    "rewards",
-)
 FROM_PRESET = "  [default: from the preset]"
 
 
@@ -74,6 +63,24 @@ FROM_PRESET = "  [default: from the preset]"
     help="Rewards of the samples; learned ones need a Q-learner." + FROM_PRESET,
 )
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation." + FROM_PRESET)
+@click.option(
+    "--method",
+    type=click.Choice(["gradient", "unrolled"]),
+    help="Match gradients, or train through a window of a student's steps." + FROM_PRESET,
+)
+@click.option(
+    "--sharpness",
+    type=click.FloatRange(0),
+    help="Draw every action anew from the policy's probabilities to this power; 0 keeps those taken."
+    + FROM_PRESET,
+)
+@click.option(
+    "--shared-observations",
+    type=click.IntRange(0),
+    help="Start all samples from this many observations, each with all actions; 0: one each." + FROM_PRESET,
+)
+@click.option("--window", type=click.IntRange(1), help="Unrolled: steps to train through." + FROM_PRESET)
+@click.option("--horizon", type=click.IntRange(1), help="Unrolled: steps of a student." + FROM_PRESET)
 @click.option("--allocation", type=click.Choice(["even", "frequency"]), help="Samples per action." + FROM_PRESET)
 @click.option("--grouping", type=click.Choice(["action", "batch"]), help="Gradients to match." + FROM_PRESET)
 @click.option("--distance", type=click.Choice(["l2", "cosine"]), help="Distance of gradients." + FROM_PRESET)
@@ -115,7 +122,7 @@ def command(
     check_device(device)
     from d3rlpy_distill import __version__
     from procgen_datasets import load_dataset
-    from procgen_datasets.hdf5 import Provenance, read_own
+    from procgen_datasets.hdf5 import Provenance, read_extras, read_own
 
     path = out or dataset.with_name(f"{dataset.stem}-{samples}.h5")
     if path.resolve() == dataset.resolve():
@@ -125,9 +132,12 @@ def command(
     game = known.game if known else dataset.stem
     chosen = {k: v for k, v in overrides.items() if v is not None}
     played_by = expert or (known.settings.get("expert") if known else None)
+    probabilities = read_extras(dataset, "steps").get("action_probabilities")
     config, weights, preset_steps, expert_sha256 = _configure(
-        buffer, preset, learner, samples, seed, theta, played_by, chosen
+        buffer, preset, learner, samples, seed, theta, played_by, chosen, probabilities is not None
     )
+    if config.sharpness is None:
+        probabilities = None
     n_steps = preset_steps if steps is None else steps
     settings = {
         "preset": preset,
@@ -141,14 +151,14 @@ def command(
     provenance = Provenance("distilled", game, info.action_size, command_line(), settings)
     distiller = config.create(device=device, weights=weights)
     if dry_run:
-        _echo_plan(as_json, distiller, buffer, n_steps, path)
+        _echo_plan(as_json, distiller, buffer, probabilities, n_steps, path)
         return
     if path.exists():
         read_own(path, provenance)
         seconds = 0.0
     else:
         start = time.perf_counter()
-        _run(distiller, buffer, n_steps, path, provenance)
+        _run(distiller, buffer, probabilities, n_steps, path, provenance)
         seconds = time.perf_counter() - start
     size = path.stat().st_size
     result = {"path": str(path), "samples": samples, "steps": n_steps, "bytes": size, "seconds": seconds}
@@ -169,7 +179,8 @@ def _configure(
     theta: str | None,
     expert: str | None,
     chosen: dict[str, Any],
-) -> tuple[GradientMatchingConfig, Any, int, str | None]:
+    has_probabilities: bool,
+) -> tuple[DistillationConfig, Any, int, str | None]:
     """Returns the configuration, the weights to match at, the preset's steps and the expert's hash."""
     from d3rlpy_distill.matching import (
         DEFAULT_STEPS,
@@ -210,15 +221,46 @@ def _configure(
     elif preset == "paper":
         # the formula of the paper rather than its runs: the student's own network, not the expert's
         config = paper_matching(config.learner, n_samples=samples, seed=seed)
-    changes: dict[str, Any] = {**chosen, "theta": theta or config.theta}
+    return (
+        _override(config, {**chosen, **({"theta": theta} if theta else {})}, has_probabilities),
+        weights,
+        steps,
+        sha256,
+    )
+
+
+def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilities: bool) -> DistillationConfig:
+    """Returns the preset's configuration with what the user asked for instead."""
+    from d3rlpy_distill import DistillationConfig, GradientMatchingConfig, UnrolledMatchingConfig
+
+    method = chosen.pop("method", None)
+    kind = {None: type(config), "gradient": GradientMatchingConfig, "unrolled": UnrolledMatchingConfig}[method]
+    fields = DistillationConfig if kind is not type(config) else kind
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(fields)}
+    if chosen.get("sharpness") and not has_probabilities:
+        raise click.UsageError(
+            f"--sharpness {chosen['sharpness']:g}: the dataset records no action probabilities, as 'rld-distill "
+            "collect' does: leave it out."
+        )
+    if not has_probabilities:
+        settings["sharpness"] = None
+    for name in ("sharpness", "shared_observations"):
+        if chosen.get(name) == 0:
+            chosen[name] = None
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in chosen:
+        if name not in known:
+            option = "--" + name.replace("_", "-")
+            other = "unrolled" if kind is GradientMatchingConfig else "gradient"
+            raise click.UsageError(f"{option} is for --method {other}: leave it out, or give that.")
     try:
-        config = dataclasses.replace(config, **changes)
+        config: DistillationConfig = kind(**{**settings, **chosen})
+        return config
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return config, weights, steps, sha256
 
 
-def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any) -> None:
+def _run(distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Path, provenance: Any) -> None:
     import numpy as np
 
     from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter
@@ -230,6 +272,7 @@ def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any)
         synthetic = distiller.fit(
             buffer,
             n_steps,
+            probabilities=probabilities,
             checkpoint=path.with_name(path.name + ".checkpoint"),
             on_step=lambda step, loss: bar.update("distilling", step, n_steps, f"distance {loss:.3g}"),
         )
@@ -242,11 +285,13 @@ def _run(distiller: Any, buffer: Any, n_steps: int, path: Path, provenance: Any)
             writer.write(EpisodeData(episode.observations, actions, episode.rewards[:, 0], terminated=True))
 
 
-def _echo_plan(as_json: bool, distiller: Any, buffer: Any, n_steps: int, path: Path) -> None:
+def _echo_plan(as_json: bool, distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Path) -> None:
     from ..machine import duration
 
     ticks: list[float] = []
-    distiller.fit(buffer, 3, on_step=lambda step, loss: ticks.append(time.perf_counter()))
+    distiller.fit(
+        buffer, 3, probabilities=probabilities, on_step=lambda step, loss: ticks.append(time.perf_counter())
+    )
     seconds = (ticks[2] - ticks[0]) / 2 * n_steps
     plan = {"would": "distill", "samples": distiller.config.n_samples, "steps": n_steps, "path": str(path)}
     echo_result(

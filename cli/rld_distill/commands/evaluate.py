@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ Example:
 """
 STEPS_AN_EPISODE = 200  # for estimates only
 STOCK = 4  # likewise: d3rlpy's fit against ours
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+RESERVED = ("expert",)
+RESERVED_KINDS = ("bc-", "prior-", "random-", "balanced-", "init-", "distilled-")
 ALGOS = ("bc", "cql", "bcq", "dqn", "sac", "dt")
 
 
@@ -41,6 +45,18 @@ def _parse_algos(ctx: click.Context, param: click.Parameter, value: str | None) 
     if len(set(names)) < len(names):
         raise click.BadParameter(f"{value}: names one twice.", ctx, param)
     return names
+
+
+def _parse_arms(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+    arms: dict[str, Path] = {}
+    for item in value:
+        name, separator, file = item.partition("=")
+        if not (separator and file and ARM_NAME.fullmatch(name)):
+            raise click.BadParameter(f"{item!r}: expected NAME=FILE, NAME of letters, digits and -.", ctx, param)
+        if name in arms or name in RESERVED or name.startswith(RESERVED_KINDS):
+            raise click.BadParameter(f"{name!r}: the table has an arm of that name; give another.", ctx, param)
+        arms[name] = Path(file)
+    return arms
 
 
 @click.command("evaluate", cls=ConfigCommand, epilog=EPILOG)
@@ -81,6 +97,14 @@ def _parse_algos(ctx: click.Context, param: click.Parameter, value: str | None) 
     show_default=True,
     help="What 'ood' plays: all levels, or 200-299, the only ones to choose anything on.",
 )
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    callback=_parse_arms,
+    metavar="NAME=FILE",
+    help="A further synthetic file of REAL as an arm of its own, for example paper-150=data/paper.h5; repeatable.",
+)
 @click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the one that played REAL]")
 @click.option(
     "--algos",
@@ -104,6 +128,7 @@ def command(
     synthetic_batch: int,
     converged_steps: int,
     unseen_levels: str,
+    arms: dict[str, Path],
     expert: str | None,
     algos: list[str] | None,
     seed: int,
@@ -132,7 +157,9 @@ def command(
         seed=seed,
     )
     algos = algos or []
-    inputs = open_inputs(real, synthetic, unseen_levels=unseen_levels, expert=expert, device=device)
+    if algos and arms:
+        raise click.UsageError("--arm adds to the table of arms: leave it out with --algos.")
+    inputs = open_inputs(real, synthetic, others=arms, unseen_levels=unseen_levels, expert=expert, device=device)
     directory = out or Path("results") / (f"{inputs.game}-algorithms" if algos else inputs.game)
     if dry_run:
         _echo_plan(as_json, config, inputs, algos, directory)
@@ -165,7 +192,7 @@ def _evaluate(
             return run_algorithms(
                 inputs.game, algos, real, distilled, inputs.policies, player, config, directory, **settings
             )
-        arms = standard_arms(inputs.real, inputs.initial, inputs.distilled, config)
+        arms = standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others)
         return run_benchmark(inputs.game, arms, inputs.policies, player, config, directory, **settings)
 
 
@@ -195,7 +222,7 @@ def _echo_plan(
         real, small = (2 * STOCK * b.n_steps * b.batch_size for b in (config.bc, config.synthetic))
         trained, arms = len(algos) * (2 * real + 2 * small), 4 * len(algos)
     else:
-        standard = standard_arms(inputs.real, inputs.initial, inputs.distilled, config)
+        standard = standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others)
         budgets = [arm.budget or Budget(config.convergence.steps, config.bc.batch_size) for arm in standard]
         trained, arms = sum(b.n_steps * b.batch_size for b in budgets), len(standard)
     frames = 4 * STEPS_AN_EPISODE * config.episodes * (2 + arms * config.students)
