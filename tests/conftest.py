@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gym_notices.notices
@@ -14,6 +15,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 from d3rlpy.dataset import ReplayBuffer  # noqa: E402
 
+from commands import run  # noqa: E402
 from procgen_datasets import CollectConfig, collect, load_dataset  # noqa: E402
 
 
@@ -28,6 +30,16 @@ def starpilot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def starpilot(starpilot_file: Path) -> ReplayBuffer:
     return load_dataset(starpilot_file)[0]
+
+
+@pytest.fixture(scope="session")
+def distilled_file(starpilot_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty samples of it, as the command distils them, two steps."""
+    out = tmp_path_factory.mktemp("distilled") / "starpilot-20.h5"
+    result = run("distill", starpilot_file, "--samples", 20, "--steps", 2, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["samples"] == 20 and result.stdout.count("\n") == 1
+    return out
 
 
 @pytest.fixture

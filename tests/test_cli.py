@@ -26,15 +26,6 @@ QUICK = ["--students", "1", "--episodes", "2", "--bc-steps", "2", "--bc-batch", 
          "--synthetic-steps", "2"]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def distilled_file(starpilot_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("distilled") / "starpilot-20.h5"
-    result = run("distill", starpilot_file, "--samples", 20, "--steps", 2, "--out", out, "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["samples"] == 20 and result.stdout.count("\n") == 1
-    return out
-
-
 def test_collect_prints_one_object_and_keeps_its_output(tmp_path: Path) -> None:
     out = tmp_path / "x.h5"
     first = run("collect", "starpilot", "--episodes", 2, "--out", out, "--json")
@@ -75,7 +66,7 @@ def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path,
     assert value == json.loads((out / "results.json").read_text())
     assert set(value) == {"game", "protocol", "provenance", "arms"}
     keys = "name split mode mean std iqm ci95 normalised n_students n_episodes samples bytes train_seconds returns"
-    assert all(set(arm) == set(keys.split()) for arm in value["arms"]) and len(value["arms"]) == 11 * 4
+    assert all(set(arm) == set(keys.split()) for arm in value["arms"]) and len(value["arms"]) == 12 * 4
     assert value["provenance"]["machine"]["cores"] >= 1
     again = run("evaluate", starpilot_file, distilled_file, "--out", out, *QUICK)
     assert again.exit_code == 0 and "| distilled-20 |" in again.stdout

@@ -112,7 +112,7 @@ def test_benchmark_has_every_arm_resumes_and_repeats(
     results = run(starpilot, player, tmp_path / "a")
     assert results.names() == arm_names(20)
     entries = {(a.name, a.split, a.mode) for a in results.arms}
-    assert len(entries) == len(results.arms) == 11 * 4
+    assert len(entries) == len(results.arms) == 12 * 4
     calls = player.calls
     (tmp_path / "a" / "returns" / "bc-40-id-greedy.json").unlink()
     (tmp_path / "a" / "students" / "random-20" / "1.safetensors").unlink()

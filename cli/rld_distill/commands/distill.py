@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich_click as click
 
@@ -19,9 +18,6 @@ from ..options import (
     json_option,
     seed_option,
 )
-
-if TYPE_CHECKING:
-    from d3rlpy_distill.matching import DistillationConfig
 
 EPILOG = """
 Examples:
@@ -124,6 +120,8 @@ def command(
     from procgen_datasets import load_dataset
     from procgen_datasets.hdf5 import Provenance, read_extras, read_own
 
+    from ..distillation_settings import configure
+
     path = out or dataset.with_name(f"{dataset.stem}-{samples}.h5")
     if path.resolve() == dataset.resolve():
         raise click.UsageError(f"--out {path} is the dataset itself: give another path.")
@@ -133,7 +131,7 @@ def command(
     chosen = {k: v for k, v in overrides.items() if v is not None}
     played_by = expert or (known.settings.get("expert") if known else None)
     probabilities = read_extras(dataset, "steps").get("action_probabilities")
-    config, weights, preset_steps, expert_sha256 = _configure(
+    config, weights, preset_steps, expert_sha256 = configure(
         buffer, preset, learner, samples, seed, theta, played_by, chosen, probabilities is not None
     )
     if config.sharpness is None:
@@ -168,96 +166,6 @@ def command(
         f"{path}: {samples} samples from {buffer.transition_count} transitions, "
         f"{n_steps} steps, {size / 1e6:.1f} MB, {seconds:.0f} s",
     )
-
-
-def _configure(
-    buffer: Any,
-    preset: str,
-    learner: str,
-    samples: int,
-    seed: int,
-    theta: str | None,
-    expert: str | None,
-    chosen: dict[str, Any],
-    has_probabilities: bool,
-) -> tuple[DistillationConfig, Any, int, str | None]:
-    """Returns the configuration, the weights to match at, the preset's steps and the expert's hash."""
-    from d3rlpy_distill.matching import (
-        DEFAULT_STEPS,
-        PAPER_STEPS,
-        VECTOR_STEPS,
-        default_matching,
-        has_images,
-        learner_for,
-        paper_matching,
-        vector_matching,
-    )
-    from procgen_datasets import load_expert
-
-    if preset == "paper" and (learner != "bc" or not has_images(buffer)):
-        raise click.UsageError("--preset paper is for images and --learner bc: leave it out.")
-    weights, sha256, steps = None, None, DEFAULT_STEPS
-    config = dataclasses.replace(
-        default_matching(n_samples=samples, seed=seed), learner=learner_for(buffer, learner)
-    )
-    if not has_images(buffer):
-        config, steps = vector_matching(config.learner, n_samples=samples, seed=seed), VECTOR_STEPS
-    if preset == "paper":
-        theta, steps = theta or "given", PAPER_STEPS
-    if theta == "given":
-        if expert is None:
-            raise click.UsageError("the dataset does not record its expert: name it with --expert.")
-        if learner != "bc" or not has_images(buffer):
-            raise click.UsageError(
-                "--theta given matches at an expert's weights: for images and --learner bc only."
-            )
-        loaded = load_expert(expert)
-        expert_learner = loaded.as_learner()
-        weights, sha256 = expert_learner.impl.modules.imitator.state_dict(), loaded.sha256
-        if preset == "paper":
-            config = paper_matching(expert_learner.config, n_samples=samples, seed=seed)
-        else:
-            config = dataclasses.replace(config, learner=expert_learner.config)
-    elif preset == "paper":
-        # the formula of the paper rather than its runs: the student's own network, not the expert's
-        config = paper_matching(config.learner, n_samples=samples, seed=seed)
-    return (
-        _override(config, {**chosen, **({"theta": theta} if theta else {})}, has_probabilities),
-        weights,
-        steps,
-        sha256,
-    )
-
-
-def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilities: bool) -> DistillationConfig:
-    """Returns the preset's configuration with what the user asked for instead."""
-    from d3rlpy_distill import DistillationConfig, GradientMatchingConfig, UnrolledMatchingConfig
-
-    method = chosen.pop("method", None)
-    kind = {None: type(config), "gradient": GradientMatchingConfig, "unrolled": UnrolledMatchingConfig}[method]
-    fields = DistillationConfig if kind is not type(config) else kind
-    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(fields)}
-    if chosen.get("sharpness") and not has_probabilities:
-        raise click.UsageError(
-            f"--sharpness {chosen['sharpness']:g}: the dataset records no action probabilities, as 'rld-distill "
-            "collect' does: leave it out."
-        )
-    if not has_probabilities:
-        settings["sharpness"] = None
-    for name in ("sharpness", "shared_observations"):
-        if chosen.get(name) == 0:
-            chosen[name] = None
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in chosen:
-        if name not in known:
-            option = "--" + name.replace("_", "-")
-            other = "unrolled" if kind is GradientMatchingConfig else "gradient"
-            raise click.UsageError(f"{option} is for --method {other}: leave it out, or give that.")
-    try:
-        config: DistillationConfig = kind(**{**settings, **chosen})
-        return config
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _run(distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Path, provenance: Any) -> None:

@@ -21,7 +21,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.evaluation import BenchmarkConfig, Results
+    from d3rlpy_distill.evaluation import Arm, BenchmarkConfig, Results
 
     from ..evaluation_inputs import EvaluationInputs
 
@@ -47,7 +47,7 @@ def _parse_algos(ctx: click.Context, param: click.Parameter, value: str | None) 
     return names
 
 
-def _parse_arms(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+def _parse_also(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
     arms: dict[str, Path] = {}
     for item in value:
         name, separator, file = item.partition("=")
@@ -98,13 +98,13 @@ def _parse_arms(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
     help="What 'ood' plays: all levels, or 200-299, the only ones to choose anything on.",
 )
 @click.option(
-    "--arm",
-    "arms",
+    "--also",
     multiple=True,
-    callback=_parse_arms,
+    callback=_parse_also,
     metavar="NAME=FILE",
-    help="A further synthetic file of REAL as an arm of its own, for example paper-150=data/paper.h5; repeatable.",
+    help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
+@click.option("--arms", help="Only these arms that train students, for example bc-100,random-150,distilled-150.")
 @click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the one that played REAL]")
 @click.option(
     "--algos",
@@ -128,7 +128,8 @@ def command(
     synthetic_batch: int,
     converged_steps: int,
     unseen_levels: str,
-    arms: dict[str, Path],
+    also: dict[str, Path],
+    arms: str | None,
     expert: str | None,
     algos: list[str] | None,
     seed: int,
@@ -157,28 +158,47 @@ def command(
         seed=seed,
     )
     algos = algos or []
-    if algos and arms:
-        raise click.UsageError("--arm adds to the table of arms: leave it out with --algos.")
-    inputs = open_inputs(real, synthetic, others=arms, unseen_levels=unseen_levels, expert=expert, device=device)
+    if algos and (also or arms):
+        raise click.UsageError("--arms and --also are for the table of arms: leave them out with --algos.")
+    inputs = open_inputs(real, synthetic, others=also, unseen_levels=unseen_levels, expert=expert, device=device)
     directory = out or Path("results") / (f"{inputs.game}-algorithms" if algos else inputs.game)
     if dry_run:
-        _echo_plan(as_json, config, inputs, algos, directory)
+        _echo_plan(as_json, config, inputs, algos, arms, directory)
         return
-    results = _evaluate(inputs, algos, config, directory, device)
+    results = _evaluate(inputs, algos, arms, config, directory, device)
     if as_json:
         click.echo(json.dumps(results.to_json()))
     else:
         click.echo(render(build_tables(results), "md"))
 
 
+def _choose_arms(inputs: EvaluationInputs, config: BenchmarkConfig, only: str | None) -> list[Arm]:
+    from d3rlpy_distill.evaluation import standard_arms
+
+    arms = list(standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others))
+    if only is None:
+        return arms
+    names = [name.strip() for name in only.split(",")]
+    known = [arm.name for arm in arms]
+    if unknown := [name for name in names if name not in known]:
+        raise click.UsageError(f"--arms {unknown[0]!r}: expected some of {','.join(known)}.")
+    return [arm for arm in arms if arm.name in names]
+
+
 def _evaluate(
-    inputs: EvaluationInputs, algos: list[str], config: BenchmarkConfig, directory: Path, device: str
+    inputs: EvaluationInputs,
+    algos: list[str],
+    only: str | None,
+    config: BenchmarkConfig,
+    directory: Path,
+    device: str,
 ) -> Results:
-    from d3rlpy_distill.evaluation import run_algorithms, run_benchmark, standard_arms
+    from d3rlpy_distill.evaluation import run_algorithms, run_benchmark
     from procgen_datasets.player import ProcgenPlayer
 
     from ..progress import ProgressBar
 
+    arms = [] if algos else _choose_arms(inputs, config, only)
     player = ProcgenPlayer(inputs.game, inputs.splits, config.episodes, seed=config.seed, mode=inputs.mode)
     with ProgressBar("evaluating", 1) as bar:
         settings: dict[str, Any] = {
@@ -192,17 +212,20 @@ def _evaluate(
             return run_algorithms(
                 inputs.game, algos, real, distilled, inputs.policies, player, config, directory, **settings
             )
-        arms = standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others)
         return run_benchmark(inputs.game, arms, inputs.policies, player, config, directory, **settings)
 
 
 def _echo_plan(
-    as_json: bool, config: BenchmarkConfig, inputs: EvaluationInputs, algos: list[str], directory: Path
+    as_json: bool,
+    config: BenchmarkConfig,
+    inputs: EvaluationInputs,
+    algos: list[str],
+    only: str | None,
+    directory: Path,
 ) -> None:
     import numpy as np
 
     from d3rlpy_distill import TransitionArrays
-    from d3rlpy_distill.evaluation import standard_arms
     from d3rlpy_distill.learner import build_learner
     from d3rlpy_distill.presets import Budget, paper_student
     from d3rlpy_distill.training import Trainer
@@ -222,7 +245,7 @@ def _echo_plan(
         real, small = (2 * STOCK * b.n_steps * b.batch_size for b in (config.bc, config.synthetic))
         trained, arms = len(algos) * (2 * real + 2 * small), 4 * len(algos)
     else:
-        standard = standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others)
+        standard = _choose_arms(inputs, config, only)
         budgets = [arm.budget or Budget(config.convergence.steps, config.bc.batch_size) for arm in standard]
         trained, arms = sum(b.n_steps * b.batch_size for b in budgets), len(standard)
     frames = 4 * STEPS_AN_EPISODE * config.episodes * (2 + arms * config.students)
