@@ -314,8 +314,31 @@ def test_every_recipe_names_an_expert_or_recipes_that_exist() -> None:
     for name in list_recipes():
         recipe = get_recipe(name)
         assert recipe.description
-        if recipe.collect is None:
+        if recipe.distilled_from is not None:
+            source = get_recipe(recipe.distilled_from).collect
+            assert source is not None and source.game == name.split("-")[0]
+        elif recipe.collect is None:
             assert [get_recipe(part).collect.game for part in recipe.mix] == [name.split("-")[0]] * 2  # type: ignore[union-attr]
         else:
             assert (recipe.collect.expert or recipe.collect.game) in bundled_experts()
             assert name.split("-")[0] == recipe.collect.game
+
+
+@pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
+def test_a_distilled_dataset_ships_with_the_package(game: str, tmp_path: Path) -> None:
+    name = f"{game}-distilled-150"
+    buffer, env = get_procgen(name, data_directory=tmp_path)
+    assert buffer.transition_count == buffer.size() == 150
+    assert buffer.dataset_info.action_size == 15
+    assert env.observation_space.shape == (3, 64, 64)
+    path = tmp_path / f"{name}.h5"
+    info = read_info(path)
+    assert info.provenance is not None and info.provenance.game == game
+    assert info.provenance.settings["preset"] == "default"
+    before = path.read_bytes()
+    get_procgen(name, data_directory=tmp_path)
+    assert path.read_bytes() == before
+    other = {"starpilot": "jumper", "bigfish": "starpilot", "jumper": "bigfish"}[game]
+    path.rename(tmp_path / f"{other}-distilled-150.h5")
+    with pytest.raises(OutputExistsError, match=f"is not the {other}-distilled-150 of this version"):
+        get_procgen(f"{other}-distilled-150", data_directory=tmp_path)

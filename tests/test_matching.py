@@ -218,7 +218,9 @@ def test_matching_at_given_weights_converges(starpilot: ReplayBuffer) -> None:
 
 def test_zero_steps_give_the_initial_frames(starpilot: ReplayBuffer) -> None:
     distiller = default_matching(n_samples=20).create()
-    synthetic = TransitionArrays.from_buffer(distiller.fit(starpilot, 0))
+    steps = sum(len(episode) for episode in starpilot.episodes)
+    uniform = np.full((steps, 15), 1 / 15)
+    synthetic = TransitionArrays.from_buffer(distiller.fit(starpilot, 0, probabilities=uniform))
     data = TransitionArrays.from_buffer(starpilot)
     np.testing.assert_array_equal(synthetic.observations, data.observations[distiller.source_index])
     np.testing.assert_array_equal(synthetic.returns_to_go, data.returns_to_go[distiller.source_index])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from d3rlpy.algos import BCConfig, DiscreteBCConfig
+from d3rlpy.algos import BCConfig, DiscreteBCConfig, DQNConfig
 from d3rlpy.models.encoders import VectorEncoderFactory
 
 from buffers import make_buffer
@@ -132,8 +132,10 @@ def test_bad_settings_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             GradientMatchingConfig(learner=LEARNER, **settings)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="sharpness with BCConfig: for discrete actions only"):
+    with pytest.raises(ValueError, match="sharpness with BCConfig: for DiscreteBCConfig only"):
         GradientMatchingConfig(learner=BCConfig(), sharpness=2.0)
+    with pytest.raises(ValueError, match="shared_observations with DQNConfig: for DiscreteBCConfig only"):
+        GradientMatchingConfig(learner=DQNConfig(), shared_observations=2)
     with pytest.raises(ValueError, match="n_observations=0"):
         PriorSelector(5, n_observations=0)
 

@@ -25,6 +25,8 @@ def configure(
     has_probabilities: bool,
 ) -> tuple[DistillationConfig, Any, int, str | None]:
     """Returns the configuration, the weights to match at, the preset's steps and the expert's hash."""
+    from d3rlpy.algos import DiscreteBCConfig
+
     from d3rlpy_distill.matching import (
         DEFAULT_STEPS,
         PAPER_STEPS,
@@ -40,11 +42,15 @@ def configure(
     if preset == "paper" and (learner != "bc" or not has_images(buffer)):
         raise click.UsageError("--preset paper is for images and --learner bc: leave it out.")
     weights, sha256, steps = None, None, DEFAULT_STEPS
-    config = dataclasses.replace(
-        default_matching(n_samples=samples, seed=seed), learner=learner_for(buffer, learner)
-    )
-    if not has_images(buffer):
-        config, steps = vector_matching(config.learner, n_samples=samples, seed=seed), VECTOR_STEPS
+    chosen_learner = learner_for(buffer, learner)
+    if has_images(buffer):
+        config = default_matching(n_samples=samples, seed=seed)
+        if not isinstance(chosen_learner, DiscreteBCConfig):
+            # rewards belong to the actions that were taken, and continuous actions have no probabilities
+            config = dataclasses.replace(config, learner=chosen_learner, sharpness=None, shared_observations=None)
+        config = dataclasses.replace(config, learner=chosen_learner)
+    else:
+        config, steps = vector_matching(chosen_learner, n_samples=samples, seed=seed), VECTOR_STEPS
     if preset == "paper":
         theta, steps = theta or "given", PAPER_STEPS
     if theta == "given":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
-from d3rlpy.algos import BCConfig
+from d3rlpy.algos import BCConfig, DiscreteBCConfig
 
 from ..allocation import Allocation
 from ..learner import LEARNER_CONFIGS, LearnerConfig, is_value_based
@@ -57,11 +57,11 @@ class DistillationConfig:
         n_samples: Size of the synthetic set.
         allocation: ``"even"`` or ``"frequency"``: how the samples are shared out over the actions.
         sharpness: If given, every action is first drawn anew from the behaviour policy's probabilities to this
-            power (:func:`~..relabel.sharpen`), which ``fit`` then needs; discrete actions only. None keeps the
-            actions that were taken.
+            power (:func:`~..relabel.sharpen`), which ``fit`` then needs. For ``DiscreteBCConfig`` only, as rewards
+            belong to the actions that were taken. None keeps those.
         shared_observations: None starts each sample from a real transition of its own. K starts all from K real
             observations, each with all actions in the proportions of the whole set: what an observation shows
-            then tells nothing of the action until it is moved, and students learn the actions' frequencies.
+            then tells nothing of the action until it is moved. For ``DiscreteBCConfig`` only.
         optimizer: ``"sgd"`` or ``"adam"``, on the observations.
         learning_rate: Of the observations: in grey levels of 0 to 255 for pixels (uint8), else in standard
             deviations of each feature.
@@ -128,8 +128,8 @@ class DistillationConfig:
         if self.learn_actions and not self.continuous:
             raise ValueError(f"learn_actions with {name}: discrete actions cannot be moved; use BCConfig.")
         for field in ("sharpness", "shared_observations"):
-            if self.continuous and getattr(self, field) is not None:
-                raise ValueError(f"{field} with {name}: for discrete actions only; leave it None.")
+            if getattr(self, field) is not None and not isinstance(self.learner, DiscreteBCConfig):
+                raise ValueError(f"{field} with {name}: for DiscreteBCConfig only; leave it None.")
 
     @property
     def continuous(self) -> bool:

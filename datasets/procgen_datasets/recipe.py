@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import shutil
 import sys
 from importlib import resources
 from pathlib import Path
@@ -12,10 +13,11 @@ from d3rlpy.dataset import ReplayBuffer
 from d3rlpy.datasets import DATA_DIRECTORY
 
 from .collect import CollectConfig, collect
-from .errors import UnknownRecipeError
+from .errors import OutputExistsError, UnknownRecipeError
+from .files import atomic
 from .games import Levels
 from .gymnasium_env import ProcgenGymnasiumEnv
-from .hdf5 import load_dataset
+from .hdf5 import load_dataset, read_info
 from .mixture import mix
 
 if sys.version_info >= (3, 11):
@@ -28,23 +30,29 @@ __all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes"]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A dataset that one command makes: collected, or mixed of others.
+    """A dataset that one command makes: collected, mixed of others, or distilled and shipped as it is.
 
     Args:
         name: For example ``"starpilot-expert"``.
         description: One line.
-        collect: How it is collected; None for a mixture.
+        collect: How it is collected; None for the others.
         mix: Recipes that a mixture is made of, see :func:`~.mixture.mix`.
+        distilled_from: The recipe that a bundled synthetic dataset was distilled from.
     """
 
     name: str
     description: str
     collect: CollectConfig | None
     mix: tuple[str, ...] = ()
+    distilled_from: str | None = None
 
 
 def _recipes_directory() -> Path:
     return Path(str(resources.files("procgen_datasets") / "recipes"))
+
+
+def _bundled_file(name: str) -> Path:
+    return Path(str(resources.files("procgen_datasets") / "distilled" / f"{name}.h5"))
 
 
 def list_recipes() -> list[str]:
@@ -66,7 +74,9 @@ def get_recipe(name: str) -> Recipe:
         )
     table = tomllib.loads((_recipes_directory() / f"{name}.toml").read_text())
     if "mix" in table:
-        return Recipe(name, table["description"], None, tuple(table["mix"]))
+        return Recipe(name, table["description"], None, mix=tuple(table["mix"]))
+    if "distilled_from" in table:
+        return Recipe(name, table["description"], None, distilled_from=table["distilled_from"])
     settings = dict(table["collect"])
     settings["levels"] = Levels(**settings["levels"])
     return Recipe(name, table["description"], CollectConfig(**settings))
@@ -80,8 +90,8 @@ def get_procgen(
 ) -> tuple[ReplayBuffer, ProcgenGymnasiumEnv]:
     """Returns a dataset and its environment, in the manner of :mod:`d3rlpy.datasets`.
 
-    The dataset is collected on first use (seconds), kept as ``<data_directory>/<name>.h5`` and verified by its
-    content hash on every later use.
+    The dataset is collected on first use (seconds), or copied from the package if it is a distilled one, kept as
+    ``<data_directory>/<name>.h5`` and verified by its content hash on every later use.
 
     Args:
         name: A recipe, for example ``"starpilot-expert"``.
@@ -111,6 +121,21 @@ def _make(name: str, directory: Path) -> tuple[Path, CollectConfig]:
     if recipe.collect is not None:
         collect(recipe.collect, path, command=command)
         return path, recipe.collect
+    if recipe.distilled_from is not None:
+        _copy_bundled(_bundled_file(name), path)
+        source = get_recipe(recipe.distilled_from).collect
+        assert source is not None
+        return path, source
     parts = [_make(part, directory) for part in recipe.mix]
     mix([part for part, _ in parts], path, command=command)
     return path, parts[0][1]
+
+
+def _copy_bundled(source: Path, path: Path) -> None:
+    if not path.exists():
+        with atomic(path) as partial:
+            shutil.copyfile(source, partial)
+    elif read_info(path).content_sha256 != read_info(source).content_sha256:
+        raise OutputExistsError(
+            f"{path} is not the {path.stem} of this version: remove it with 'rm {path}', or give another directory."
+        )
