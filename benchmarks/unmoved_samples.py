@@ -1,4 +1,4 @@
-"""What students learn from 150 samples that no method has moved: real frames of their own, or ten shared ones.
+"""What students learn from 150 samples that no method has moved: real frames of their own, or a few shared ones.
 
 For each sharpness of the policy's actions, 10 students of 100 x 15: their cross-entropy to the sharpened expert on
 levels 200-299 beside that of a constant policy (the marginal) and of the sharpened expert itself, and their return
@@ -19,13 +19,12 @@ from d3rlpy_distill.relabel import relabel, sharpen, transition_probabilities
 from procgen_datasets import load_dataset
 from procgen_datasets.hdf5 import read_extras
 
-SHARED = 10
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--sharpness", type=float, nargs="+", default=[1.0, 2.0, 4.0])
     parser.add_argument("--starts", nargs="+", choices=["own", "shared", "all"], default=["own", "shared", "all"])
+    parser.add_argument("--shared", type=int, nargs="+", default=[10], help="observations of the start 'shared'")
     arguments = parser.parse_args()
     buffer, info = load_dataset(arguments.dataset)
     assert info.provenance is not None
@@ -35,7 +34,8 @@ if __name__ == "__main__":
     levels = ValidationLevels(info.provenance.game)
     for sharpness in arguments.sharpness:
         marginal = np.log(sharpen(policy, sharpness).mean(0, keepdims=True))
-        for start in arguments.starts:
+        starts = [(s, k) for s in arguments.starts for k in (arguments.shared if s == "shared" else [None])]
+        for start, shared in starts:
             students = []
             for seed in range(STUDENTS):
                 if start == "all":
@@ -44,7 +44,7 @@ if __name__ == "__main__":
                     config = GradientMatchingConfig(
                         learner=paper_student(PAPER_SYNTHETIC),
                         sharpness=sharpness,
-                        shared_observations=SHARED if start == "shared" else None,
+                        shared_observations=shared,
                         seed=seed,
                     )
                     unmoved = config.create().fit(buffer, 0, probabilities=recorded)
@@ -54,6 +54,7 @@ if __name__ == "__main__":
                 "game": info.provenance.game,
                 "sharpness": sharpness,
                 "start": start,
+                "observations": shared,
                 **levels.score(students, sharpness).to_json(),
                 "constant_policy_loss": round(levels.cross_entropy(marginal, sharpness), 3),
                 "expert_loss": round(levels.entropy(sharpness), 3),

@@ -17,7 +17,7 @@ from procgen_datasets.policies import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md")
+DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md", "docs/results.md")
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w-]+)|(?P<other>tasks|experts)) -->\n).*?<!-- end -->", re.DOTALL
 )

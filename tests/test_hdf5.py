@@ -20,6 +20,7 @@ from procgen_datasets import (
     DatasetFormatError,
     OutputExistsError,
     collect,
+    get_procgen,
     get_recipe,
     list_recipes,
     load_dataset,

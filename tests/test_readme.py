@@ -35,6 +35,7 @@ def load_script(name: str) -> ModuleType:
         ("docs/algorithms.md", "| cql |"),
         ("docs/other-datasets.md", "| CartPole-v1 |"),
         ("docs/experts.md", "| bigfish |"),
+        ("docs/results.md", "| distilled-150 |"),
     ],
 )
 def test_tables_are_rendered_from_the_results_files(document: str, row: str) -> None:
@@ -44,9 +45,12 @@ def test_tables_are_rendered_from_the_results_files(document: str, row: str) -> 
     assert script.updated(text) == text
 
 
-def test_published_results_follow_the_protocol() -> None:
-    results = Results.load(ROOT / "benchmarks" / "results" / "starpilot.json")
-    assert set(results.names()) >= set(arm_names(150))
+@pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
+def test_published_results_follow_the_protocol(game: str) -> None:
+    results = Results.load(ROOT / "benchmarks" / "results" / f"{game}.json")
+    # the percentile arms of bigfish and jumper have not been run yet
+    left_out = [] if game == "starpilot" else ["bc-10", "bc-25", "bc-40", "bc-100-converged"]
+    assert set(results.names()) >= set(arm_names(150)) - set(left_out)
     for arm in results.arms:
         single = arm.name in ("random-policy", "expert")
         assert (arm.n_students, arm.n_episodes) == (1 if single else 10, 100)

@@ -175,11 +175,11 @@ def test_evaluate_takes_further_files_and_chosen_arms(
     files = [starpilot_file, distilled_file]
     quick = ["--students", 1, "--episodes", 1, "--synthetic-steps", 1, "--out", tmp_path / "r"]
     also = ["--also", f"paper-20={distilled_file}"]
-    result = run("evaluate", *files, *quick, *also, "--arms", "prior-20,distilled-20,paper-20", "--json")
+    result = run("evaluate", *files, *quick, *also, "--arms", "expert,prior-20,distilled-20,paper-20", "--json")
     assert result.exit_code == 0, result.output
     names = [arm["name"] for arm in json.loads(result.stdout)["arms"]]
-    assert list(dict.fromkeys(names)) == ["random-policy", "expert", "prior-20", "distilled-20", "paper-20"]
-    fails(2, "--arms 'bc-99': expected some of bc-10,", "evaluate", *files, "--arms", "bc-99")
+    assert list(dict.fromkeys(names)) == ["expert", "prior-20", "distilled-20", "paper-20"]
+    fails(2, "--arms 'bc-99': expected some of random-policy,expert,bc-10,", "evaluate", *files, "--arms", "bc-99")
     fails(2, "expected NAME=FILE", "evaluate", *files, "--also", "paper")
     fails(2, "the table has an arm of that name", "evaluate", *files, "--also", f"random-150={distilled_file}")
     fails(1, "was not distilled from", "evaluate", *files, "--also", f"x={starpilot_file}")

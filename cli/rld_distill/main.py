@@ -16,6 +16,7 @@ COMMANDS = {
     "import": "import_data",
     "distill": "distill",
     "evaluate": "evaluate",
+    "sweep": "sweep",
     "report": "report",
     "gallery": "gallery",
     "play": "play",

@@ -104,7 +104,7 @@ def _parse_also(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
     metavar="NAME=FILE",
     help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
-@click.option("--arms", help="Only these arms that train students, for example bc-100,random-150,distilled-150.")
+@click.option("--arms", help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
 @click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the one that played REAL]")
 @click.option(
     "--algos",
@@ -172,17 +172,21 @@ def command(
         click.echo(render(build_tables(results), "md"))
 
 
-def _choose_arms(inputs: EvaluationInputs, config: BenchmarkConfig, only: str | None) -> list[Arm]:
+def _choose_arms(
+    inputs: EvaluationInputs, config: BenchmarkConfig, only: str | None
+) -> tuple[dict[str, Any], list[Arm]]:
+    """Returns the policies and the arms that train students."""
     from d3rlpy_distill.evaluation import standard_arms
 
     arms = list(standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others))
     if only is None:
-        return arms
+        return inputs.policies, arms
     names = [name.strip() for name in only.split(",")]
-    known = [arm.name for arm in arms]
+    known = [*inputs.policies, *(arm.name for arm in arms)]
     if unknown := [name for name in names if name not in known]:
         raise click.UsageError(f"--arms {unknown[0]!r}: expected some of {','.join(known)}.")
-    return [arm for arm in arms if arm.name in names]
+    policies = {name: policy for name, policy in inputs.policies.items() if name in names}
+    return policies, [arm for arm in arms if arm.name in names]
 
 
 def _evaluate(
@@ -198,7 +202,7 @@ def _evaluate(
 
     from ..progress import ProgressBar
 
-    arms = [] if algos else _choose_arms(inputs, config, only)
+    policies, arms = (inputs.policies, []) if algos else _choose_arms(inputs, config, only)
     player = ProcgenPlayer(inputs.game, inputs.splits, config.episodes, seed=config.seed, mode=inputs.mode)
     with ProgressBar("evaluating", 1) as bar:
         settings: dict[str, Any] = {
@@ -212,7 +216,7 @@ def _evaluate(
             return run_algorithms(
                 inputs.game, algos, real, distilled, inputs.policies, player, config, directory, **settings
             )
-        return run_benchmark(inputs.game, arms, inputs.policies, player, config, directory, **settings)
+        return run_benchmark(inputs.game, arms, policies, player, config, directory, **settings)
 
 
 def _echo_plan(
@@ -245,7 +249,7 @@ def _echo_plan(
         real, small = (2 * STOCK * b.n_steps * b.batch_size for b in (config.bc, config.synthetic))
         trained, arms = len(algos) * (2 * real + 2 * small), 4 * len(algos)
     else:
-        standard = _choose_arms(inputs, config, only)
+        _, standard = _choose_arms(inputs, config, only)
         budgets = [arm.budget or Budget(config.convergence.steps, config.bc.batch_size) for arm in standard]
         trained, arms = sum(b.n_steps * b.batch_size for b in budgets), len(standard)
     frames = 4 * STEPS_AN_EPISODE * config.episodes * (2 + arms * config.students)

@@ -1,0 +1,131 @@
+"""``rld-distill sweep``."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import rich_click as click
+
+from ..options import ConfigCommand, dry_run_option, echo_result, json_option
+
+EPILOG = """
+Examples:
+
+  rld-distill sweep data/starpilot.h5 --sizes 15,50,150,500 --seeds 3 --out sweep
+
+  rld-distill sweep data/starpilot.h5 --methods gradient,unrolled --unseen-levels validation --jobs 2
+"""
+METHODS = ("gradient", "unrolled")
+
+
+def _parse_methods(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    names = [name.strip() for name in value.split(",")]
+    if unknown := [name for name in names if name not in METHODS]:
+        raise click.BadParameter(f"{unknown[0]!r}: expected some of {','.join(METHODS)}.", ctx, param)
+    return list(dict.fromkeys(names))
+
+
+def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
+    try:
+        sizes = [int(size) for size in value.split(",")]
+    except ValueError:
+        sizes = [0]
+    if min(sizes) < 1:
+        raise click.BadParameter(f"{value!r}: expected numbers of samples, for example 15,50,150.", ctx, param)
+    return sorted(set(sizes))
+
+
+@click.command("sweep", cls=ConfigCommand, epilog=EPILOG)
+@click.argument("datasets", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--methods", default="gradient", show_default=True, callback=_parse_methods, help="gradient, unrolled."
+)
+@click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Distillations of each: 0 to N-1."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("sweep"),
+    show_default=True,
+    help="Directory for everything.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time.")
+@click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
+@click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
+@click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
+@click.option("--full", is_flag=True, help="Also train bc-100 in every cell: the cost table then has savings.")
+@click.option(
+    "--unseen-levels",
+    type=click.Choice(["all", "validation"]),
+    default="all",
+    show_default=True,
+    help="What 'ood' plays; to choose anything by the outcome, take validation.",
+)
+@json_option
+@dry_run_option
+def command(
+    datasets: tuple[Path, ...],
+    methods: list[str],
+    sizes: list[int],
+    seeds: int,
+    out: Path,
+    jobs: int,
+    steps: int | None,
+    students: int,
+    episodes: int,
+    full: bool,
+    unseen_levels: str,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Distil DATASETS with every method, size and seed, and evaluate each beside random samples.
+
+    Run again into the same directory, an interrupted sweep goes on where it stopped. Draws OUT/size-curve.png.
+    """
+    from ..sweep_cells import Cell, run_cells
+
+    stems = [dataset.stem for dataset in datasets]
+    if len(set(stems)) < len(stems):
+        raise click.UsageError(
+            "two of the datasets have the same file name: rename one, the cells are named by it."
+        )
+    for dataset in datasets:
+        if not dataset.is_file():
+            raise click.ClickException(f"{dataset} does not exist: make it with 'rld-distill collect'.")
+    distill = () if steps is None else ("--steps", str(steps))
+    evaluate = ("--students", str(students), "--episodes", str(episodes), "--unseen-levels", unseen_levels)
+    cells = [
+        Cell(
+            dataset,
+            method,
+            size,
+            seed,
+            out,
+            distill,
+            evaluate,
+            (*(["bc-100"] if full else []), f"random-{size}", f"distilled-{size}"),
+        )
+        for dataset, method, size, seed in itertools.product(datasets, methods, sizes, range(seeds))
+    ]
+    names = [cell.name for cell in cells]
+    if dry_run:
+        text = "\n".join([f"would run {len(cells)} cells, {jobs} at a time, into {out}:", *names])
+        echo_result(as_json, {"would": "sweep", "out": str(out), "cells": names}, text)
+        return
+    from d3rlpy_distill.report import render
+    from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
+
+    from ..progress import ProgressBar
+
+    with ProgressBar("sweeping", len(cells)) as bar:
+        finished, failed = run_cells(cells, jobs, lambda cell: bar.advance())
+    if finished:
+        save_size_curve(finished, out / "size-curve.png")
+        click.echo(f"drew {out / 'size-curve.png'}", err=True)
+        click.echo(render(sweep_tables(finished), "json" if as_json else "md"))
+    if failed:
+        name, message = next(iter(failed.items()))
+        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed, the first {name}: {message}")

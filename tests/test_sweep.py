@@ -1,0 +1,96 @@
+"""The sweep: real cells, resumption, failures that spare the others, and its arithmetic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import fails, run
+from d3rlpy_distill.evaluation import Results
+from d3rlpy_distill.evaluation.results import ArmResult
+from d3rlpy_distill.report.sweep import SweepCell, save_size_curve, sweep_tables
+
+QUICK = ["--steps", 1, "--students", 2, "--episodes", 1]
+
+
+def arm(name: str, split: str, returns: list[list[float]], seconds: float) -> ArmResult:
+    return ArmResult.from_returns(
+        name, split, "sampled", np.array(returns), normalised=0.0, samples=5, n_bytes=2_000_000,
+        train_seconds=seconds, seed=0,
+    )  # fmt: skip
+
+
+def cell(samples: int, seed: int, distilled: float, seconds: float, *, full: bool = True) -> SweepCell:
+    arms = []
+    for split in ("id", "ood"):
+        arms.append(arm(f"random-{samples}", split, [[1.0], [2.0]], 0.5))
+        arms.append(arm(f"distilled-{samples}", split, [[distilled], [distilled + 1]], 0.5))
+        if full:
+            arms.append(arm("bc-100", split, [[4.0], [5.0]], 60.5))
+    return SweepCell("starpilot", "gradient", samples, seed, seconds, Results("starpilot", {}, {}, arms))
+
+
+def test_break_even_is_the_time_of_distilling_over_what_a_student_saves() -> None:
+    returns, cost = sweep_tables([cell(5, 0, 3.0, 601.0), cell(5, 1, 3.0, 600.0, full=False)])
+    first, second = (dict(zip(cost.columns, row, strict=True)) for row in cost.rows)
+    assert first["seconds saved a student"] == "60.0" and first["break-even, students"] == "11"
+    assert second["seconds saved a student"] == second["break-even, students"] == ""
+    unknown = sweep_tables([cell(5, 0, 3.0, float("nan"))])[1]
+    assert unknown.rows[0][-1] == "" and unknown.rows[0][4] == "nan"
+    row = dict(zip(returns.columns, returns.rows[0], strict=True))
+    assert row["random, id"] == "1.50 ± 0.71" and row["distilled, ood"] == "3.50 ± 0.71"
+    assert row["gain [95%], id"].startswith("+2.00 [")
+
+
+def test_the_curve_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "curve.png"
+    save_size_curve([cell(5, 0, 3.0, 1), cell(50, 0, 4.0, 1), cell(50, 1, 5.0, 1, full=False)], path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sweep_runs_resumes_and_reports(starpilot_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    command = ["sweep", starpilot_file, "--sizes", "15,5", "--out", out, *QUICK]
+    first = run(*command, "--jobs", 2, "--json")
+    assert first.exit_code == 0, first.output
+    returns, _ = json.loads(first.stdout)["tables"]
+    sizes = [row[returns["columns"].index("samples")] for row in returns["rows"]]
+    assert sizes == ["5", "15"]
+    name = f"{starpilot_file.stem}-gradient-5-0"
+    assert (out / "size-curve.png").exists() and (out / f"{name}.h5").exists()
+    results = Results.load(out / name)
+    assert results.names() == ["random-5", "distilled-5"]
+    trained = sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors"))
+    again = run(*command, "--json")
+    assert again.exit_code == 0 and json.loads(again.stdout) == json.loads(first.stdout)
+    assert sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors")) == trained
+
+
+def test_a_cell_that_fails_leaves_the_others(starpilot_file: Path, tmp_path: Path) -> None:
+    result = run("sweep", starpilot_file, "--sizes", "5,1000000", "--out", tmp_path, *QUICK)
+    assert result.exit_code == 1
+    assert "1 of 2 cells failed" in result.stderr and "n_samples=1000000: expected 1 to" in result.stderr
+    assert "| starpilot | gradient | 5 | 0 |" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "options"),
+    [
+        (2, "'magic': expected some of gradient,unrolled", ["--methods", "magic"]),
+        (2, "expected numbers of samples", ["--sizes", "5,many"]),
+        (2, "expected numbers of samples", ["--sizes", "0"]),
+        (1, "missing.h5 does not exist", ["missing.h5"]),
+    ],
+)
+def test_bad_input(code: int, message: str, options: list[str], starpilot_file: Path) -> None:
+    fails(code, message, "sweep", starpilot_file, *options)
+
+
+def test_two_files_of_one_name_are_refused_and_a_dry_run_names_the_cells(starpilot_file: Path) -> None:
+    fails(2, "the same file name", "sweep", starpilot_file, starpilot_file)
+    result = run("sweep", starpilot_file, "--sizes", "5", "--seeds", 2, "--dry-run", "--json")
+    stem = starpilot_file.stem
+    assert json.loads(result.stdout)["cells"] == [f"{stem}-gradient-5-0", f"{stem}-gradient-5-1"]
