@@ -1,8 +1,8 @@
 """What three details of behaviour cloning do to a student of the full data, on levels 200-299.
 
-``beta``: d3rlpy's default of 0.5 instead of 0. ``first-rows``: the training tensor has a row for every transition, but
-every episode is written from row 0 on, so that only as many rows as the longest episode has are filled and the rest
-stay zero, as in the public code of arXiv 2407.20299. ``unscaled``: pixels of 0 to 255, as there, instead of 0 to 1.
+``beta``: d3rlpy's default of 0.5 instead of 0. ``first-rows``: the training tensor has a row for every transition,
+but every episode is written from row 0 on, so that only as many rows as the longest episode has are filled and the
+rest stay zero, as in the public code of arXiv 2407.20299. ``unscaled``: pixels of 0 to 255, as there, not 0 to 1.
 300 steps of 256, three students, 100 episodes each, sampled.
 Run: ``python benchmarks/paper_pitfalls.py data/starpilot.h5``"""
 
