@@ -137,5 +137,6 @@ def _copy_bundled(source: Path, path: Path) -> None:
             shutil.copyfile(source, partial)
     elif read_info(path).content_sha256 != read_info(source).content_sha256:
         raise OutputExistsError(
-            f"{path} is not the {path.stem} of this version: remove it with 'rm {path}', or give another directory."
+            f"{path} is not the {path.stem} of this version: remove it with 'rm {path}', or give another "
+            "directory."
         )
