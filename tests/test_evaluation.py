@@ -33,6 +33,7 @@ from d3rlpy_distill.evaluation import (
 )
 from d3rlpy_distill.evaluation.algorithms import fit_stock
 from d3rlpy_distill.evaluation.arms import arm_names
+from d3rlpy_distill.evaluation.results import ArmResult
 from d3rlpy_distill.evaluation.statistics import difference_interval, interquartile_mean
 from d3rlpy_distill.report import build_tables, render, save_figures, save_gallery
 from procgen_datasets import TRAIN_LEVELS, VALIDATION_LEVELS
@@ -132,9 +133,30 @@ def test_benchmark_has_every_arm_resumes_and_repeats(
     check_reports(loaded, tmp_path)
 
 
+def test_as_good_as_full_cloning_allows_five_percent_and_no_more() -> None:
+    scores = {"bc-100": 10.0, "random-20": 9.51, "distilled-20": 9.49}
+    arms = [
+        ArmResult.from_returns(
+            name,
+            "id",
+            "sampled",
+            np.full((3, 4), score),
+            normalised=0.0,
+            samples=20,
+            n_bytes=1,
+            train_seconds=1.0,
+            seed=0,
+        )
+        for name, score in scores.items()
+    ]
+    table = build_tables(Results("coinrun", {}, {}, arms))[0]
+    column = table.columns.index("as good as bc-100")
+    assert [row[column] for row in table.rows] == ["", "yes", "no"]
+
+
 def check_reports(results: Results, directory: Path) -> None:
     tables = build_tables(results)
-    assert len(tables) == 4 and [len(t.rows) for t in tables] == [11, 11, 9, 3]
+    assert len(tables) == 4 and [len(t.rows) for t in tables] == [12, 12, 10, 3]
     for table in tables:
         assert all(len(row) == len(table.columns) for row in table.rows)
     markdown = render(tables, "md")
