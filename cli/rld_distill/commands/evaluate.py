@@ -47,14 +47,14 @@ def _parse_algos(ctx: click.Context, param: click.Parameter, value: str | None) 
     return names
 
 
-def _parse_also(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+def _parse_also(value: tuple[str, ...]) -> dict[str, Path]:
     arms: dict[str, Path] = {}
     for item in value:
         name, separator, file = item.partition("=")
         if not (separator and file and ARM_NAME.fullmatch(name)):
-            raise click.BadParameter(f"{item!r}: expected NAME=FILE, NAME of letters, digits and -.", ctx, param)
+            raise click.UsageError(f"--also {item!r}: expected NAME=FILE, NAME of letters, digits and -.")
         if name in arms or name in RESERVED or name.startswith(RESERVED_KINDS):
-            raise click.BadParameter(f"{name!r}: the table has an arm of that name; give another.", ctx, param)
+            raise click.UsageError(f"--also {name!r}: the table has an arm of that name; give another.")
         arms[name] = Path(file)
     return arms
 
@@ -100,7 +100,6 @@ def _parse_also(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
 @click.option(
     "--also",
     multiple=True,
-    callback=_parse_also,
     metavar="NAME=FILE",
     help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
@@ -128,7 +127,7 @@ def command(
     synthetic_batch: int,
     converged_steps: int,
     unseen_levels: str,
-    also: dict[str, Path],
+    also: tuple[str, ...],
     arms: str | None,
     expert: str | None,
     algos: list[str] | None,
@@ -160,7 +159,9 @@ def command(
     algos = algos or []
     if algos and (also or arms):
         raise click.UsageError("--arms and --also are for the table of arms: leave them out with --algos.")
-    inputs = open_inputs(real, synthetic, others=also, unseen_levels=unseen_levels, expert=expert, device=device)
+    inputs = open_inputs(
+        real, synthetic, others=_parse_also(also), unseen_levels=unseen_levels, expert=expert, device=device
+    )
     directory = out or Path("results") / (f"{inputs.game}-algorithms" if algos else inputs.game)
     if dry_run:
         _echo_plan(as_json, config, inputs, algos, arms, directory)
