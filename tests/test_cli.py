@@ -282,3 +282,20 @@ def test_progress_is_silent_off_a_terminal(tmp_path: Path) -> None:
     result = run("collect", "starpilot", "--episodes", 1, "--out", tmp_path / "x.h5")
     assert result.exit_code == 0 and result.stderr == ""
     assert result.stdout.count("\n") == 1
+
+
+def test_quickstart_passes_what_its_commands_take(
+    starpilot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The four steps on six episodes: collecting finds its file made, students and episodes are one each."""
+    from rld_distill.commands import collect, quickstart
+
+    for name in ("STUDENTS", "EPISODES", "BC_STEPS", "CONVERGED_STEPS", "DISTILL_STEPS"):
+        monkeypatch.setattr(quickstart, name, 1)
+    copied = tmp_path / "starpilot.h5"
+    copied.write_bytes(starpilot_file.read_bytes())
+    monkeypatch.setattr(collect.command, "callback", lambda **options: None)
+    result = run("quickstart", "--out", tmp_path)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "| distilled-150 |" in result.stdout
+    assert (tmp_path / "starpilot-150.png").exists()
