@@ -2,12 +2,14 @@
 
 from importlib.metadata import version
 
+from .convergence import ConvergenceConfig, train_to_convergence
 from .encoders import PaperEncoderFactory
 from .errors import CheckpointError, DistillError, UnsuitableDatasetError
 from .matching import (
     DistillationConfig,
     Distiller,
     GradientMatchingConfig,
+    LabelDistillationConfig,
     UnrolledMatchingConfig,
     default_matching,
     learner_for,
@@ -24,7 +26,8 @@ from .selection import (
     RandomSelector,
     Selector,
 )
-from .training import ConvergenceConfig, train_student, train_to_convergence
+from .teachers import Teachers
+from .training import train_student
 from .transitions import TransitionArrays, one_step_buffer
 
 __version__ = version("d3rlpy-distill")
@@ -42,11 +45,13 @@ __all__ = [
     "GradientMatchingConfig",
     "HerdingSelector",
     "KCenterSelector",
+    "LabelDistillationConfig",
     "PaperEncoderFactory",
     "PercentileSelector",
     "PriorSelector",
     "RandomSelector",
     "Selector",
+    "Teachers",
     "TransitionArrays",
     "UnrolledMatchingConfig",
     "UnsuitableDatasetError",

@@ -19,6 +19,7 @@ class Batch:
         rewards: float32 ``(B,)``; None for imitation.
         next_observations: Scaled, float32 ``(B, ...)``; None where every transition is terminal.
         terminals: 1 where the episode ends with the transition, float32 ``(B,)``; None for imitation.
+        probabilities: Soft labels, float32 ``(B, A)``; None where the actions are the labels.
     """
 
     observations: torch.Tensor
@@ -26,3 +27,4 @@ class Batch:
     rewards: torch.Tensor | None = None
     next_observations: torch.Tensor | None = None
     terminals: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None

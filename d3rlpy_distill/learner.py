@@ -25,6 +25,7 @@ from d3rlpy.torch_utility import TorchMiniBatch, convert_to_torch
 from torch import nn
 
 from .batch import Batch
+from .soft_cloning import soft_cloning_loss
 
 __all__ = [
     "LEARNER_CONFIGS",
@@ -88,8 +89,9 @@ def learner_network(learner: Learner) -> nn.Module:
 def learner_loss(learner: Learner, batch: Batch) -> torch.Tensor:
     """Returns d3rlpy's own loss, a mean over the batch.
 
-    For ``DiscreteBC`` the negative log-likelihood plus beta times its penalty; for ``BC`` the squared error; for
-    the Q-learners the Huber loss of the temporal difference against the target network, and the conservative
+    For ``DiscreteBC`` the negative log-likelihood plus beta times its penalty, for soft labels
+    :func:`~.soft_cloning.soft_cloning_loss`, which is ours; for ``BC`` the squared error; for the Q-learners
+    the Huber loss of the temporal difference against the target network, and the conservative
     term of CQL.
 
     Args:
@@ -97,6 +99,10 @@ def learner_loss(learner: Learner, batch: Batch) -> torch.Tensor:
         batch: Transitions; with rewards and terminals for a Q-learner.
     """
     impl = learner.impl
+    if batch.probabilities is not None:
+        return soft_cloning_loss(
+            learner_network(learner), batch.observations, batch.probabilities, learner.config.beta
+        )
     if not is_value_based(learner):
         loss: torch.Tensor = impl.compute_loss(batch.observations, batch.actions).loss
         return loss

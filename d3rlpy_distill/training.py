@@ -7,15 +7,12 @@ uniformly with replacement over the transitions, but from a generator of our own
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
-from d3rlpy.optimizers.lr_schedulers import CosineAnnealingLRFactory
 
 from .batch import Batch
 from .learner import (
@@ -25,13 +22,12 @@ from .learner import (
     is_value_based,
     keep_heap,
     learner_loss,
-    learner_network,
     scale,
     scale_labels,
 )
 from .transitions import TransitionArrays
 
-__all__ = ["ConvergenceConfig", "Trainer", "held_out_loss", "make_batch", "train_student", "train_to_convergence"]
+__all__ = ["Trainer", "accumulate_gradient", "held_out_loss", "make_batch", "train_student"]
 
 PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
 EVALUATION_PIECE = 256
@@ -79,7 +75,8 @@ def make_batch(learner: Learner, data: TransitionArrays, index: npt.NDArray[np.i
     x = scale(learner, data.observations[index])
     actions = torch.from_numpy(data.actions[index]).to(x.device)
     if not is_value_based(learner):
-        return Batch(x, scale_labels(learner, actions)[0])
+        soft = None if data.probabilities is None else torch.from_numpy(data.probabilities[index]).to(x.device)
+        return Batch(x, scale_labels(learner, actions)[0], probabilities=soft)
     terminals = data.terminals[index]
     actions, rewards = scale_labels(learner, actions, torch.from_numpy(data.rewards[index]).to(x.device))
     return Batch(
@@ -127,71 +124,13 @@ def train_student(
     """
     if n_steps < 0:
         raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
-    learner = _new_learner(config, data, seed, device)
+    learner = build_learner(config, data.observations.shape[1:], data.action_size, seed=seed, device=device)
     trainer = Trainer(learner, data, np.random.default_rng(seed))
     for step in range(1, n_steps + 1):
         trainer.step()
         if on_step is not None:
             on_step(step)
     return learner
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvergenceConfig:
-    """What counts as training to convergence: the learning rate is annealed to zero, the best weights are kept.
-
-    Args:
-        steps: Steps over which the learning rate falls to zero along a cosine.
-        held_out: Fraction of the *episodes* kept aside to watch.
-        check_every: Steps between two looks at the held-out loss.
-        max_held_out: Held-out transitions to look at, drawn once.
-    """
-
-    steps: int = 2000
-    held_out: float = 0.1
-    check_every: int = 250
-    max_held_out: int = 2048
-
-    def __post_init__(self) -> None:
-        if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out={self.held_out}: expected a fraction between 0 and 1.")
-        if min(self.steps, self.check_every, self.max_held_out) < 1:
-            raise ValueError("steps, check_every and max_held_out: expected 1 or more each.")
-
-
-def train_to_convergence(
-    config: DiscreteBCConfig,
-    data: TransitionArrays,
-    convergence: ConvergenceConfig,
-    *,
-    seed: int,
-    device: str = "cpu:0",
-    on_step: Callable[[int], None] | None = None,
-) -> tuple[DiscreteBC, int]:
-    """Trains one student until its weights stand still, and keeps those that did best on held-out episodes.
-
-    Returns:
-        The student and the step at which its held-out loss was lowest.
-    """
-    rng = np.random.default_rng(seed)
-    fit, watch = _split_episodes(data, convergence, rng)
-    annealed = dataclasses.replace(
-        config.optim_factory, lr_scheduler_factory=CosineAnnealingLRFactory(T_max=convergence.steps)
-    )
-    learner = _new_learner(dataclasses.replace(config, optim_factory=annealed), data, seed, device)
-    network = learner_network(learner)
-    trainer = Trainer(learner, data, rng, fit)
-    best, best_step, best_weights = np.inf, 0, network.state_dict()
-    for step in range(1, convergence.steps + 1):
-        trainer.step()
-        if on_step is not None:
-            on_step(step)
-        if step % convergence.check_every == 0 or step == convergence.steps:
-            loss = held_out_loss(learner, data, watch)
-            if loss < best:
-                best, best_step, best_weights = loss, step, copy.deepcopy(network.state_dict())
-    network.load_state_dict(best_weights)
-    return learner, best_step
 
 
 def held_out_loss(learner: Learner, data: TransitionArrays, rows: npt.NDArray[np.int64] | None = None) -> float:
@@ -205,21 +144,3 @@ def held_out_loss(learner: Learner, data: TransitionArrays, rows: npt.NDArray[np
                 loss = learner_loss(learner, batch)
             total += float(loss) * len(piece)
     return total / len(rows)
-
-
-def _new_learner(config: DiscreteBCConfig, data: TransitionArrays, seed: int, device: str) -> DiscreteBC:
-    return build_learner(config, data.observations.shape[1:], data.action_size, seed=seed, device=device)
-
-
-def _split_episodes(
-    data: TransitionArrays, convergence: ConvergenceConfig, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    episodes = np.unique(data.episodes)
-    if len(episodes) < 2:
-        raise ValueError("training to convergence needs at least 2 episodes, one of them to hold out.")
-    count = min(max(1, round(convergence.held_out * len(episodes))), len(episodes) - 1)
-    watched = np.isin(data.episodes, rng.choice(episodes, count, replace=False))
-    watch = np.flatnonzero(watched)
-    if len(watch) > convergence.max_held_out:
-        watch = np.sort(rng.choice(watch, convergence.max_held_out, replace=False))
-    return np.flatnonzero(~watched), watch

@@ -34,6 +34,8 @@ class TransitionArrays:
         action_size: Number of discrete actions, A, or of the dimensions of a continuous one, D.
         last_observations: Where timed-out episodes were cut: the observation after the last transition of each,
             in their order, ``(K, ...)``.
+        probabilities: Soft labels: what an imitator is to give each discrete action, float32 ``(N, A)``, rows that
+            sum to 1. None where the actions are the labels.
     """
 
     observations: npt.NDArray[Any]
@@ -45,6 +47,7 @@ class TransitionArrays:
     steps: npt.NDArray[np.int64]
     action_size: int
     last_observations: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.actions)

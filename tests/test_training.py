@@ -21,9 +21,10 @@ from d3rlpy_distill import (
     TransitionArrays,
     paper_student,
     train_student,
+    train_to_convergence,
 )
 from d3rlpy_distill.learner import build_learner, learner_network, scale
-from d3rlpy_distill.training import Trainer, accumulate_gradient, held_out_loss, train_to_convergence
+from d3rlpy_distill.training import Trainer, accumulate_gradient, held_out_loss
 from procgen_datasets import TRAIN_LEVELS
 from procgen_datasets.player import ProcgenPlayer
 
@@ -112,7 +113,7 @@ def test_convergence_anneals_and_keeps_the_best_weights(
         weights.append(flat(learner))
         return losses[-1]
 
-    monkeypatch.setattr("d3rlpy_distill.training.held_out_loss", watched)
+    monkeypatch.setattr("d3rlpy_distill.convergence.held_out_loss", watched)
     student, step = train_to_convergence(config, data, convergence, seed=0)
     best = int(np.argmin(losses))
     assert len(losses) == 5 and step == [2, 4, 6, 8, 9][best]

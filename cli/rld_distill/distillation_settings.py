@@ -30,7 +30,9 @@ def configure(
     from d3rlpy_distill.matching import (
         DEFAULT_STEPS,
         PAPER_STEPS,
+        TEACHERS,
         VECTOR_STEPS,
+        LabelDistillationConfig,
         default_matching,
         has_images,
         learner_for,
@@ -70,20 +72,28 @@ def configure(
     elif preset == "paper":
         # the formula of the paper rather than its runs: the student's own network, not the expert's
         config = paper_matching(config.learner, n_samples=samples, seed=seed)
-    return (
-        _override(config, {**chosen, **({"theta": theta} if theta else {})}, has_probabilities),
-        weights,
-        steps,
-        sha256,
-    )
+    overridden = _override(config, {**chosen, **({"theta": theta} if theta else {})}, has_probabilities)
+    if isinstance(overridden, LabelDistillationConfig):
+        steps = TEACHERS * overridden.teacher_steps
+    return overridden, weights, steps, sha256
 
 
 def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilities: bool) -> DistillationConfig:
     """Returns the preset's configuration with what the user asked for instead."""
-    from d3rlpy_distill import DistillationConfig, GradientMatchingConfig, UnrolledMatchingConfig
+    from d3rlpy_distill import (
+        DistillationConfig,
+        GradientMatchingConfig,
+        LabelDistillationConfig,
+        UnrolledMatchingConfig,
+    )
 
+    methods: dict[str, type[DistillationConfig]] = {
+        "gradient": GradientMatchingConfig,
+        "unrolled": UnrolledMatchingConfig,
+        "labels": LabelDistillationConfig,
+    }
     method = chosen.pop("method", None)
-    kind = {None: type(config), "gradient": GradientMatchingConfig, "unrolled": UnrolledMatchingConfig}[method]
+    kind = type(config) if method is None else methods[method]
     fields = DistillationConfig if kind is not type(config) else kind
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(fields)}
     if chosen.get("sharpness") and not has_probabilities:
@@ -93,6 +103,8 @@ def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilit
         )
     if not has_probabilities:
         settings["sharpness"] = None
+    if kind is LabelDistillationConfig:
+        settings["shared_observations"] = None
     for name in ("sharpness", "shared_observations"):
         if chosen.get(name) == 0:
             chosen[name] = None
@@ -100,7 +112,7 @@ def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilit
     for name in chosen:
         if name not in known:
             option = "--" + name.replace("_", "-")
-            other = "unrolled" if kind is GradientMatchingConfig else "gradient"
+            other = next(m for m, k in methods.items() if name in {field.name for field in dataclasses.fields(k)})
             raise click.UsageError(f"{option} is for --method {other}: leave it out, or give that.")
     try:
         overridden: DistillationConfig = kind(**{**settings, **chosen})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from .machine import describe_machine
 from .options import command_line
+
+if TYPE_CHECKING:
+    from d3rlpy_distill.evaluation import SmallSet
 
 __all__ = ["EvaluationInputs", "open_inputs"]
 
@@ -24,6 +27,7 @@ class EvaluationInputs:
         initial: What distillation started from; None if the synthetic file does not say.
         distilled: The synthetic set.
         others: Further small datasets, by arm.
+        soft: Whether the synthetic set has soft labels; it is then among the others, too.
         policies: Policies that are not trained, by arm.
         splits: Levels of each split.
         mode: Procgen's difficulty.
@@ -36,6 +40,7 @@ class EvaluationInputs:
     initial: Any
     distilled: Any
     others: dict[str, Any]
+    soft: bool
     policies: dict[str, Any]
     splits: dict[str, Any]
     mode: str
@@ -87,10 +92,21 @@ def open_inputs(
     expert_policy = load_expert(name, device=device)
     mode = known.settings.get("distribution_mode", "easy")
     small, hashes = {}, {}
+    main, main_hash = _small_set(synthetic, distilled, info, device)
+    soft = main.teachers is not None
+    policies = {"random-policy": RandomPolicy(), "expert": expert_policy}
+    if soft:
+        arm = f"soft-{distilled.transition_count}"
+        if arm in others:
+            raise click.UsageError(f"--also {arm!r}: {synthetic} makes an arm of that name; give another.")
+        small[arm], hashes[arm] = main, main_hash
     for arm, path in others.items():
-        small[arm], other_info = load_dataset(path, observation_shape=shape)
+        buffer, other_info = load_dataset(path, observation_shape=shape)
         _check_source(path, other_info, real, real_info)
-        hashes[arm] = other_info.content_sha256
+        small[arm], hashes[arm] = _small_set(path, buffer, other_info, device)
+    for arm, one in small.items():
+        if one.teachers is not None:
+            policies[f"teachers-of-{arm}"] = one.teachers
     identity = {
         "real_sha256": real_info.content_sha256,
         "distilled_sha256": info.content_sha256,
@@ -117,7 +133,8 @@ def open_inputs(
         initial=initial,
         distilled=distilled,
         others=small,
-        policies={"random-policy": RandomPolicy(), "expert": expert_policy},
+        soft=soft,
+        policies=policies,
         splits=splits,
         mode=mode,
         identity=identity,
@@ -131,6 +148,24 @@ def _check_source(path: Path, info: Any, real: Path, real_info: Any) -> None:
             f"{path} was not distilled from {real}: give the dataset it was made from "
             f"({info.provenance.settings.get('source')!r})."
         )
+
+
+def _small_set(path: Path, buffer: Any, info: Any, device: str) -> tuple[SmallSet, str]:
+    """The samples of a file with their labels, and the hash of both."""
+    import hashlib
+
+    from d3rlpy_distill import TransitionArrays
+    from d3rlpy_distill.evaluation import SmallSet
+
+    from .soft_labels import read_soft_labels, read_teachers
+
+    samples = TransitionArrays.from_buffer(buffer)
+    teachers = read_teachers(path, info, samples.observations.shape[1:], device)
+    if teachers is None:
+        return SmallSet(samples), info.content_sha256
+    labels = read_soft_labels(path)
+    digest = hashlib.sha256(info.content_sha256.encode() + labels.tobytes()).hexdigest()
+    return SmallSet(dataclasses.replace(samples, probabilities=labels), teachers), digest
 
 
 def _initial_buffer(distilled: Any, extras: Any) -> Any:

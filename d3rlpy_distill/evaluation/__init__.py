@@ -2,7 +2,7 @@
 
 from .algorithm_benchmark import run_algorithms
 from .algorithms import ALGORITHMS
-from .arms import Arm, BenchmarkConfig, standard_arms
+from .arms import Arm, BenchmarkConfig, SmallSet, standard_arms
 from .benchmark import run_benchmark
 from .players import Player, Policy, StudentPolicy
 from .results import ArmResult, Results
@@ -16,6 +16,7 @@ __all__ = [
     "Player",
     "Policy",
     "Results",
+    "SmallSet",
     "StudentPolicy",
     "Summary",
     "difference_interval",

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from d3rlpy.dataset import ReplayBuffer
 
+from ..convergence import ConvergenceConfig
 from ..presets import PAPER_BC, PAPER_SYNTHETIC, Budget
 from ..selection import BalancedSelector, PercentileSelector, PriorSelector, RandomSelector, Selector
-from ..training import ConvergenceConfig
+from ..teachers import Teachers
 from ..transitions import TransitionArrays
 
-__all__ = ["PERCENTILES", "Arm", "BenchmarkConfig", "arm_names", "standard_arms"]
+__all__ = ["PERCENTILES", "Arm", "BenchmarkConfig", "SmallSet", "arm_names", "standard_arms"]
 
 PERCENTILES = (10, 25, 40, 100)
 
@@ -69,12 +70,25 @@ def arm_names(n_samples: int) -> list[str]:
     ]
 
 
+@dataclasses.dataclass(frozen=True)
+class SmallSet:
+    """A small dataset that makes an arm of its own.
+
+    Args:
+        samples: What its students are trained on.
+        teachers: Whose soft labels the samples carry, where they do.
+    """
+
+    samples: TransitionArrays
+    teachers: Teachers | None = None
+
+
 def standard_arms(
     real: ReplayBuffer,
     initial: ReplayBuffer | None,
     distilled: ReplayBuffer,
     config: BenchmarkConfig,
-    others: Mapping[str, ReplayBuffer] | None = None,
+    others: Mapping[str, SmallSet] | None = None,
 ) -> Sequence[Arm]:
     """Returns the arms that train students.
 
@@ -86,7 +100,9 @@ def standard_arms(
         initial: What distillation started from; None leaves ``init-N`` out.
         distilled: The synthetic set, of N transitions.
         config: Budgets.
-        others: Small datasets that make an arm each, by its name, with the synthetic set's budget.
+        others: Small datasets that make an arm each, by its name, with the synthetic set's budget. Beside one
+            with soft labels, NAME, stands ``random-NAME``: as many random observations, a student's own, labelled
+            by the same teachers.
     """
     n = distilled.transition_count
 
@@ -110,5 +126,18 @@ def standard_arms(
         Arm(f"balanced-{n}", subset(BalancedSelector(n)), config.synthetic),
         *([Arm(f"init-{n}", whole(initial), config.synthetic)] if initial is not None else []),
         Arm(f"distilled-{n}", whole(distilled), config.synthetic),
-        *(Arm(name, whole(buffer), config.synthetic) for name, buffer in (others or {}).items()),
+        *(arm for name, small in (others or {}).items() for arm in _small_arms(name, small, real, config)),
     ]
+
+
+def _small_arms(name: str, small: SmallSet, real: ReplayBuffer, config: BenchmarkConfig) -> list[Arm]:
+    teachers = small.teachers
+    arm = Arm(name, lambda rng: small.samples, config.synthetic)
+    if teachers is None:
+        return [arm]
+
+    def random(rng: np.random.Generator) -> TransitionArrays:
+        drawn = TransitionArrays.from_buffer(RandomSelector(len(small.samples)).select(real, rng))
+        return dataclasses.replace(drawn, probabilities=teachers.label(drawn.observations))
+
+    return [Arm(f"random-{name}", random, config.synthetic), arm]

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from d3rlpy.algos import DiscreteBC
 
+from ..convergence import train_to_convergence
 from ..learner import build_learner, learner_network
 from ..presets import paper_student
-from ..training import train_student, train_to_convergence
+from ..training import train_student
 from ..transitions import TransitionArrays
 from .arms import Arm, BenchmarkConfig
 from .store import EvaluationStore

@@ -4,10 +4,12 @@ from .config import GradientMatchingConfig
 from .distance import layerwise_cosine, squared_error
 from .distiller import Distiller
 from .family import DistillationConfig
+from .labels import LabelDistillationConfig
 from .learners import LEARNERS, has_images, learner_for
 from .presets import (
     DEFAULT_STEPS,
     PAPER_STEPS,
+    TEACHERS,
     VECTOR_STEPS,
     default_matching,
     paper_matching,
@@ -19,10 +21,12 @@ __all__ = [
     "DEFAULT_STEPS",
     "LEARNERS",
     "PAPER_STEPS",
+    "TEACHERS",
     "VECTOR_STEPS",
     "DistillationConfig",
     "Distiller",
     "GradientMatchingConfig",
+    "LabelDistillationConfig",
     "UnrolledMatchingConfig",
     "default_matching",
     "has_images",

@@ -21,8 +21,9 @@ __all__ = ["data_fingerprint", "load_checkpoint", "save_checkpoint", "weights_fi
 def data_fingerprint(data: TransitionArrays) -> str:
     """Returns the SHA-256 of the transitions, hexadecimal."""
     digest = hashlib.sha256()
-    for array in (data.observations, data.actions, data.returns_to_go):
-        digest.update(array.data)
+    for array in (data.observations, data.actions, data.returns_to_go, data.probabilities):
+        if array is not None:
+            digest.update(array.data)
     return digest.hexdigest()
 
 

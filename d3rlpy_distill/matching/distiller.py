@@ -14,8 +14,9 @@ from d3rlpy.dataset import ReplayBuffer, ReplayBufferBase
 
 from ..errors import UnsuitableDatasetError
 from ..learner import is_value_based
-from ..relabel import relabel, transition_probabilities
+from ..relabel import transition_probabilities
 from ..scalers import fit_scalers
+from ..teachers import Teachers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
 from .family import DistillationConfig
@@ -29,7 +30,8 @@ class Distiller:
     """Distils by the method of its configuration, for example :class:`~.config.GradientMatchingConfig`.
 
     After :meth:`fit`, ``source_index`` holds the real transition that each sample started from, int64 ``(M,)``,
-    and ``initial`` those transitions as a buffer.
+    ``initial`` those transitions as a buffer, and ``teachers`` the policy whose soft labels the samples are to be
+    imitated with, where the method gives them such labels.
 
     Args:
         config: Its configuration.
@@ -39,6 +41,7 @@ class Distiller:
 
     source_index: npt.NDArray[np.int64]
     initial: ReplayBuffer
+    teachers: Teachers | None
 
     def __init__(
         self, config: DistillationConfig, device: str, weights: Mapping[str, torch.Tensor] | None
@@ -92,17 +95,11 @@ class Distiller:
         fit_scalers(config.learner, dataset)
         rng = np.random.default_rng(config.seed)
         if probabilities is not None:
-            assert config.sharpness is not None
-            rows = transition_probabilities(dataset, data, probabilities)
-            data = relabel(data, rows, config.sharpness, rng)
+            data = config.with_targets(data, transition_probabilities(dataset, data, probabilities), rng)
         rewards = source_rewards(config, data)
         if is_value_based(config.learner):
             data = as_monte_carlo(data, rewards)
-        self.source_index, actions = draw_start(config, data, rng)
-        self.initial = one_step_buffer(
-            data.observations[self.source_index], actions, rewards[self.source_index], data.action_size
-        )
-        synthetic = SyntheticSet(config, data, self.source_index, actions, self.device)
+        synthetic = SyntheticSet(config, data, *draw_start(config, data, rng), self.device)
         optimizer = synthetic.optimizer()
         objective = config.create_objective(data, synthetic, rng, self.device, self._weights)
 
@@ -141,6 +138,14 @@ class Distiller:
                 save_checkpoint(checkpoint, identity, state)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
+        objective.finish(synthetic)
+        self.teachers, self.source_index = synthetic.teachers, synthetic.index
+        self.initial = one_step_buffer(
+            data.observations[synthetic.index],
+            synthetic.initial_actions,
+            rewards[synthetic.index],
+            data.action_size,
+        )
         return synthetic.to_buffer()
 
 

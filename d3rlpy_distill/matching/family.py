@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig
 
 from ..allocation import Allocation
 from ..learner import LEARNER_CONFIGS, LearnerConfig, is_value_based
+from ..relabel import relabel
 from ..transitions import TransitionArrays
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ class Objective(Protocol):
 
     def advance(self) -> None:
         """Moves on, once the samples have been moved."""
+        ...
+
+    def finish(self, samples: SyntheticSet) -> None:
+        """Completes the samples, after the last step."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -159,6 +165,19 @@ class DistillationConfig:
     def needs_weights(self) -> bool:
         """Whether the method works at given weights."""
         return False
+
+    def with_targets(
+        self, data: TransitionArrays, probabilities: npt.NDArray[np.floating[Any]], rng: np.random.Generator
+    ) -> TransitionArrays:
+        """Returns the real data with the sharpened policy as what is to be imitated.
+
+        Args:
+            data: N transitions.
+            probabilities: The behaviour policy's, ``(N, A)``.
+            rng: Draws actions.
+        """
+        assert self.sharpness is not None
+        return relabel(data, probabilities, self.sharpness, rng)
 
     def create_objective(
         self,

@@ -70,6 +70,9 @@ class GradientObjective:
         """Moves on to the next weights."""
         self._theta.advance()
 
+    def finish(self, samples: SyntheticSet) -> None:
+        """Nothing: the samples are what they have become."""
+
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
         return self._theta.state()

@@ -8,11 +8,20 @@ from ..learner import LearnerConfig
 from ..presets import PAPER_BC, paper_student
 from .config import GradientMatchingConfig
 
-__all__ = ["DEFAULT_STEPS", "PAPER_STEPS", "VECTOR_STEPS", "default_matching", "paper_matching", "vector_matching"]
+__all__ = [
+    "DEFAULT_STEPS",
+    "PAPER_STEPS",
+    "TEACHERS",
+    "VECTOR_STEPS",
+    "default_matching",
+    "paper_matching",
+    "vector_matching",
+]
 
 PAPER_STEPS = 1000
 DEFAULT_STEPS = 1000
 VECTOR_STEPS = 8000
+TEACHERS = 3
 DEFAULT_SHARPNESS = 4.0
 SHARED_OBSERVATIONS = 10
 

@@ -12,6 +12,7 @@ import torch
 from d3rlpy.dataset import ReplayBuffer
 
 from ..learner import is_value_based
+from ..teachers import Teachers
 from ..transitions import TransitionArrays, one_step_buffer
 from .family import DistillationConfig
 
@@ -69,25 +70,31 @@ class SyntheticSet:
         actions: npt.NDArray[Any],
         device: str,
     ) -> None:
-        self._config, self._action_size = config, data.action_size
-        rewards = data.rewards if is_value_based(config.learner) else data.returns_to_go
+        self._config, self._data, self._device = config, data, device
+        self._rewards = data.rewards if is_value_based(config.learner) else data.returns_to_go
         columns: dict[str, npt.NDArray[Any]] = {"observations": data.observations}
         if config.learn_actions:
             columns["actions"] = data.actions
         if config.rewards == "learned":
-            columns["rewards"] = rewards
+            columns["rewards"] = self._rewards
         self._units = {name: _units(values).to(device) for name, values in columns.items()}
         self._bounds = {
             name: [bound.to(device) / self._units[name] for bound in _range(values)]
             for name, values in columns.items()
             if name != "rewards"
         }
+        self.teachers: Teachers | None = None
+        self.restart(index, actions)
+
+    def restart(self, index: npt.NDArray[np.int64], actions: npt.NDArray[Any]) -> None:
+        """Starts from real transitions, ``(M,)``, with these actions, ``(M, ...)``; forgets what was learned."""
+        self.index, self.initial_actions = index, actions
         self._start = {
-            "observations": torch.from_numpy(data.observations[index].astype(np.float32)).to(device),
-            "actions": torch.from_numpy(actions).to(device),
-            "rewards": torch.from_numpy(rewards[index]).to(device),
+            "observations": torch.from_numpy(self._data.observations[index].astype(np.float32)).to(self._device),
+            "actions": torch.from_numpy(actions).to(self._device),
+            "rewards": torch.from_numpy(self._rewards[index]).to(self._device),
         }
-        self.parameters = {name: (self._start[name] / self._units[name]).requires_grad_() for name in columns}
+        self.parameters = {name: (self._start[name] / unit).requires_grad_() for name, unit in self._units.items()}
 
     def _get(self, name: str) -> torch.Tensor:
         if name in self.parameters:
@@ -148,7 +155,7 @@ class SyntheticSet:
             observations,
             self.actions.detach().cpu().numpy(),
             self.rewards.detach().cpu().numpy(),
-            self._action_size,
+            self._data.action_size,
         )
 
 

@@ -126,6 +126,9 @@ class UnrolledObjective:
         if self._steps + self._config.window > self._horizon or not finite:
             self._begin()
 
+    def finish(self, samples: SyntheticSet) -> None:
+        """Nothing: the samples are what they have become."""
+
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
         return {

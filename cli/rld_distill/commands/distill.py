@@ -26,6 +26,8 @@ Examples:
 
   rld-distill distill data/starpilot.h5 --preset paper --out data/starpilot-paper.h5
 
+  rld-distill distill data/starpilot.h5 --method labels --out data/starpilot-soft.h5
+
   rld-distill distill data/starpilot.h5 --method unrolled --window 20 --steps 600 --out data/starpilot-unrolled.h5
 """
 FROM_PRESET = "  [default: from the preset]"
@@ -61,8 +63,9 @@ FROM_PRESET = "  [default: from the preset]"
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation." + FROM_PRESET)
 @click.option(
     "--method",
-    type=click.Choice(["gradient", "unrolled"]),
-    help="Match gradients, or train through a window of a student's steps." + FROM_PRESET,
+    type=click.Choice(["gradient", "unrolled", "labels"]),
+    help="Match gradients, train through a window of a student's steps, or give real observations soft labels."
+    + FROM_PRESET,
 )
 @click.option(
     "--sharpness",
@@ -77,6 +80,7 @@ FROM_PRESET = "  [default: from the preset]"
 )
 @click.option("--window", type=click.IntRange(1), help="Unrolled: steps to train through." + FROM_PRESET)
 @click.option("--horizon", type=click.IntRange(1), help="Unrolled: steps of a student." + FROM_PRESET)
+@click.option("--teacher-steps", type=click.IntRange(1), help="Labels: steps of each teacher." + FROM_PRESET)
 @click.option("--allocation", type=click.Choice(["even", "frequency"]), help="Samples per action." + FROM_PRESET)
 @click.option("--grouping", type=click.Choice(["action", "batch"]), help="Gradients to match." + FROM_PRESET)
 @click.option("--distance", type=click.Choice(["l2", "cosine"]), help="Distance of gradients." + FROM_PRESET)
@@ -174,6 +178,7 @@ def _run(distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Pa
     from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter
 
     from ..progress import ProgressBar
+    from ..soft_labels import teacher_groups
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with ProgressBar("distilling", n_steps) as bar:
@@ -182,15 +187,21 @@ def _run(distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Pa
             n_steps,
             probabilities=probabilities,
             checkpoint=path.with_name(path.name + ".checkpoint"),
-            on_step=lambda step, loss: bar.update("distilling", step, n_steps, f"distance {loss:.3g}"),
+            on_step=lambda step, loss: bar.update("distilling", step, n_steps, f"loss {loss:.3g}"),
         )
     initial = np.concatenate([episode.observations for episode in distiller.initial.episodes])
     groups = {"initial/observations": initial, "initial/transition": distiller.source_index}
+    steps: list[dict[str, Any]] = [{}] * len(synthetic.episodes)
+    if distiller.teachers is not None:
+        groups.update(teacher_groups(distiller.teachers))
+        observations = np.concatenate([episode.observations for episode in synthetic.episodes])
+        steps = [{"action_probabilities": label[None]} for label in distiller.teachers.label(observations)]
     with EpisodeWriter(path, provenance, groups=groups) as writer:
-        for episode in synthetic.episodes:
+        for episode, extra in zip(synthetic.episodes, steps, strict=True):
             discrete = np.issubdtype(episode.actions.dtype, np.integer)
             actions = episode.actions[:, 0] if discrete else episode.actions
-            writer.write(EpisodeData(episode.observations, actions, episode.rewards[:, 0], terminated=True))
+            rewards = episode.rewards[:, 0]
+            writer.write(EpisodeData(episode.observations, actions, rewards, terminated=True, steps=extra))
 
 
 def _echo_plan(as_json: bool, distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Path) -> None:

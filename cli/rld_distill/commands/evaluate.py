@@ -141,10 +141,10 @@ def command(
     Run again into the same directory, an interrupted evaluation goes on where it stopped.
     """
     check_device(device)
+    from d3rlpy_distill.convergence import ConvergenceConfig
     from d3rlpy_distill.evaluation import BenchmarkConfig
     from d3rlpy_distill.presets import Budget
     from d3rlpy_distill.report import build_tables, render
-    from d3rlpy_distill.training import ConvergenceConfig
 
     from ..evaluation_inputs import open_inputs
 
@@ -180,6 +180,8 @@ def _choose_arms(
     from d3rlpy_distill.evaluation import standard_arms
 
     arms = list(standard_arms(inputs.real, inputs.initial, inputs.distilled, config, inputs.others))
+    if inputs.soft:  # it has an arm of its own name, and without its labels it is a random subset
+        arms = [arm for arm in arms if not arm.name.startswith(("init-", "distilled-"))]
     if only is None:
         return inputs.policies, arms
     names = [name.strip() for name in only.split(",")]
