@@ -15,8 +15,8 @@ import torch
 gym_notices.notices.notices.clear()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
-from d3rlpy_distill import PAPER_SYNTHETIC, TransitionArrays, paper_student, train_student  # noqa: E402
-from d3rlpy_distill.evaluation.players import StudentPolicy  # noqa: E402
+from d3rlpy_distill import PAPER_SYNTHETIC, Budget, TransitionArrays, paper_student, train_student  # noqa: E402
+from d3rlpy_distill.evaluation.players import Policy, StudentPolicy  # noqa: E402
 from d3rlpy_distill.relabel import sharpen, transition_probabilities  # noqa: E402
 from procgen_datasets import VALIDATION_LEVELS, CollectConfig, collect, load_dataset  # noqa: E402
 from procgen_datasets.hdf5 import read_extras  # noqa: E402
@@ -25,9 +25,9 @@ from procgen_datasets.player import ProcgenPlayer  # noqa: E402
 STUDENTS, EPISODES, FRAMES = 10, 100, 2000
 
 
-def train(data: TransitionArrays, seed: int) -> StudentPolicy:
-    """A student of the paper, 100 steps of 15."""
-    return StudentPolicy(train_student(paper_student(PAPER_SYNTHETIC), data, PAPER_SYNTHETIC.n_steps, seed=seed))
+def train(data: TransitionArrays, seed: int, budget: Budget = PAPER_SYNTHETIC) -> StudentPolicy:
+    """A student of the paper, 100 steps of 15 unless another budget is given."""
+    return StudentPolicy(train_student(paper_student(budget), data, budget.n_steps, seed=seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ValidationLevels:
         self._frames, self._probabilities = torch.from_numpy(data.observations[chosen]), rows[chosen]
         self._player = ProcgenPlayer(game, {"validation": VALIDATION_LEVELS}, EPISODES, seed=1)
 
-    def score(self, students: Sequence[StudentPolicy], sharpness: float) -> Score:
+    def score(self, students: Sequence[Policy], sharpness: float) -> Score:
         """Measures students against the expert's policy to this power."""
         losses = [
             self.cross_entropy(torch.log_softmax(s.logits(self._frames), 1).numpy(), sharpness) for s in students

@@ -123,6 +123,7 @@ def test_dry_runs_do_nothing(starpilot_file: Path, distilled_file: Path, tmp_pat
     for args in (
         ("collect", "starpilot", "--out", tmp_path / "a.h5"),
         ("distill", starpilot_file, "--samples", 20, "--out", tmp_path / "b.h5"),
+        ("distill", starpilot_file, "--samples", 20, "--method", "labels", "--out", tmp_path / "b.h5"),
         ("evaluate", starpilot_file, distilled_file, "--out", tmp_path / "c", *QUICK),
     ):
         result = run(*args, "--dry-run", "--json")

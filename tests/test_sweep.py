@@ -69,6 +69,15 @@ def test_a_sweep_runs_resumes_and_reports(starpilot_file: Path, tmp_path: Path) 
     assert sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors")) == trained
 
 
+def test_soft_labels_are_swept_under_their_own_name(starpilot_file: Path, tmp_path: Path) -> None:
+    options = ["--methods", "labels", "--sizes", 5, "--synthetic-steps", 2, "--out", tmp_path, *QUICK]
+    result = run("sweep", starpilot_file, *options)
+    assert result.exit_code == 0, result.output
+    assert "| starpilot | labels | 5 | 0 |" in result.stdout
+    results = Results.load(tmp_path / f"{starpilot_file.stem}-labels-5-0")
+    assert results.names() == ["random-5", "soft-5"] and results.protocol["synthetic"]["n_steps"] == 2
+
+
 def test_a_cell_that_fails_leaves_the_others(starpilot_file: Path, tmp_path: Path) -> None:
     result = run("sweep", starpilot_file, "--sizes", "5,1000000", "--out", tmp_path, *QUICK)
     assert result.exit_code == 1
@@ -79,7 +88,7 @@ def test_a_cell_that_fails_leaves_the_others(starpilot_file: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("code", "message", "options"),
     [
-        (2, "'magic': expected some of gradient,unrolled", ["--methods", "magic"]),
+        (2, "'magic': expected some of gradient,unrolled,labels", ["--methods", "magic"]),
         (2, "expected numbers of samples", ["--sizes", "5,many"]),
         (2, "expected numbers of samples", ["--sizes", "0"]),
         (1, "missing.h5 does not exist", ["missing.h5"]),

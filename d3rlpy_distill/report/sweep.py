@@ -14,7 +14,7 @@ from ..evaluation.statistics import difference_interval
 from ..files import appears_atomically
 from .table import SPLIT_TITLES, Table
 
-__all__ = ["SweepCell", "save_size_curve", "sweep_tables"]
+__all__ = ["SweepCell", "method_arm", "save_size_curve", "sweep_tables"]
 
 RETURN_AXIS = "return, sampled actions"
 
@@ -25,11 +25,11 @@ class SweepCell:
 
     Args:
         game: The game.
-        method: ``"gradient"`` or ``"unrolled"``.
+        method: ``"gradient"``, ``"unrolled"`` or ``"labels"``.
         samples: Size of the synthetic set, N.
         seed: Of the distillation.
         seconds: That the distillation took, NaN if that was not recorded.
-        results: With the arms ``distilled-N`` and ``random-N``, and perhaps ``bc-100``.
+        results: With the arms :func:`method_arm` and ``random-N``, and perhaps ``bc-100``.
     """
 
     game: str
@@ -38,6 +38,11 @@ class SweepCell:
     seed: int
     seconds: float
     results: Results
+
+
+def method_arm(method: str, n_samples: int) -> str:
+    """Returns the arm of a method's samples: soft labels have a name of their own."""
+    return f"{'soft' if method == 'labels' else 'distilled'}-{n_samples}"
 
 
 def sweep_tables(cells: Sequence[SweepCell]) -> list[Table]:
@@ -55,7 +60,7 @@ def _returns_table(cells: Sequence[SweepCell]) -> Table:
         row = [cell.game, cell.method, f"{cell.samples}", f"{cell.seed}"]
         for split in SPLIT_TITLES:
             random = cell.results.get(f"random-{cell.samples}", split, "sampled")
-            distilled = cell.results.get(f"distilled-{cell.samples}", split, "sampled")
+            distilled = cell.results.get(method_arm(cell.method, cell.samples), split, "sampled")
             assert random is not None and distilled is not None
             value, low, high = difference_interval(
                 np.array(distilled.returns), np.array(random.returns), np.random.default_rng(0)
@@ -74,7 +79,7 @@ def _returns_table(cells: Sequence[SweepCell]) -> Table:
 def _cost_table(cells: Sequence[SweepCell]) -> Table:
     rows = []
     for cell in cells:
-        distilled = cell.results.get(f"distilled-{cell.samples}", "id", "sampled")
+        distilled = cell.results.get(method_arm(cell.method, cell.samples), "id", "sampled")
         full = cell.results.get("bc-100", "id", "sampled")
         assert distilled is not None
         saved = full.train_seconds - distilled.train_seconds if full else None
@@ -126,10 +131,10 @@ def save_size_curve(cells: Sequence[SweepCell], path: Path) -> None:
 
 def _points(cells: Sequence[SweepCell], method: str, split: str) -> list[tuple[float, float, float, float]]:
     """Size, smallest, mean and largest of the seeds' means."""
-    kind = "random" if method == "random" else "distilled"
     points = []
     for size in sorted({cell.samples for cell in cells}):
-        arms = [c.results.get(f"{kind}-{size}", split, "sampled") for c in cells if c.samples == size]
+        name = f"random-{size}" if method == "random" else method_arm(method, size)
+        arms = [c.results.get(name, split, "sampled") for c in cells if c.samples == size]
         means = [arm.mean for arm in arms if arm is not None]
         points.append((float(size), min(means), float(np.mean(means)), max(means)))
     return points

@@ -60,7 +60,7 @@ def _returns_table(results: Results, split: str) -> Table:
     first = next((arm for arm in results.arms if arm.n_students > 1), results.arms[0])
     title = (
         f"{number}: {results.game}, {where}, {first.n_students} students x {first.n_episodes} episodes, "
-        "actions sampled unless marked greedy"
+        f"{_budget(results)}actions sampled unless marked greedy"
     )
     columns = (
         "arm",
@@ -73,6 +73,11 @@ def _returns_table(results: Results, split: str) -> Table:
         "greedy return",
     )
     return Table(title, columns, rows)
+
+
+def _budget(results: Results) -> str:
+    budget = results.protocol.get("synthetic")
+    return f"small sets {budget['n_steps']} x {budget['batch_size']}, " if budget else ""
 
 
 def _random_arm(results: Results, split: str) -> ArmResult | None:

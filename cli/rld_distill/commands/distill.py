@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -208,9 +209,17 @@ def _echo_plan(as_json: bool, distiller: Any, buffer: Any, probabilities: Any, n
     from ..machine import duration
 
     ticks: list[float] = []
-    distiller.fit(
-        buffer, 3, probabilities=probabilities, on_step=lambda step, loss: ticks.append(time.perf_counter())
-    )
+
+    class Timed(Exception):
+        pass
+
+    def tick(step: int, loss: float) -> None:
+        ticks.append(time.perf_counter())
+        if step == 3:
+            raise Timed
+
+    with contextlib.suppress(Timed):  # what follows the last step may take long
+        distiller.fit(buffer, 3, probabilities=probabilities, on_step=tick)
     seconds = (ticks[2] - ticks[0]) / 2 * n_steps
     plan = {"would": "distill", "samples": distiller.config.n_samples, "steps": n_steps, "path": str(path)}
     echo_result(

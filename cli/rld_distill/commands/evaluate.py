@@ -34,7 +34,7 @@ STEPS_AN_EPISODE = 200  # for estimates only
 STOCK = 4  # likewise: d3rlpy's fit against ours
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 RESERVED = ("expert",)
-RESERVED_KINDS = ("bc-", "prior-", "random-", "balanced-", "init-", "distilled-")
+RESERVED_KINDS = ("bc-", "prior-", "random-", "balanced-", "init-", "distilled-", "teachers-of-")
 ALGOS = ("bc", "cql", "bcq", "dqn", "sac", "dt")
 
 

@@ -14,9 +14,11 @@ Examples:
 
   rld-distill sweep data/starpilot.h5 --sizes 15,50,150,500 --seeds 3 --out sweep
 
+  rld-distill sweep data/starpilot.h5 --methods labels --synthetic-steps 1000 --full --out sweep-soft
+
   rld-distill sweep data/starpilot.h5 --methods gradient,unrolled --unseen-levels validation --jobs 2
 """
-METHODS = ("gradient", "unrolled")
+METHODS = ("gradient", "unrolled", "labels")
 
 
 def _parse_methods(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
@@ -39,7 +41,11 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 @click.command("sweep", cls=ConfigCommand, epilog=EPILOG)
 @click.argument("datasets", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--methods", default="gradient", show_default=True, callback=_parse_methods, help="gradient, unrolled."
+    "--methods",
+    default="gradient",
+    show_default=True,
+    callback=_parse_methods,
+    help="Some of gradient,unrolled,labels.",
 )
 @click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
 @click.option(
@@ -54,6 +60,9 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 )
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time.")
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
+@click.option(
+    "--synthetic-steps", type=click.IntRange(1), default=100, show_default=True, help="Steps on small sets."
+)
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
 @click.option("--full", is_flag=True, help="Also train bc-100 in every cell: the cost table then has savings.")
@@ -74,6 +83,7 @@ def command(
     out: Path,
     jobs: int,
     steps: int | None,
+    synthetic_steps: int,
     students: int,
     episodes: int,
     full: bool,
@@ -85,6 +95,8 @@ def command(
 
     Run again into the same directory, an interrupted sweep goes on where it stopped. Draws OUT/size-curve.png.
     """
+    from d3rlpy_distill.report.sweep import method_arm
+
     from ..sweep_cells import Cell, run_cells
 
     stems = [dataset.stem for dataset in datasets]
@@ -96,7 +108,8 @@ def command(
         if not dataset.is_file():
             raise click.ClickException(f"{dataset} does not exist: make it with 'rld-distill collect'.")
     distill = () if steps is None else ("--steps", str(steps))
-    evaluate = ("--students", str(students), "--episodes", str(episodes), "--unseen-levels", unseen_levels)
+    numbers = {"--students": students, "--episodes": episodes, "--synthetic-steps": synthetic_steps}
+    evaluate = (*(str(part) for pair in numbers.items() for part in pair), "--unseen-levels", unseen_levels)
     cells = [
         Cell(
             dataset,
@@ -106,7 +119,7 @@ def command(
             out,
             distill,
             evaluate,
-            (*(["bc-100"] if full else []), f"random-{size}", f"distilled-{size}"),
+            (*(["bc-100"] if full else []), f"random-{size}", method_arm(method, size)),
         )
         for dataset, method, size, seed in itertools.product(datasets, methods, sizes, range(seeds))
     ]

@@ -1,0 +1,68 @@
+"""What makes few frames enough: their labels, how frames are chosen, how many there are, how long students train.
+
+Students of frames with the actions that were taken, with the expert's own sharpened policy, and with the labels of
+the teachers in a file of ``rld-distill distill --method labels``; random frames, a student's own, or chosen by
+k-center. Loss and return as in ``validation_levels.py``, on levels 200-299.
+Run: ``python benchmarks/soft_labels.py d3rlpy_data/starpilot-expert.h5 starpilot-soft-150.h5``"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from validation_levels import STUDENTS, ValidationLevels, train
+
+from d3rlpy_distill import Budget, TransitionArrays
+from d3rlpy_distill.relabel import sharpen, transition_probabilities
+from d3rlpy_distill.selection.geometric import k_center
+from procgen_datasets import load_dataset
+from procgen_datasets.hdf5 import read_extras, read_info
+from rld_distill.soft_labels import read_teachers
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("soft", type=Path)
+    parser.add_argument(
+        "--labels", nargs="+", choices=["actions", "expert", "teachers"], default=["actions", "expert", "teachers"]
+    )
+    parser.add_argument("--frames", nargs="+", choices=["random", "k-center"], default=["random", "k-center"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[150])
+    parser.add_argument("--steps", type=int, nargs="+", default=[100, 1000])
+    arguments = parser.parse_args()
+    buffer, info = load_dataset(arguments.dataset)
+    assert info.provenance is not None
+    data = TransitionArrays.from_buffer(buffer)
+    soft = read_info(arguments.soft)
+    assert soft.provenance is not None
+    sharpness = soft.provenance.settings["config"]["sharpness"]
+    teachers = read_teachers(arguments.soft, soft, data.observations.shape[1:], "cpu:0")
+    assert teachers is not None
+    recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
+    policy = sharpen(transition_probabilities(buffer, data, recorded), sharpness).astype(np.float32)
+    taught = teachers.label(data.observations)
+    labels: dict[str, npt.NDArray[np.float32] | None] = {"actions": None, "expert": policy, "teachers": taught}
+    levels = ValidationLevels(info.provenance.game)
+    common = {"game": info.provenance.game, "sharpness": sharpness}
+    print(json.dumps({**common, "labels": "teachers themselves", **levels.score([teachers], sharpness).to_json()}))
+    far_apart = k_center(np.log(np.maximum(taught, 1e-6)), max(arguments.sizes))
+    for kind in arguments.labels:
+        target = labels[kind]
+        for frames in arguments.frames:
+            for size in arguments.sizes:
+                for steps in arguments.steps:
+                    students = []
+                    for seed in range(STUDENTS):
+                        rows = far_apart[:size]
+                        if frames == "random":
+                            rows = np.random.default_rng(seed).choice(len(data), size, replace=False)
+                        samples = TransitionArrays.from_buffer(data.take(rows))
+                        if target is not None:
+                            samples = dataclasses.replace(samples, probabilities=target[rows])
+                        students.append(train(samples, 1000 + seed, Budget(steps, 15)))
+                    row = {"labels": kind, "frames": frames, "size": size, "steps": steps}
+                    print(json.dumps({**common, **row, **levels.score(students, sharpness).to_json()}), flush=True)
