@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -33,6 +34,8 @@ if __name__ == "__main__":
     parser.add_argument("--frames", nargs="+", choices=["random", "k-center"], default=["random", "k-center"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[150])
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--batches", type=int, nargs="+", default=[15])
+    parser.add_argument("--students", type=int, default=STUDENTS)
     arguments = parser.parse_args()
     buffer, info = load_dataset(arguments.dataset)
     assert info.provenance is not None
@@ -50,19 +53,17 @@ if __name__ == "__main__":
     common = {"game": info.provenance.game, "sharpness": sharpness}
     print(json.dumps({**common, "labels": "teachers themselves", **levels.score([teachers], sharpness).to_json()}))
     far_apart = k_center(np.log(np.maximum(taught, 1e-6)), max(arguments.sizes))
-    for kind in arguments.labels:
-        target = labels[kind]
-        for frames in arguments.frames:
-            for size in arguments.sizes:
-                for steps in arguments.steps:
-                    students = []
-                    for seed in range(STUDENTS):
-                        rows = far_apart[:size]
-                        if frames == "random":
-                            rows = np.random.default_rng(seed).choice(len(data), size, replace=False)
-                        samples = TransitionArrays.from_buffer(data.take(rows))
-                        if target is not None:
-                            samples = dataclasses.replace(samples, probabilities=target[rows])
-                        students.append(train(samples, 1000 + seed, Budget(steps, 15)))
-                    row = {"labels": kind, "frames": frames, "size": size, "steps": steps}
-                    print(json.dumps({**common, **row, **levels.score(students, sharpness).to_json()}), flush=True)
+    for kind, frames, size, steps, batch in itertools.product(
+        arguments.labels, arguments.frames, arguments.sizes, arguments.steps, arguments.batches
+    ):
+        target, students = labels[kind], []
+        for seed in range(arguments.students):
+            rows = far_apart[:size]
+            if frames == "random":
+                rows = np.random.default_rng(seed).choice(len(data), size, replace=False)
+            samples = TransitionArrays.from_buffer(data.take(rows))
+            if target is not None:
+                samples = dataclasses.replace(samples, probabilities=target[rows])
+            students.append(train(samples, 1000 + seed, Budget(steps, batch)))
+        row = {"labels": kind, "frames": frames, "size": size, "steps": steps, "batch": batch}
+        print(json.dumps({**common, **row, **levels.score(students, sharpness).to_json()}), flush=True)

@@ -325,9 +325,10 @@ def test_every_recipe_names_an_expert_or_recipes_that_exist() -> None:
             assert name.split("-")[0] == recipe.collect.game
 
 
+@pytest.mark.parametrize("kind", ["distilled", "soft"])
 @pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
-def test_a_distilled_dataset_ships_with_the_package(game: str, tmp_path: Path) -> None:
-    name = f"{game}-distilled-150"
+def test_a_distilled_dataset_ships_with_the_package(game: str, kind: str, tmp_path: Path) -> None:
+    name = f"{game}-{kind}-150"
     buffer, env = get_procgen(name, data_directory=tmp_path)
     assert buffer.transition_count == buffer.size() == 150
     assert buffer.dataset_info.action_size == 15
@@ -339,7 +340,9 @@ def test_a_distilled_dataset_ships_with_the_package(game: str, tmp_path: Path) -
     before = path.read_bytes()
     get_procgen(name, data_directory=tmp_path)
     assert path.read_bytes() == before
+    labels = read_extras(path, "steps").get("action_probabilities")
+    assert labels is None if kind == "distilled" else labels.shape == (150, 15)
     other = {"starpilot": "jumper", "bigfish": "starpilot", "jumper": "bigfish"}[game]
-    path.rename(tmp_path / f"{other}-distilled-150.h5")
-    with pytest.raises(OutputExistsError, match=f"is not the {other}-distilled-150 of this version"):
-        get_procgen(f"{other}-distilled-150", data_directory=tmp_path)
+    path.rename(tmp_path / f"{other}-{kind}-150.h5")
+    with pytest.raises(OutputExistsError, match=f"is not the {other}-{kind}-150 of this version"):
+        get_procgen(f"{other}-{kind}-150", data_directory=tmp_path)

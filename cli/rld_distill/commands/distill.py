@@ -190,10 +190,12 @@ def _run(distiller: Any, buffer: Any, probabilities: Any, n_steps: int, path: Pa
             checkpoint=path.with_name(path.name + ".checkpoint"),
             on_step=lambda step, loss: bar.update("distilling", step, n_steps, f"loss {loss:.3g}"),
         )
-    initial = np.concatenate([episode.observations for episode in distiller.initial.episodes])
-    groups = {"initial/observations": initial, "initial/transition": distiller.source_index}
+    groups = {"initial/transition": distiller.source_index}
     steps: list[dict[str, Any]] = [{}] * len(synthetic.episodes)
-    if distiller.teachers is not None:
+    if distiller.teachers is None:
+        initial = [episode.observations for episode in distiller.initial.episodes]
+        groups["initial/observations"] = np.concatenate(initial)
+    else:  # the samples' observations are the initial ones
         groups.update(teacher_groups(distiller.teachers))
         observations = np.concatenate([episode.observations for episode in synthetic.episodes])
         steps = [{"action_probabilities": label[None]} for label in distiller.teachers.label(observations)]
