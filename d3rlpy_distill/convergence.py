@@ -13,6 +13,7 @@ import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.optimizers.lr_schedulers import CosineAnnealingLRFactory
 
+from .errors import UnsuitableDatasetError
 from .learner import build_learner, learner_network
 from .training import Trainer, held_out_loss
 from .transitions import TransitionArrays
@@ -137,6 +138,9 @@ def train_to_convergence(
 
     Returns:
         The student and the step at which its held-out loss was lowest.
+
+    Raises:
+        UnsuitableDatasetError: If there is only one episode.
     """
     run = ConvergenceRun(config, data, convergence, seed=seed, rng=np.random.default_rng(seed), device=device)
     for step in range(1, convergence.steps + 1):
@@ -151,7 +155,9 @@ def _split_episodes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     episodes = np.unique(data.episodes)
     if len(episodes) < 2:
-        raise ValueError("training to convergence needs at least 2 episodes, one of them to hold out.")
+        raise UnsuitableDatasetError(
+            f"the dataset has {len(episodes)} episode: expected at least 2, one of them to hold out."
+        )
     count = min(max(1, round(convergence.held_out * len(episodes))), len(episodes) - 1)
     watched = np.isin(data.episodes, rng.choice(episodes, count, replace=False))
     watch = np.flatnonzero(watched)

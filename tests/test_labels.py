@@ -22,6 +22,7 @@ from d3rlpy_distill import (
     LabelDistillationConfig,
     Teachers,
     TransitionArrays,
+    UnsuitableDatasetError,
     paper_student,
     train_student,
 )
@@ -223,6 +224,7 @@ def test_evaluate_gives_soft_labels_arms_of_their_own(
     )
     also = ["--also", f"soft-20={soft_file}"]
     fails(2, "makes an arm of that name", "evaluate", starpilot_file, soft_file, *also)
+    fails(2, "--algos trains on actions", "evaluate", starpilot_file, soft_file, "--algos", "bc")
     beside = run(
         "evaluate", starpilot_file, distilled_file, *also, *quick, *arms, "--out", tmp_path / "b", "--json"
     )
@@ -233,6 +235,11 @@ def test_evaluate_gives_soft_labels_arms_of_their_own(
             for result in (alone, beside)
         )
         assert one == two
+
+
+def test_one_episode_leaves_none_to_hold_out() -> None:
+    with pytest.raises(UnsuitableDatasetError, match="the dataset has 1 episode: expected at least 2"):
+        LabelDistillationConfig(LEARNER, 5, output_dtype="float32").create().fit(make_buffer([9], shape=(4,)), 1)
 
 
 def test_options_that_do_not_fit_are_refused(starpilot_file: Path, tmp_path: Path) -> None:

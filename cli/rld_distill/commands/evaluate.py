@@ -162,6 +162,10 @@ def command(
     inputs = open_inputs(
         real, synthetic, others=_parse_also(also), unseen_levels=unseen_levels, expert=expert, device=device
     )
+    if algos and inputs.soft:
+        raise click.UsageError(
+            f"--algos trains on actions, and {synthetic} has soft labels: give a file of another --method."
+        )
     directory = out or Path("results") / (f"{inputs.game}-algorithms" if algos else inputs.game)
     if dry_run:
         _echo_plan(as_json, config, inputs, algos, arms, directory)

@@ -14,7 +14,7 @@ Examples:
 
   rld-distill sweep data/starpilot.h5 --sizes 15,50,150,500 --seeds 3 --out sweep
 
-  rld-distill sweep data/starpilot.h5 --methods labels --synthetic-steps 1000 --full --out sweep-soft
+  rld-distill sweep data/starpilot.h5 --methods labels --synthetic-steps 1000 --synthetic-batch 64 --out sweep-soft
 
   rld-distill sweep data/starpilot.h5 --methods gradient,unrolled --unseen-levels validation --jobs 2
 """
@@ -63,6 +63,9 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 @click.option(
     "--synthetic-steps", type=click.IntRange(1), default=100, show_default=True, help="Steps on small sets."
 )
+@click.option(
+    "--synthetic-batch", type=click.IntRange(1), default=15, show_default=True, help="Batch on small sets."
+)
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
 @click.option("--full", is_flag=True, help="Also train bc-100 in every cell: the cost table then has savings.")
@@ -84,6 +87,7 @@ def command(
     jobs: int,
     steps: int | None,
     synthetic_steps: int,
+    synthetic_batch: int,
     students: int,
     episodes: int,
     full: bool,
@@ -108,7 +112,12 @@ def command(
         if not dataset.is_file():
             raise click.ClickException(f"{dataset} does not exist: make it with 'rld-distill collect'.")
     distill = () if steps is None else ("--steps", str(steps))
-    numbers = {"--students": students, "--episodes": episodes, "--synthetic-steps": synthetic_steps}
+    numbers = {
+        "--students": students,
+        "--episodes": episodes,
+        "--synthetic-steps": synthetic_steps,
+        "--synthetic-batch": synthetic_batch,
+    }
     evaluate = (*(str(part) for pair in numbers.items() for part in pair), "--unseen-levels", unseen_levels)
     cells = [
         Cell(
