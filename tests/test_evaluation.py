@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import torch
 from d3rlpy.algos import IdentityTransformerActionSampler
 from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.logging import NoopAdapterFactory
+from d3rlpy.optimizers import SGDFactory
 from scipy import stats
 
 from d3rlpy_distill import (
@@ -31,15 +34,17 @@ from d3rlpy_distill.evaluation import (
     standard_arms,
     summarise,
 )
-from d3rlpy_distill.evaluation.algorithms import fit_stock
+from d3rlpy_distill.evaluation.algorithms import fit_stock, networks, seeded
 from d3rlpy_distill.evaluation.arms import arm_names
 from d3rlpy_distill.evaluation.results import ArmResult
 from d3rlpy_distill.evaluation.statistics import difference_interval, interquartile_mean
+from d3rlpy_distill.learner import build_learner
 from d3rlpy_distill.report import build_tables, render, save_figures, save_gallery
 from procgen_datasets import TRAIN_LEVELS, VALIDATION_LEVELS
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.policies import RandomPolicy
 
+SHAPE = (3, 64, 64)
 TINY = BenchmarkConfig(
     students=2,
     episodes=2,
@@ -234,6 +239,23 @@ def test_every_algorithm_trains_plays_and_resumes(starpilot: ReplayBuffer, tmp_p
     assert tables[1].rows[2 + names.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"
 
 
+def test_stock_training_is_that_of_d3rlpy(starpilot: ReplayBuffer) -> None:
+    """The memory format makes it faster and changes nothing but the order of sums (which Adam would blow up)."""
+    for name in ("bc", "cql"):
+        config = dataclasses.replace(ALGORITHMS[name].config(Budget(5, 8)), optim_factory=SGDFactory())
+        mine = fit_stock(config, starpilot, SHAPE, 5, seed=3, device="cpu:0", on_step=lambda step: None)
+        with seeded(3):
+            stock = config.create(device="cpu:0")
+            stock.create_impl(SHAPE, 15)  # fit would draw a batch to learn the shape from
+            stock.fit(
+                starpilot, n_steps=5, n_steps_per_epoch=5, logger_adapter=NoopAdapterFactory(), show_progress=False
+            )
+        before, after = networks(build_learner(config, SHAPE, 15, seed=3)), networks(stock)
+        for key, value in networks(mine).items():
+            moved = (after[key] - before[key]).abs().max()
+            assert (value - after[key]).abs().max() <= 0.01 * moved
+
+
 def test_value_based_students_take_their_best_action(starpilot: ReplayBuffer) -> None:
     data = TransitionArrays.from_buffer(starpilot)
     frames = torch.from_numpy(data.observations[:70])
@@ -241,7 +263,7 @@ def test_value_based_students_take_their_best_action(starpilot: ReplayBuffer) ->
     for name in ("cql", "dqn", "bcq"):
         algorithm = ALGORITHMS[name]
         learner = fit_stock(
-            algorithm.config(Budget(3, 8)), starpilot, 3, seed=0, device="cpu:0", on_step=lambda step: None
+            algorithm.config(Budget(3, 8)), starpilot, SHAPE, 3, seed=0, device="cpu:0", on_step=lambda step: None
         )
         logits = algorithm.policy(learner, data).logits(frames)
         stock = learner.predict(data.observations[:70])
@@ -256,7 +278,7 @@ def test_the_transformer_is_asked_for_a_high_return(starpilot: ReplayBuffer) -> 
     algorithm = ALGORITHMS["dt"]
     one_step = data.take(np.arange(len(data)))
     learner = fit_stock(
-        algorithm.config(Budget(3, 8)), one_step, 3, seed=0, device="cpu:0", on_step=lambda step: None
+        algorithm.config(Budget(3, 8)), one_step, SHAPE, 3, seed=0, device="cpu:0", on_step=lambda step: None
     )
     logits = algorithm.policy(learner, data).logits(torch.from_numpy(data.observations[:3]))
     target = float(np.percentile(data.returns_to_go, 90))

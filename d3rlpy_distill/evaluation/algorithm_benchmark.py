@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from d3rlpy.dataset import ReplayBuffer
 
+from ..learner import build_learner
 from ..presets import Budget
 from ..selection import PercentileSelector, RandomSelector
 from ..transitions import TransitionArrays
-from .algorithms import ALGORITHMS, Algorithm, fit_stock, networks, seeded
+from .algorithms import ALGORITHMS, Algorithm, fit_stock, networks
 from .arms import BenchmarkConfig
 from .benchmark import play_policies
 from .players import Player, Policy
@@ -136,6 +137,7 @@ def _train(
             learner = fit_stock(
                 algorithm.config(budget),
                 buffer,
+                data.observations.shape[1:],
                 budget.n_steps,
                 seed=student_seed,
                 device=device,
@@ -145,17 +147,16 @@ def _train(
             store.save_student(arm, i, networks(learner), record)
         else:
             weights, record = known
-            learner = _restore(algorithm.config(budget), data, weights, device)
+            learner = build_learner(
+                algorithm.config(budget), data.observations.shape[1:], data.action_size, seed=student_seed, device=device
+            )
+            _load(learner, weights)
         policies.append(algorithm.policy(learner, data))
         seconds.append(record["train_seconds"])
     return policies, data, float(np.mean(seconds))
 
 
-def _restore(config: Any, data: TransitionArrays, weights: Mapping[str, torch.Tensor], device: str) -> Any:
-    with seeded(0):
-        learner = config.create(device=device)
-        learner.create_impl(data.observations.shape[1:], data.action_size)
+def _load(learner: Any, weights: Mapping[str, torch.Tensor]) -> None:
     for name, module in learner.impl.modules.get_torch_modules().items():
         prefix = f"{name}."
         module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-    return learner
