@@ -18,8 +18,8 @@ import numpy.typing as npt
 from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import Budget, TransitionArrays
+from d3rlpy_distill.matching.labels import far_apart
 from d3rlpy_distill.relabel import sharpen, transition_probabilities
-from d3rlpy_distill.selection.geometric import k_center
 from procgen_datasets import load_dataset
 from procgen_datasets.hdf5 import read_extras, read_info
 from rld_distill.soft_labels import read_teachers
@@ -52,13 +52,13 @@ if __name__ == "__main__":
     levels = ValidationLevels(info.provenance.game)
     common = {"game": info.provenance.game, "sharpness": sharpness}
     print(json.dumps({**common, "labels": "teachers themselves", **levels.score([teachers], sharpness).to_json()}))
-    far_apart = k_center(np.log(np.maximum(taught, 1e-6)), max(arguments.sizes))
+    chosen = far_apart(taught, max(arguments.sizes))
     for kind, frames, size, steps, batch in itertools.product(
         arguments.labels, arguments.frames, arguments.sizes, arguments.steps, arguments.batches
     ):
         target, students = labels[kind], []
         for seed in range(arguments.students):
-            rows = far_apart[:size]
+            rows = chosen[:size]
             if frames == "random":
                 rows = np.random.default_rng(seed).choice(len(data), size, replace=False)
             samples = TransitionArrays.from_buffer(data.take(rows))

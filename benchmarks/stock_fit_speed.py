@@ -1,4 +1,4 @@
-"""How long d3rlpy's own ``fit`` takes, as it is and as ``evaluate --algos`` calls it: networks in channels-last memory.
+"""How long d3rlpy's own ``fit`` takes: as it is, and with channels-last networks as in ``evaluate --algos``.
 
 Milliseconds a step of 64 transitions with the paper's network, on random frames, and their ratio.
 Run: ``OMP_NUM_THREADS=1 python benchmarks/stock_fit_speed.py``"""

@@ -29,10 +29,12 @@ from .soft_cloning import soft_cloning_loss
 
 __all__ = [
     "LEARNER_CONFIGS",
+    "PIECE",
     "Learner",
     "LearnerConfig",
     "autocast",
     "build_learner",
+    "imitator_logits",
     "is_value_based",
     "keep_heap",
     "learner_loss",
@@ -41,6 +43,7 @@ __all__ = [
     "scale_labels",
 ]
 
+PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
 
 Learner: TypeAlias = "DiscreteBC | BC | DQN | DoubleDQN | DiscreteCQL"
 LearnerConfig: TypeAlias = "DiscreteBCConfig | BCConfig | DQNConfig | DoubleDQNConfig | DiscreteCQLConfig"
@@ -150,6 +153,20 @@ def scale(learner: Learner, observations: npt.NDArray[Any] | torch.Tensor) -> to
     if scaler is not None:
         x = scaler.transform(x)
     return x
+
+
+def imitator_logits(learner: DiscreteBC, observations: torch.Tensor) -> torch.Tensor:
+    """Maps observations of any dtype ``(B, ...)``, in the data's units, to float32 logits ``(B, A)`` on the CPU.
+
+    Without gradients, in pieces, in bfloat16 where the device has it.
+    """
+    network, out = learner_network(learner), []
+    with torch.no_grad():
+        for piece in observations.split(PIECE):
+            x = scale(learner, piece)
+            with autocast(x.device.type):
+                out.append(network(x).logits.float().cpu())
+    return torch.cat(out)
 
 
 def scale_labels(

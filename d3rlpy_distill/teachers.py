@@ -10,11 +10,9 @@ import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
-from .learner import autocast, build_learner, keep_heap, learner_network, scale
+from .learner import build_learner, imitator_logits, keep_heap, learner_network
 
 __all__ = ["Teachers"]
-
-PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
 
 
 class Teachers:
@@ -50,19 +48,13 @@ class Teachers:
 
     def label(self, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns the mean policy, float32 ``(N, A)``, at observations ``(N, ...)`` in the data's units."""
-        pieces = np.split(observations, range(PIECE, len(observations), PIECE))
-        return np.concatenate([self._mean(piece).numpy() for piece in pieces])
+        labels: npt.NDArray[np.float32] = self._mean(torch.from_numpy(observations)).numpy()
+        return labels
 
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps observations of any dtype ``(B, ...)`` to float32 log-probabilities ``(B, A)``."""
-        return torch.cat([self._mean(piece).log() for piece in observations.split(PIECE)])
+        return self._mean(observations).log()
 
-    def _mean(self, observations: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
-        policies = []
-        with torch.no_grad():
-            for learner in self._learners:
-                x = scale(learner, observations)
-                with autocast(x.device.type):
-                    logits = learner_network(learner)(x).logits
-                policies.append(torch.softmax(logits.float(), 1).cpu())
+    def _mean(self, observations: torch.Tensor) -> torch.Tensor:
+        policies = [torch.softmax(imitator_logits(learner, observations), 1) for learner in self._learners]
         return torch.stack(policies).mean(0)

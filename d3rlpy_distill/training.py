@@ -16,6 +16,7 @@ from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
 from .batch import Batch
 from .learner import (
+    PIECE,
     Learner,
     autocast,
     build_learner,
@@ -29,7 +30,6 @@ from .transitions import TransitionArrays
 
 __all__ = ["Trainer", "accumulate_gradient", "held_out_loss", "make_batch", "train_student"]
 
-PIECE = 64  # images at once: the activations of the paper's student then fit a CPU's cache
 EVALUATION_PIECE = 256
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,14 @@ def test_the_file_holds_labels_and_teachers_and_stock_d3rlpy_loads_it(
     assert labels.shape == (20, 15)
     np.testing.assert_allclose(labels.sum(1), 1, atol=1e-5)
     assert {key.partition(".")[0] for key in read_extras(soft_file, "teachers")} == {"0", "1"}
+
+
+def test_teachers_without_labels_are_refused(soft_file: Path, starpilot_file: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.h5"
+    shutil.copy(soft_file, broken)
+    with h5py.File(broken, "a") as file:
+        del file["steps"]
+    fails(1, "broken.h5 has teachers but no steps/action_probabilities", "evaluate", starpilot_file, broken)
 
 
 def test_evaluate_gives_soft_labels_arms_of_their_own(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ else:
 __all__ = [
     "GAME",
     "ConfigCommand",
+    "Names",
     "check_device",
     "command_line",
     "device_option",
@@ -45,6 +46,30 @@ class _Game(click.ParamType):  # type: ignore[type-arg]
 
 
 GAME = _Game()
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]
+    """A list of names, comma-separated on the command line.
+
+    Args:
+        choices: What may be named; None takes anything.
+    """
+
+    name = "names"
+
+    def __init__(self, choices: Sequence[str] | None = None) -> None:
+        self._choices = choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        parts = value.split(",") if isinstance(value, str) else value  # a default, or a list of a TOML file
+        names = [str(part).strip() for part in parts]
+        for name in names:
+            if not name or (self._choices is not None and name not in self._choices):
+                expected = f"some of {','.join(self._choices)}" if self._choices else "names between the commas"
+                self.fail(f"{name!r}: expected {expected}.", param, ctx)
+        if len(set(names)) < len(names):
+            self.fail(f"{','.join(names)}: names one twice.", param, ctx)
+        return names
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:

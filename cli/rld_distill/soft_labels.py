@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import rich_click as click
 
 if TYPE_CHECKING:
     from d3rlpy_distill import Teachers
@@ -48,8 +49,17 @@ def read_teachers(
 
 
 def read_soft_labels(path: Path) -> npt.NDArray[np.float32]:
-    """Returns the probability of each action that each sample is to be imitated with, float32 ``(M, A)``."""
+    """Returns the probability of each action that each sample is to be imitated with, float32 ``(M, A)``.
+
+    Raises:
+        click.ClickException: If the file lacks them.
+    """
     from procgen_datasets.hdf5 import read_extras
 
-    labels: npt.NDArray[Any] = read_extras(path, "steps")["action_probabilities"]
+    labels: npt.NDArray[Any] | None = read_extras(path, "steps").get("action_probabilities")
+    if labels is None:
+        raise click.ClickException(
+            f"{path} has teachers but no steps/action_probabilities: make it again with 'rld-distill distill "
+            "--method labels'."
+        )
     return labels.astype(np.float32)

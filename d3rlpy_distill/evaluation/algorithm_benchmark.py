@@ -148,7 +148,11 @@ def _train(
         else:
             weights, record = known
             learner = build_learner(
-                algorithm.config(budget), data.observations.shape[1:], data.action_size, seed=student_seed, device=device
+                algorithm.config(budget),
+                data.observations.shape[1:],
+                data.action_size,
+                seed=student_seed,
+                device=device,
             )
             _load(learner, weights)
         policies.append(algorithm.policy(learner, data))

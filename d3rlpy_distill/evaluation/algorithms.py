@@ -23,9 +23,8 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from ..encoders import PaperEncoderFactory
-from ..learner import build_learner, keep_heap, scale
+from ..learner import PIECE, build_learner, keep_heap, scale
 from ..presets import Budget, paper_student
-from ..training import PIECE
 from ..transitions import TransitionArrays
 from .players import Policy, StudentPolicy
 
@@ -173,8 +172,8 @@ def fit_stock(
 ) -> Any:
     """Trains with d3rlpy's own ``fit`` and returns the learner.
 
-    Its networks are created beforehand, in channels-last memory: on a CPU ``fit`` then takes 0.5 to 0.7 of the time
-    (``benchmarks/stock_fit_speed.py``).
+    Its networks are created beforehand, in channels-last memory: on a CPU ``fit`` then takes 0.4 to 0.7 of
+    the time (``benchmarks/stock_fit_speed.py``).
 
     Args:
         config: d3rlpy's configuration.
@@ -187,7 +186,9 @@ def fit_stock(
     """
     keep_heap()
     with seeded(seed):
-        learner = build_learner(config, observation_shape, buffer.dataset_info.action_size, seed=seed, device=device)
+        learner = build_learner(
+            config, observation_shape, buffer.dataset_info.action_size, seed=seed, device=device
+        )
         settings: dict[str, Any] = {"n_steps": n_steps, "n_steps_per_epoch": n_steps}
         settings |= {"logger_adapter": NoopAdapterFactory(), "show_progress": False}
         learner.fit(buffer, callback=lambda algo, epoch, step: on_step(step), **settings)

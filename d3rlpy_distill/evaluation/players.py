@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC
 
-from ..learner import autocast, keep_heap, learner_network, scale
-from ..training import PIECE
+from ..learner import imitator_logits, keep_heap
 
 __all__ = ["MODES", "SPLITS", "Mode", "Player", "Policy", "Split", "StudentPolicy"]
 
@@ -48,15 +47,8 @@ class StudentPolicy:
 
     def __init__(self, learner: DiscreteBC) -> None:
         self.learner = learner
-        self._network = learner_network(learner)
         keep_heap()
 
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps observations of any dtype ``(B, ...)`` to float32 log-probabilities ``(B, A)``."""
-        out = []
-        with torch.no_grad():
-            for piece in observations.split(PIECE):
-                x = scale(self.learner, piece)
-                with autocast(x.device.type):
-                    out.append(self._network(x).logits.float().cpu())
-        return torch.cat(out)
+        return imitator_logits(self.learner, observations)

@@ -7,11 +7,14 @@ import numpy.typing as npt
 import torch
 
 from ..batch import Batch
+from ..errors import DistillError
 from ..learner import Learner, is_value_based, learner_loss, learner_network, scale, scale_labels
 from ..training import accumulate_gradient
 from ..transitions import TransitionArrays
 
-__all__ = ["is_dead", "real_gradient", "synthetic_gradient"]
+__all__ = ["MAX_DEAD", "all_dead", "is_dead", "real_gradient", "synthetic_gradient"]
+
+MAX_DEAD = 100  # initialisations to try
 
 
 def real_gradient(learner: Learner, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> list[torch.Tensor]:
@@ -65,3 +68,10 @@ def is_dead(gradient: list[torch.Tensor]) -> bool:
     everywhere, and then no data moves any weight but the head's bias.
     """
     return not any(bool(g.any()) for g in gradient[:-2])
+
+
+def all_dead() -> DistillError:
+    """Returns the error to raise when :data:`MAX_DEAD` initialisations in a row were :func:`is_dead`."""
+    return DistillError(
+        f"the learner's gradient is zero at {MAX_DEAD} initialisations in a row: check its network and scaler."
+    )

@@ -12,19 +12,17 @@ import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
 from ..convergence import ConvergenceConfig, ConvergenceRun
-from ..errors import DistillError
 from ..learner import learner_network
 from ..relabel import sharpen
 from ..selection.geometric import k_center
 from ..teachers import Teachers
 from ..transitions import TransitionArrays
 from .family import DistillationConfig, Objective
-from .gradients import is_dead, real_gradient
+from .gradients import MAX_DEAD, all_dead, is_dead, real_gradient
 from .synthetic import SyntheticSet
 
-__all__ = ["LabelDistillationConfig", "LabelObjective"]
+__all__ = ["LabelDistillationConfig", "LabelObjective", "far_apart"]
 
-MAX_DEAD = 100
 SMALLEST = 1e-6  # probability that is told from 0
 
 
@@ -138,9 +136,7 @@ class LabelObjective:
         assert isinstance(config, DiscreteBCConfig)
         data = self._data
         samples.teachers = Teachers(config, teachers, shape, data.action_size, device=self._device)
-        # far apart in what is to be learned: a few unlike policies tie a student down better than many alike
-        log_labels = np.log(np.maximum(samples.teachers.label(data.observations), SMALLEST))
-        index = k_center(log_labels, len(samples.index))
+        index = far_apart(samples.teachers.label(data.observations), len(samples.index))
         samples.restart(index, data.actions[index])
 
     def state(self) -> dict[str, Any]:
@@ -167,9 +163,20 @@ class LabelObjective:
             batch = self._rng.integers(len(self._data), size=config.learner.batch_size)
             if not is_dead(real_gradient(run.learner, self._data, batch)):
                 return run
-        raise DistillError(
-            f"the learner's gradient is zero at {MAX_DEAD} initialisations in a row: check its network and scaler."
-        )
+        raise all_dead()
+
+
+def far_apart(labels: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np.int64]:
+    """Chooses by greedy k-center on the logarithms: unlike policies tie a student down better than many alike.
+
+    Args:
+        labels: A policy for each observation, ``(N, A)``.
+        n_samples: 1 to N.
+
+    Returns:
+        Indices in the order of choice, ``(n_samples,)``.
+    """
+    return k_center(np.log(np.maximum(labels, SMALLEST)), n_samples)
 
 
 def _weights(learner: DiscreteBC) -> dict[str, torch.Tensor]:

@@ -9,17 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import DistillError
 from ..transitions import TransitionArrays
 from .config import GradientMatchingConfig
 from .distance import DISTANCES
-from .gradients import is_dead, real_gradient, synthetic_gradient
+from .gradients import MAX_DEAD, all_dead, is_dead, real_gradient, synthetic_gradient
 from .synthetic import SyntheticSet
 from .theta import Theta
 
 __all__ = ["GradientObjective"]
-
-MAX_DEAD = 100
 
 
 class GradientObjective:
@@ -93,9 +90,7 @@ class GradientObjective:
                     self._cached = gradients
                 return gradients
             self._theta.redraw()
-        raise DistillError(
-            f"the learner's gradient is zero at {MAX_DEAD} initialisations in a row: check its network and scaler."
-        )
+        raise all_dead()
 
     def _batch(self, members: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         size = self._config.real_batch_size

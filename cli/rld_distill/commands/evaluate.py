@@ -12,6 +12,7 @@ import rich_click as click
 
 from ..options import (
     ConfigCommand,
+    Names,
     check_device,
     device_option,
     dry_run_option,
@@ -36,15 +37,6 @@ ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 RESERVED = ("expert",)
 RESERVED_KINDS = ("bc-", "prior-", "random-", "balanced-", "init-", "distilled-", "teachers-of-")
 ALGOS = ("bc", "cql", "bcq", "dqn", "sac", "dt")
-
-
-def _parse_algos(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str]:
-    names = [name.strip() for name in (value or "").split(",") if name.strip()]
-    if unknown := [name for name in names if name not in ALGOS]:
-        raise click.BadParameter(f"{unknown[0]!r}: expected some of {','.join(ALGOS)}.", ctx, param)
-    if len(set(names)) < len(names):
-        raise click.BadParameter(f"{value}: names one twice.", ctx, param)
-    return names
 
 
 def _parse_also(value: tuple[str, ...]) -> dict[str, Path]:
@@ -103,11 +95,11 @@ def _parse_also(value: tuple[str, ...]) -> dict[str, Path]:
     metavar="NAME=FILE",
     help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
-@click.option("--arms", help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
+@click.option("--arms", type=Names(), help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
 @click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the one that played REAL]")
 @click.option(
     "--algos",
-    callback=_parse_algos,
+    type=Names(ALGOS),
     help="Instead of the arms, compare algorithms of d3rlpy on full, percentile, random and distilled data: "
     "some of bc,cql,bcq,dqn,sac,dt.",
 )
@@ -128,7 +120,7 @@ def command(
     converged_steps: int,
     unseen_levels: str,
     also: tuple[str, ...],
-    arms: str | None,
+    arms: list[str] | None,
     expert: str | None,
     algos: list[str] | None,
     seed: int,
@@ -178,7 +170,7 @@ def command(
 
 
 def _choose_arms(
-    inputs: EvaluationInputs, config: BenchmarkConfig, only: str | None
+    inputs: EvaluationInputs, config: BenchmarkConfig, only: list[str] | None
 ) -> tuple[dict[str, Any], list[Arm]]:
     """Returns the policies and the arms that train students."""
     from d3rlpy_distill.evaluation import standard_arms
@@ -188,18 +180,17 @@ def _choose_arms(
         arms = [arm for arm in arms if not arm.name.startswith(("init-", "distilled-"))]
     if only is None:
         return inputs.policies, arms
-    names = [name.strip() for name in only.split(",")]
     known = [*inputs.policies, *(arm.name for arm in arms)]
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in only if name not in known]:
         raise click.UsageError(f"--arms {unknown[0]!r}: expected some of {','.join(known)}.")
-    policies = {name: policy for name, policy in inputs.policies.items() if name in names}
-    return policies, [arm for arm in arms if arm.name in names]
+    policies = {name: policy for name, policy in inputs.policies.items() if name in only}
+    return policies, [arm for arm in arms if arm.name in only]
 
 
 def _evaluate(
     inputs: EvaluationInputs,
     algos: list[str],
-    only: str | None,
+    only: list[str] | None,
     config: BenchmarkConfig,
     directory: Path,
     device: str,
@@ -231,7 +222,7 @@ def _echo_plan(
     config: BenchmarkConfig,
     inputs: EvaluationInputs,
     algos: list[str],
-    only: str | None,
+    only: list[str] | None,
     directory: Path,
 ) -> None:
     import numpy as np

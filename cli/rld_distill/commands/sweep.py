@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import ConfigCommand, dry_run_option, echo_result, json_option
+from ..options import ConfigCommand, Names, dry_run_option, echo_result, json_option
 
 EPILOG = """
 Examples:
@@ -19,13 +19,6 @@ Examples:
   rld-distill sweep data/starpilot.h5 --methods gradient,unrolled --unseen-levels validation --jobs 2
 """
 METHODS = ("gradient", "unrolled", "labels")
-
-
-def _parse_methods(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
-    names = [name.strip() for name in value.split(",")]
-    if unknown := [name for name in names if name not in METHODS]:
-        raise click.BadParameter(f"{unknown[0]!r}: expected some of {','.join(METHODS)}.", ctx, param)
-    return list(dict.fromkeys(names))
 
 
 def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
@@ -44,7 +37,7 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
     "--methods",
     default="gradient",
     show_default=True,
-    callback=_parse_methods,
+    type=Names(METHODS),
     help="Some of gradient,unrolled,labels.",
 )
 @click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
