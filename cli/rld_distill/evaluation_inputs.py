@@ -62,6 +62,7 @@ def open_inputs(
     Raises:
         click.ClickException: If they do not belong together.
     """
+    from d3rlpy_distill.evaluation import TEACHERS_OF
     from procgen_datasets import ALL_LEVELS, TRAIN_LEVELS, VALIDATION_LEVELS, load_dataset, load_expert
     from procgen_datasets.env import procgen_build
     from procgen_datasets.games import Levels, get_game
@@ -106,7 +107,7 @@ def open_inputs(
         small[arm], hashes[arm] = _small_set(path, buffer, other_info, device)
     for arm, one in small.items():
         if one.teachers is not None:
-            policies[f"teachers-of-{arm}"] = one.teachers
+            policies[f"{TEACHERS_OF}-{arm}"] = one.teachers
     identity = {
         "real_sha256": real_info.content_sha256,
         "distilled_sha256": info.content_sha256,

@@ -2,7 +2,7 @@
 
 from .algorithm_benchmark import run_algorithms
 from .algorithms import ALGORITHMS
-from .arms import Arm, BenchmarkConfig, SmallSet, standard_arms
+from .arms import TEACHERS_OF, Arm, BenchmarkConfig, SmallSet, is_reserved, standard_arms
 from .benchmark import run_benchmark
 from .players import Player, Policy, StudentPolicy
 from .results import ArmResult, Results
@@ -10,6 +10,7 @@ from .statistics import Summary, difference_interval, summarise
 
 __all__ = [
     "ALGORITHMS",
+    "TEACHERS_OF",
     "Arm",
     "ArmResult",
     "BenchmarkConfig",
@@ -20,6 +21,7 @@ __all__ = [
     "StudentPolicy",
     "Summary",
     "difference_interval",
+    "is_reserved",
     "run_algorithms",
     "run_benchmark",
     "standard_arms",

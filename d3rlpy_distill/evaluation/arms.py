@@ -14,9 +14,21 @@ from ..selection import BalancedSelector, PercentileSelector, PriorSelector, Ran
 from ..teachers import Teachers
 from ..transitions import TransitionArrays
 
-__all__ = ["PERCENTILES", "Arm", "BenchmarkConfig", "SmallSet", "arm_names", "standard_arms"]
+__all__ = [
+    "PERCENTILES",
+    "TEACHERS_OF",
+    "Arm",
+    "BenchmarkConfig",
+    "SmallSet",
+    "arm_names",
+    "is_reserved",
+    "standard_arms",
+]
 
 PERCENTILES = (10, 25, 40, 100)
+SMALL_KINDS = ("prior", "random", "balanced", "init", "distilled")
+TEACHERS_OF = "teachers-of"
+"""With a dash and the name of an arm with soft labels: the policy that gave them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +78,14 @@ def arm_names(n_samples: int) -> list[str]:
         "expert",
         *(f"bc-{p}" for p in PERCENTILES),
         "bc-100-converged",
-        *(f"{kind}-{n_samples}" for kind in ("prior", "random", "balanced", "init", "distilled")),
+        *(f"{kind}-{n_samples}" for kind in SMALL_KINDS),
     ]
+
+
+def is_reserved(name: str) -> bool:
+    """Tells whether a table may have an arm of this name by itself, whatever the size of its small sets."""
+    kinds = ("bc", *SMALL_KINDS, TEACHERS_OF)
+    return name == "expert" or name.startswith(tuple(f"{kind}-" for kind in kinds))
 
 
 @dataclasses.dataclass(frozen=True)

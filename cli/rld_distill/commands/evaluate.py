@@ -34,18 +34,18 @@ Example:
 STEPS_AN_EPISODE = 200  # for estimates only
 STOCK = 4  # likewise: d3rlpy's fit against ours
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-RESERVED = ("expert",)
-RESERVED_KINDS = ("bc-", "prior-", "random-", "balanced-", "init-", "distilled-", "teachers-of-")
 ALGOS = ("bc", "cql", "bcq", "dqn", "sac", "dt")
 
 
 def _parse_also(value: tuple[str, ...]) -> dict[str, Path]:
+    from d3rlpy_distill.evaluation import is_reserved
+
     arms: dict[str, Path] = {}
     for item in value:
         name, separator, file = item.partition("=")
         if not (separator and file and ARM_NAME.fullmatch(name)):
             raise click.UsageError(f"--also {item!r}: expected NAME=FILE, NAME of letters, digits and -.")
-        if name in arms or name in RESERVED or name.startswith(RESERVED_KINDS):
+        if name in arms or is_reserved(name):
             raise click.UsageError(f"--also {name!r}: the table has an arm of that name; give another.")
         arms[name] = Path(file)
     return arms
