@@ -234,6 +234,7 @@ def test_every_algorithm_trains_plays_and_resumes(starpilot: ReplayBuffer, tmp_p
     assert [arm.returns for arm in alone.arms] == [a.returns for a in first.arms if a.name.startswith("cql-")]
     tables = build_tables(first)
     assert len(tables) == 2 and [row[0] for row in tables[0].rows][2:] == names
+    assert "2 students x 2 episodes, real data 2 x 8, small sets 2 x 4" in tables[0].title
     assert tables[0].columns == ("algorithm", "full", "percentile-10", "random-12", "distilled-12")
     cell = next(arm for arm in first.arms if (arm.name, arm.split, arm.mode) == ("sac-full", "ood", "sampled"))
     assert tables[1].rows[2 + names.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..evaluation.algorithm_benchmark import algorithm_arm
 from ..evaluation.results import Results
+from ..presets import Budget
 from .table import SPLIT_TITLES, Table
 
 __all__ = ["algorithm_tables"]
@@ -23,9 +24,10 @@ def algorithm_tables(results: Results) -> list[Table]:
         for algorithm in results.protocol["algorithms"]:
             rows.append((algorithm, *(_cell(results, algorithm_arm(algorithm, name), split) for name in datasets)))
         count, episodes = results.protocol["students"], results.protocol["episodes"]
+        real, small = (Budget(**results.protocol[name]) for name in ("bc", "synthetic"))
         title = (
-            f"Algorithms: {results.game}, {where}, {count} students x {episodes} episodes, actions sampled "
-            "(best action for cql, bcq and dqn)"
+            f"Algorithms: {results.game}, {where}, {count} students x {episodes} episodes, real data {real}, "
+            f"small sets {small}, actions sampled (best action for cql, bcq and dqn)"
         )
         tables.append(Table(title, ("algorithm", *datasets), rows))
     return tables
