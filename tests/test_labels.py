@@ -21,6 +21,7 @@ from buffers import make_buffer
 from commands import fails, run
 from d3rlpy_distill import (
     Budget,
+    GradientMatchingConfig,
     LabelDistillationConfig,
     Teachers,
     TransitionArrays,
@@ -204,6 +205,48 @@ def test_the_file_holds_labels_and_teachers_and_stock_d3rlpy_loads_it(
     assert labels.shape == (20, 15)
     np.testing.assert_allclose(labels.sum(1), 1, atol=1e-5)
     assert {key.partition(".")[0] for key in read_extras(soft_file, "teachers")} == {"0", "1"}
+
+
+def test_given_teachers_label_other_samples_without_training(
+    soft_file: Path, starpilot_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "few.h5"
+    few = ["--method", "labels", "--teacher-steps", 2, "--teachers", soft_file, "--samples", 5, "--out", out]
+    plan = run("distill", starpilot_file, *few, "--dry-run")
+    assert plan.exit_code == 0 and "0 steps, into" in plan.stdout and not out.exists()
+    result = run("distill", starpilot_file, *few, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["steps"] == 0
+    mine, theirs = read_extras(out, "teachers"), read_extras(soft_file, "teachers")
+    assert mine.keys() == theirs.keys() and all((mine[key] == theirs[key]).all() for key in mine)
+    index, many = (read_extras(path, "initial")["transition"] for path in (out, soft_file))
+    labels, all_labels = (read_extras(path, "steps")["action_probabilities"] for path in (out, soft_file))
+    assert len(index) == 5  # k-center chooses in an order: fewer samples are the first of more
+    place = [int(np.flatnonzero(many == row)[0]) for row in index]
+    np.testing.assert_allclose(labels, all_labels[place], atol=1e-6)
+    assert run("distill", starpilot_file, *few).exit_code == 0  # made by the same settings: left as it is
+
+
+def test_teachers_that_do_not_fit_are_refused(
+    soft_file: Path, starpilot_file: Path, distilled_file: Path, tmp_path: Path
+) -> None:
+    labels = ["--out", tmp_path / "x.h5", "--method", "labels"]
+    same = [*labels, "--teacher-steps", 2]
+    fails(2, "--teachers is for --method labels", "distill", starpilot_file, *labels[:2], "--teachers", soft_file)
+    fails(2, "--steps trains teachers", "distill", starpilot_file, *same, "--teachers", soft_file, "--steps", 4)
+    fails(1, "has no teachers", "distill", starpilot_file, *same, "--teachers", distilled_file)
+    fails(1, "missing.h5", "distill", starpilot_file, *same, "--teachers", tmp_path / "missing.h5")
+    fails(1, "have teacher_steps=2, asked for was 3", "distill", starpilot_file, *labels, "--teacher-steps", 3,
+          "--teachers", soft_file)  # fmt: skip
+    other = tmp_path / "other.h5"
+    shutil.copy(starpilot_file, other)
+    fails(1, "was distilled from 'starpilot.h5', not from", "distill", other, *same, "--teachers", soft_file)
+    config = LabelDistillationConfig(LEARNER, 5, output_dtype="float32")
+    teachers = Teachers(LEARNER, [learner_network(build_learner(LEARNER, (4,), 3, seed=0)).state_dict()], (4,), 3)
+    with pytest.raises(ValueError, match="n_steps=1 with given teachers: expected 0"):
+        config.create(teachers=teachers).fit(make_buffer([9, 9], shape=(4,)), 1)
+    with pytest.raises(ValueError, match="teachers given to GradientMatchingConfig: it has none"):
+        GradientMatchingConfig(LEARNER, 5).create(teachers=teachers)
 
 
 def test_teachers_without_labels_are_refused(soft_file: Path, starpilot_file: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from commands import fails, run
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.evaluation.results import ArmResult
 from d3rlpy_distill.report.sweep import SweepCell, save_size_curve, sweep_tables
+from procgen_datasets.hdf5 import read_info
 
 QUICK = ["--steps", 1, "--students", 2, "--episodes", 1]
 
@@ -70,12 +71,21 @@ def test_a_sweep_runs_resumes_and_reports(starpilot_file: Path, tmp_path: Path) 
 
 
 def test_soft_labels_are_swept_under_their_own_name(starpilot_file: Path, tmp_path: Path) -> None:
-    options = ["--methods", "labels", "--sizes", 5, "--synthetic-steps", 2, "--out", tmp_path, *QUICK]
-    result = run("sweep", starpilot_file, *options)
+    options = ["--methods", "labels", "--sizes", "5,8", "--synthetic-steps", 2, "--out", tmp_path, *QUICK]
+    result = run("sweep", starpilot_file, *options, "--jobs", 2, "--json")
     assert result.exit_code == 0, result.output
-    assert "| starpilot | labels | 5 | 0 |" in result.stdout
-    results = Results.load(tmp_path / f"{starpilot_file.stem}-labels-5-0")
+    returns, cost = json.loads(result.stdout)["tables"]
+    assert [row[:4] for row in returns["rows"]] == [["starpilot", "labels", size, "0"] for size in ("5", "8")]
+    first, second = (f"{starpilot_file.stem}-labels-{size}-0" for size in (5, 8))
+    results = Results.load(tmp_path / first)
     assert results.names() == ["random-5", "soft-5"] and results.protocol["synthetic"]["n_steps"] == 2
+    # one training of the teachers, which counts as time of both
+    info = read_info(tmp_path / f"{second}.h5")
+    assert info.provenance is not None
+    assert info.provenance.settings["teachers_sha256"] == read_info(tmp_path / f"{first}.h5").content_sha256
+    own = [json.loads((tmp_path / f"{name}.json").read_text())["seconds"] for name in (first, second)]
+    seconds = cost["columns"].index("seconds to distil")
+    assert [row[seconds] for row in cost["rows"]] == [f"{own[0]:.0f}", f"{sum(own):.0f}"]
 
 
 def test_a_cell_that_fails_leaves_the_others(starpilot_file: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Cell:
         distill: Further options of ``distill``.
         evaluate: Further options of ``evaluate``.
         arms: Arms to train.
+        taught_by: Another cell, which runs before; its teachers label this one's samples.
     """
 
     dataset: Path
@@ -41,6 +42,7 @@ class Cell:
     distill: tuple[str, ...]
     evaluate: tuple[str, ...]
     arms: tuple[str, ...]
+    taught_by: Cell | None = None
 
     @property
     def name(self) -> str:
@@ -48,8 +50,17 @@ class Cell:
         return f"{self.dataset.stem}-{self.method}-{self.samples}-{self.seed}"
 
     @property
+    def _synthetic(self) -> Path:
+        return self.directory / f"{self.name}.h5"
+
+    @property
     def _record(self) -> Path:
         return self.directory / f"{self.name}.json"
+
+    def _seconds(self) -> float:
+        """That the distillation took, its teachers' training included wherever that was done."""
+        own = json.loads(self._record.read_text())["seconds"]
+        return float(own or "nan") + (self.taught_by._seconds() if self.taught_by else 0.0)
 
     def run(self, threads: int) -> SweepCell:
         """Runs what of the cell is not done yet.
@@ -61,20 +72,21 @@ class Cell:
         from d3rlpy_distill.files import write_json
         from d3rlpy_distill.report.sweep import SweepCell
 
-        synthetic = self.directory / f"{self.name}.h5"
         common = ["--seed", str(self.seed), "--json"]
-        arguments = ["--method", self.method, "--samples", str(self.samples), "--out", str(synthetic)]
+        arguments = ["--method", self.method, "--samples", str(self.samples), "--out", str(self._synthetic)]
+        arguments += ["--teachers", str(self.taught_by._synthetic)] if self.taught_by else self.distill
         # run even if the file is there: distill checks that it was made by these very settings
-        made = _command(["distill", str(self.dataset), *arguments, *self.distill, *common], threads)
+        made = _command(["distill", str(self.dataset), *arguments, *common], threads)
         if not self._record.exists():
             # 0 where the file was there already: killed before this record, its time is lost
             write_json(self._record, {"seconds": made["seconds"] or None})
-        seconds = json.loads(self._record.read_text())["seconds"]
         results = self.directory / self.name
         arguments = ["--arms", ",".join(self.arms), "--out", str(results)]
-        _command(["evaluate", str(self.dataset), str(synthetic), *arguments, *self.evaluate, *common], threads)
+        _command(
+            ["evaluate", str(self.dataset), str(self._synthetic), *arguments, *self.evaluate, *common], threads
+        )
         loaded = Results.load(results)
-        return SweepCell(loaded.game, self.method, self.samples, self.seed, float(seconds or "nan"), loaded)
+        return SweepCell(loaded.game, self.method, self.samples, self.seed, self._seconds(), loaded)
 
 
 def _command(arguments: Sequence[str], threads: int) -> dict[str, float]:
@@ -99,7 +111,7 @@ def run_cells(
     """Runs cells, ``jobs`` at a time, each with its share of the processor's threads.
 
     Args:
-        cells: What to run.
+        cells: What to run; those taught by one cell run after it, one after the other.
         jobs: Processes at a time.
         on_cell: Called after each, failed or not.
 
@@ -109,13 +121,19 @@ def run_cells(
     threads = max(1, len(os.sched_getaffinity(0)) // jobs) if hasattr(os, "sched_getaffinity") else 1
     finished: dict[str, SweepCell] = {}
     failed: dict[str, str] = {}
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(cell.run, threads): cell for cell in cells}
-        for future in concurrent.futures.as_completed(futures):
-            cell = futures[future]
+    chains: dict[str, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.taught_by is not None):
+        chains.setdefault((cell.taught_by or cell).name, []).append(cell)
+
+    def run_chain(chain: list[Cell]) -> None:
+        for cell in chain:
             try:
-                finished[cell.name] = future.result()
+                finished[cell.name] = cell.run(threads)
             except RuntimeError as error:
                 failed[cell.name] = str(error)
             on_cell(cell)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(run_chain, chain) for chain in chains.values()]:
+            future.result()
     return [finished[cell.name] for cell in cells if cell.name in finished], failed

@@ -37,6 +37,7 @@ class Distiller:
         config: Its configuration.
         device: torch device.
         weights: State of the network, where the method works at given weights.
+        given_teachers: Teachers, where the method does not have to train any.
     """
 
     source_index: npt.NDArray[np.int64]
@@ -44,11 +45,16 @@ class Distiller:
     teachers: Teachers | None
 
     def __init__(
-        self, config: DistillationConfig, device: str, weights: Mapping[str, torch.Tensor] | None
+        self,
+        config: DistillationConfig,
+        device: str,
+        weights: Mapping[str, torch.Tensor] | None,
+        given_teachers: Teachers | None = None,
     ) -> None:
         self.config = config
         self.device = device
         self._weights = weights
+        self._given_teachers = given_teachers
 
     def fit(
         self,
@@ -84,6 +90,8 @@ class Distiller:
         """
         if n_steps < 0:
             raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
+        if self._given_teachers is not None and n_steps:
+            raise ValueError(f"n_steps={n_steps} with given teachers: expected 0, none are trained.")
         config = self.config
         if (probabilities is not None) != (config.sharpness is not None):
             raise ValueError(
@@ -100,6 +108,7 @@ class Distiller:
         if is_value_based(config.learner):
             data = as_monte_carlo(data, rewards)
         synthetic = SyntheticSet(config, data, *draw_start(config, data, rng), self.device)
+        synthetic.teachers = self._given_teachers
         optimizer = synthetic.optimizer()
         objective = config.create_objective(data, synthetic, rng, self.device, self._weights)
 

@@ -17,6 +17,7 @@ from ..relabel import relabel
 from ..transitions import TransitionArrays
 
 if TYPE_CHECKING:
+    from ..teachers import Teachers
     from .distiller import Distiller
     from .synthetic import SyntheticSet
 
@@ -142,15 +143,21 @@ class DistillationConfig:
         """Whether the learner is for continuous actions."""
         return isinstance(self.learner, BCConfig)
 
-    def create(self, device: str = "cpu:0", weights: Mapping[str, torch.Tensor] | None = None) -> Distiller:
+    def create(
+        self,
+        device: str = "cpu:0",
+        weights: Mapping[str, torch.Tensor] | None = None,
+        teachers: Teachers | None = None,
+    ) -> Distiller:
         """Returns the distiller.
 
         Args:
             device: torch device.
             weights: State of the learner's network, where the method matches at given weights.
+            teachers: Those of an earlier distillation, for a method that trains some; ``fit`` then takes 0 steps.
 
         Raises:
-            ValueError: If weights are missing, or given but not asked for.
+            ValueError: If weights are missing, or weights or teachers are given but not asked for.
         """
         from .distiller import Distiller
 
@@ -159,11 +166,18 @@ class DistillationConfig:
                 f"weights {'given' if weights is not None else 'missing'}: give weights to create() if and only "
                 "if theta is 'given'."
             )
-        return Distiller(self, device, weights)
+        if teachers is not None and not self.takes_teachers:
+            raise ValueError(f"teachers given to {type(self).__name__}: it has none; leave them out.")
+        return Distiller(self, device, weights, teachers)
 
     @property
     def needs_weights(self) -> bool:
         """Whether the method works at given weights."""
+        return False
+
+    @property
+    def takes_teachers(self) -> bool:
+        """Whether the method trains teachers, and can be given them."""
         return False
 
     def with_targets(

@@ -78,6 +78,11 @@ class LabelDistillationConfig(DistillationConfig):
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
 
+    @property
+    def takes_teachers(self) -> bool:
+        """True: ``create(teachers=...)`` labels other samples of the same data with them."""
+        return True
+
     def with_targets(
         self, data: TransitionArrays, probabilities: npt.NDArray[np.floating[Any]], rng: np.random.Generator
     ) -> TransitionArrays:
@@ -128,14 +133,15 @@ class LabelObjective:
             self._run, self._begun = self._begin(), False
 
     def finish(self, samples: SyntheticSet) -> None:
-        """Gives the samples their teachers, and chooses them by those; without a step there are none."""
-        teachers = [*self._finished, *([_weights(self._run.finish())] if self._begun else [])]
-        if not teachers:
-            return
-        config, shape = self._config.learner, self._data.observations.shape[1:]
-        assert isinstance(config, DiscreteBCConfig)
+        """Gives the samples their teachers, and chooses them by those; without a step only given ones."""
         data = self._data
-        samples.teachers = Teachers(config, teachers, shape, data.action_size, device=self._device)
+        trained = [*self._finished, *([_weights(self._run.finish())] if self._begun else [])]
+        if trained:
+            config, shape = self._config.learner, data.observations.shape[1:]
+            assert isinstance(config, DiscreteBCConfig)
+            samples.teachers = Teachers(config, trained, shape, data.action_size, device=self._device)
+        if samples.teachers is None:
+            return
         index = far_apart(samples.teachers.label(data.observations), len(samples.index))
         samples.restart(index, data.actions[index])
 

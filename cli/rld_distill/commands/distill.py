@@ -29,6 +29,8 @@ Examples:
 
   rld-distill distill data/starpilot.h5 --method labels --out data/starpilot-soft.h5
 
+  rld-distill distill data/starpilot.h5 --method labels --teachers data/starpilot-soft.h5 --samples 50
+
   rld-distill distill data/starpilot.h5 --method unrolled --window 20 --steps 600 --out data/starpilot-unrolled.h5
 """
 FROM_PRESET = "  [default: from the preset]"
@@ -82,6 +84,11 @@ FROM_PRESET = "  [default: from the preset]"
 @click.option("--window", type=click.IntRange(1), help="Unrolled: steps to train through." + FROM_PRESET)
 @click.option("--horizon", type=click.IntRange(1), help="Unrolled: steps of a student." + FROM_PRESET)
 @click.option("--teacher-steps", type=click.IntRange(1), help="Labels: steps of each teacher." + FROM_PRESET)
+@click.option(
+    "--teachers",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Labels: take the teachers of this file of the same dataset instead of training some.",
+)
 @click.option("--allocation", type=click.Choice(["even", "frequency"]), help="Samples per action." + FROM_PRESET)
 @click.option("--grouping", type=click.Choice(["action", "batch"]), help="Gradients to match." + FROM_PRESET)
 @click.option("--distance", type=click.Choice(["l2", "cosine"]), help="Distance of gradients." + FROM_PRESET)
@@ -108,6 +115,7 @@ def command(
     learner: str,
     steps: int | None,
     theta: str | None,
+    teachers: Path | None,
     expert: str | None,
     seed: int,
     device: str,
@@ -126,6 +134,7 @@ def command(
     from procgen_datasets.hdf5 import Provenance, read_extras, read_own
 
     from ..distillation_settings import configure
+    from ..soft_labels import reuse_teachers
 
     path = out or dataset.with_name(f"{dataset.stem}-{samples}.h5")
     if path.resolve() == dataset.resolve():
@@ -142,6 +151,14 @@ def command(
     if config.sharpness is None:
         probabilities = None
     n_steps = preset_steps if steps is None else steps
+    given, teachers_sha256 = None, None
+    if teachers is not None:
+        if not config.takes_teachers:
+            raise click.UsageError("--teachers is for --method labels: leave it out, or give that.")
+        if steps is not None:
+            raise click.UsageError("--steps trains teachers, --teachers gives them: leave one out.")
+        given, teachers_sha256 = reuse_teachers(teachers, info, buffer, config, device)
+        n_steps = 0
     settings = {
         "preset": preset,
         "steps": n_steps,
@@ -150,9 +167,10 @@ def command(
         "source": dataset.name,
         "source_sha256": info.content_sha256,
         "version": __version__,
+        **({"teachers_sha256": teachers_sha256} if teachers_sha256 else {}),
     }
     provenance = Provenance("distilled", game, info.action_size, command_line(), settings)
-    distiller = config.create(device=device, weights=weights)
+    distiller = config.create(device=device, weights=weights, teachers=given)
     if dry_run:
         _echo_plan(as_json, distiller, buffer, probabilities, n_steps, path)
         return
@@ -220,13 +238,15 @@ def _echo_plan(as_json: bool, distiller: Any, buffer: Any, probabilities: Any, n
         if step == 3:
             raise Timed
 
-    with contextlib.suppress(Timed):  # what follows the last step may take long
-        distiller.fit(buffer, 3, probabilities=probabilities, on_step=tick)
-    seconds = (ticks[2] - ticks[0]) / 2 * n_steps
+    if n_steps:
+        with contextlib.suppress(Timed):  # what follows the last step may take long
+            distiller.fit(buffer, 3, probabilities=probabilities, on_step=tick)
+    seconds = (ticks[2] - ticks[0]) / 2 * n_steps if n_steps else 0.0
     plan = {"would": "distill", "samples": distiller.config.n_samples, "steps": n_steps, "path": str(path)}
     echo_result(
         as_json,
         {**plan, "seconds": seconds},
         f"would distill {buffer.transition_count} transitions into {distiller.config.n_samples} samples, "
-        f"{n_steps} steps, into {path}: about {duration(seconds)} (two steps were timed).",
+        f"{n_steps} steps, into {path}"
+        + (f": about {duration(seconds)} (two steps were timed)." if n_steps else "."),
     )

@@ -112,19 +112,14 @@ def command(
         "--synthetic-batch": synthetic_batch,
     }
     evaluate = (*(str(part) for pair in numbers.items() for part in pair), "--unseen-levels", unseen_levels)
-    cells = [
-        Cell(
-            dataset,
-            method,
-            size,
-            seed,
-            out,
-            distill,
-            evaluate,
-            (*(["bc-100"] if full else []), f"random-{size}", method_arm(method, size)),
-        )
-        for dataset, method, size, seed in itertools.product(datasets, methods, sizes, range(seeds))
-    ]
+    cells: list[Cell] = []
+    for dataset, method, seed in itertools.product(datasets, methods, range(seeds)):
+        first: Cell | None = None
+        for size in sizes:
+            arms = (*(["bc-100"] if full else []), f"random-{size}", method_arm(method, size))
+            cells.append(Cell(dataset, method, size, seed, out, distill, evaluate, arms, first))
+            if method == "labels":  # teachers do not depend on the size: one training serves all
+                first = first or cells[-1]
     names = [cell.name for cell in cells]
     if dry_run:
         text = "\n".join([f"would run {len(cells)} cells, {jobs} at a time, into {out}:", *names])
