@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from d3rlpy.dataset import ReplayBuffer
 
 from ..learner import build_learner
 from ..presets import Budget
 from ..selection import PercentileSelector, RandomSelector
 from ..transitions import TransitionArrays
-from .algorithms import ALGORITHMS, Algorithm, fit_stock, networks
+from .algorithms import ALGORITHMS, Algorithm, fit_stock, load_networks, networks
 from .arms import BenchmarkConfig
 from .benchmark import play_policies
 from .players import Player, Policy
@@ -154,13 +153,7 @@ def _train(
                 seed=student_seed,
                 device=device,
             )
-            _load(learner, weights)
+            load_networks(learner, weights)
         policies.append(algorithm.policy(learner, data))
         seconds.append(record["train_seconds"])
     return policies, data, float(np.mean(seconds))
-
-
-def _load(learner: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    for name, module in learner.impl.modules.get_torch_modules().items():
-        prefix = f"{name}."
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})

@@ -28,7 +28,7 @@ from ..presets import Budget, paper_student
 from ..transitions import TransitionArrays
 from .players import Policy, StudentPolicy
 
-__all__ = ["ALGORITHMS", "Algorithm", "fit_stock", "networks", "seeded"]
+__all__ = ["ALGORITHMS", "Algorithm", "fit_stock", "load_networks", "networks", "seeded"]
 
 LEARNING_RATE = 1e-3
 CERTAIN = 1e4  # a logit that softmax turns into probability 1
@@ -219,3 +219,10 @@ def networks(learner: Any) -> dict[str, torch.Tensor]:
         for name, module in modules.items()
         for key, value in module.state_dict().items()
     }
+
+
+def load_networks(learner: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Inverse of :func:`networks`, into a learner of the same configuration."""
+    for name, module in learner.impl.modules.get_torch_modules().items():
+        prefix = f"{name}."
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
