@@ -68,6 +68,14 @@ def test_published_results_of_soft_labels_have_their_baselines(name: str) -> Non
     assert {arm.n_students for arm in results.arms if arm.samples} == {10}
 
 
+def test_the_readme_says_of_thirty_students_what_their_file_says() -> None:
+    results = Results.load(ROOT / "benchmarks" / "results" / "starpilot-1000x64-30.json")
+    arms = [results.get(name, split, "sampled") for name in ("soft-150", "bc-100") for split in ("id", "ood")]
+    means = [f"{arm.mean:.2f}" for arm in arms if arm is not None and arm.n_students == 30]
+    soft_id, soft_ood, full_id, full_ood = means
+    assert f"({soft_id} and {soft_ood} against {full_id} and {full_ood}," in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     "document",
     ["README.md", "docs/protocol.md", "docs/experts.md", "docs/other-datasets.md", "docs/algorithms.md"],
