@@ -59,8 +59,9 @@ def reuse_teachers(
     Raises:
         click.ClickException: If they do not belong together.
     """
-    from d3rlpy_distill import Teachers, TransitionArrays
+    from d3rlpy_distill import Teachers
     from d3rlpy_distill.scalers import fit_scalers
+    from d3rlpy_distill.transitions import channel_first
     from procgen_datasets.hdf5 import read_info
 
     info = read_info(path)
@@ -83,8 +84,8 @@ def reuse_teachers(
                 "file was made with, but for --samples."
             )
     fit_scalers(config.learner, buffer)
-    data = TransitionArrays.from_buffer(buffer)
-    teachers = Teachers(config.learner, weights, data.observations.shape[1:], data.action_size, device=device)
+    shape = channel_first(np.asarray(buffer.episodes[0].observations[:1])).shape[1:]
+    teachers = Teachers(config.learner, weights, shape, dataset.action_size, device=device)
     return teachers, info.content_sha256
 
 

@@ -238,15 +238,16 @@ def _echo_plan(as_json: bool, distiller: Any, buffer: Any, probabilities: Any, n
         if step == 3:
             raise Timed
 
+    seconds, estimate = 0.0, ""
     if n_steps:
         with contextlib.suppress(Timed):  # what follows the last step may take long
             distiller.fit(buffer, 3, probabilities=probabilities, on_step=tick)
-    seconds = (ticks[2] - ticks[0]) / 2 * n_steps if n_steps else 0.0
+        seconds = (ticks[2] - ticks[0]) / 2 * n_steps
+        estimate = f": about {duration(seconds)} (two steps were timed)"
     plan = {"would": "distill", "samples": distiller.config.n_samples, "steps": n_steps, "path": str(path)}
     echo_result(
         as_json,
         {**plan, "seconds": seconds},
         f"would distill {buffer.transition_count} transitions into {distiller.config.n_samples} samples, "
-        f"{n_steps} steps, into {path}"
-        + (f": about {duration(seconds)} (two steps were timed)." if n_steps else "."),
+        f"{n_steps} steps, into {path}{estimate}.",
     )
