@@ -118,7 +118,8 @@ def test_a_sharpness_sharpens_the_labels() -> None:
     assert entropy[1] < 0.6 * entropy[0]
 
 
-def test_interrupted_it_resumes_to_the_same_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop_at", [5, 7])  # the checkpoint lies between two teachers, and within one
+def test_interrupted_it_resumes_to_the_same_labels(tmp_path: Path, stop_at: int) -> None:
     buffer = make_buffer([9, 9, 9])
     config = LabelDistillationConfig(paper_student(Budget(1, 8)), 6, teacher_steps=4, seed=3)
     observations = TransitionArrays.from_buffer(buffer).observations
@@ -135,7 +136,7 @@ def test_interrupted_it_resumes_to_the_same_labels(tmp_path: Path) -> None:
 
     whole = labels(None)
     with pytest.raises(KeyboardInterrupt):
-        labels(tmp_path / "checkpoint", stop_at=7)
+        labels(tmp_path / "checkpoint", stop_at=stop_at)
     np.testing.assert_array_equal(labels(tmp_path / "checkpoint"), whole)
 
 

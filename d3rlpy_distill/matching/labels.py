@@ -118,24 +118,24 @@ class LabelObjective:
     ) -> None:
         self._config, self._data, self._rng, self._device = config, data, rng, device
         self._finished: list[dict[str, torch.Tensor]] = []
-        self._run = self._begin()
-        self._begun = False
+        self._run: ConvergenceRun | None = None  # begun by a step: given teachers need none
 
     def step(self, samples: SyntheticSet) -> float:
         """Takes a step of the present teacher and returns its loss; the samples do not move."""
-        self._begun = True
+        if self._run is None:
+            self._run = self._begin()
         return self._run.step()
 
     def advance(self) -> None:
-        """Goes on to the next teacher where this one is done."""
-        if self._run.done:
+        """Is done with a teacher that has taken all its steps."""
+        if self._run is not None and self._run.done:
             self._finished.append(_weights(self._run.finish()))
-            self._run, self._begun = self._begin(), False
+            self._run = None
 
     def finish(self, samples: SyntheticSet) -> None:
         """Gives the samples their teachers, and chooses them by those; without a step only given ones."""
         data = self._data
-        trained = [*self._finished, *([_weights(self._run.finish())] if self._begun else [])]
+        trained = [*self._finished, *([] if self._run is None else [_weights(self._run.finish())])]
         if trained:
             config, shape = self._config.learner, data.observations.shape[1:]
             assert isinstance(config, DiscreteBCConfig)
@@ -147,12 +147,14 @@ class LabelObjective:
 
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
-        return {"finished": self._finished, "run": self._run.state(), "begun": self._begun}
+        return {"finished": self._finished, "run": None if self._run is None else self._run.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
-        self._finished, self._begun = list(state["finished"]), state["begun"]
-        self._run.load_state(state["run"])
+        self._finished = list(state["finished"])
+        if state["run"] is not None:
+            self._run = self._begin()
+            self._run.load_state(state["run"])
 
     def _begin(self) -> ConvergenceRun:
         """A new teacher, of an initialisation that learns."""
