@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from d3rlpy_distill.evaluation import Results, difference_interval
-from d3rlpy_distill.report import Table, build_tables, render
+from d3rlpy_distill.evaluation import difference_interval
+from d3rlpy_distill.report import Table, build_tables, read_report, render
 from d3rlpy_distill.report.paper import PAPER_RETURNS
+from d3rlpy_distill.report.sweep import sweep_tables
 from procgen_datasets.policies import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
@@ -26,15 +27,16 @@ BLOCK = re.compile(
 def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
-    ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a results file, ``<!-- tasks -->`` the one
-    of ``gymnasium_tasks.py``, ``<!-- experts -->`` that of the bundled experts' cards.
+    ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
+    ``<!-- tasks -->`` the one of ``gymnasium_tasks.py``, ``<!-- experts -->`` that of the bundled experts' cards.
     """
 
     def block(match: re.Match[str]) -> str:
         if match["other"]:
             tables = [{"tasks": tasks_table, "experts": experts_table}[match["other"]]()]
         else:
-            tables = build_tables(Results.load(RESULTS / f"{match['results']}.json"))
+            report = read_report(RESULTS / f"{match['results']}.json")
+            tables = sweep_tables(report) if isinstance(report, list) else build_tables(report)
         return f"{match[1]}{render(tables, 'md')}\n<!-- end -->"
 
     return BLOCK.sub(block, text)

@@ -11,8 +11,11 @@ import pytest
 from commands import fails, run
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.evaluation.results import ArmResult
-from d3rlpy_distill.report.sweep import SweepCell, save_size_curve, sweep_tables
+from d3rlpy_distill.report import read_report, render
+from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
+from d3rlpy_distill.report.sweep_cell import SweepCell, save_sweep
 from procgen_datasets.hdf5 import read_info
+from rld_distill.sweep_cells import Cell
 
 QUICK = ["--steps", 1, "--students", 2, "--episodes", 1]
 
@@ -42,8 +45,46 @@ def test_break_even_is_the_time_of_distilling_over_what_a_student_saves() -> Non
     unknown = sweep_tables([cell(5, 0, 3.0, float("nan"))])[1]
     assert unknown.rows[0][-1] == "" and unknown.rows[0][4] == "nan"
     row = dict(zip(returns.columns, returns.rows[0], strict=True))
+    assert row["bc-100, id"] == "4.50 ± 0.71" and returns.rows[1][-1] == ""
     assert row["random, id"] == "1.50 ± 0.71" and row["distilled, ood"] == "3.50 ± 0.71"
     assert row["gain [95%], id"].startswith("+2.00 [")
+
+
+def test_students_of_everything_serve_all_cells_of_a_game_and_seed() -> None:
+    cells = [cell(5, 0, 3.0, 600.0), cell(9, 0, 3.0, 300.0, full=False), cell(9, 1, 3.0, 300.0, full=False)]
+    returns, cost = sweep_tables(cells)
+    assert [row[-1] for row in cost.rows] == ["10", "5", ""]
+    assert [row[-1] for row in returns.rows] == ["4.50 ± 0.71", "4.50 ± 0.71", ""]
+
+
+def test_students_of_everything_are_trained_once_a_dataset_and_seed(
+    starpilot_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms: list[tuple[int, int, str]] = []
+
+    def capture(cells: list[Cell], jobs: int, on_cell: object) -> tuple[list[SweepCell], dict[str, str]]:
+        arms.extend((cell.seed, cell.samples, ",".join(cell.arms)) for cell in cells)
+        return [], {}
+
+    monkeypatch.setattr("rld_distill.sweep_cells.run_cells", capture)
+    options = ["--full", "--methods", "gradient,labels", "--sizes", "5,8", "--seeds", 2]
+    assert run("sweep", starpilot_file, *options).exit_code == 0
+    assert [arm for arm in arms if "bc-100" in arm[2]] == [
+        (seed, 5, "bc-100,random-5,distilled-5") for seed in (0, 1)
+    ]
+    assert len(arms) == 8
+
+
+def test_a_sweep_is_read_back_and_reported(tmp_path: Path) -> None:
+    cells = [cell(5, 0, 3.0, 600.0), cell(50, 0, 4.0, float("nan"), full=False)]
+    save_sweep(cells, tmp_path / "sweep.json")
+    loaded = read_report(tmp_path)
+    assert isinstance(loaded, list) and loaded[0] == cells[0] and np.isnan(loaded[1].seconds)
+    result = run("report", tmp_path / "sweep.json", "--figures", tmp_path / "figures")
+    assert result.exit_code == 0 and result.stdout.strip() == render(sweep_tables(cells), "md").strip()
+    assert (tmp_path / "figures" / "size-curve.png").exists()
+    (tmp_path / "sweep.json").write_text('{"cells": [{"game": "starpilot"}]}')
+    fails(1, "do not follow the schema of 'rld-distill sweep'", "report", tmp_path)
 
 
 def test_the_curve_is_drawn(tmp_path: Path) -> None:

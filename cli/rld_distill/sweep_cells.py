@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.report.sweep import SweepCell
+    from d3rlpy_distill.report.sweep_cell import SweepCell
 
 __all__ = ["Cell", "run_cells"]
 
@@ -70,7 +70,7 @@ class Cell:
         """
         from d3rlpy_distill.evaluation import Results
         from d3rlpy_distill.files import write_json
-        from d3rlpy_distill.report.sweep import SweepCell
+        from d3rlpy_distill.report.sweep_cell import SweepCell
 
         common = ["--seed", str(self.seed), "--json"]
         arguments = ["--method", self.method, "--samples", str(self.samples), "--out", str(self._synthetic)]

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.results import Results
+from ..evaluation.results import ArmResult
 from ..evaluation.statistics import difference_interval
 from ..files import appears_atomically
+from .sweep_cell import SweepCell, method_arm
 from .table import SPLIT_TITLES, Table
 
-__all__ = ["SweepCell", "method_arm", "save_size_curve", "sweep_tables"]
+__all__ = ["save_size_curve", "sweep_tables"]
 
 RETURN_AXIS = "return, sampled actions"
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepCell:
-    """One distillation of a sweep and its evaluation.
-
-    Args:
-        game: The game.
-        method: ``"gradient"``, ``"unrolled"`` or ``"labels"``.
-        samples: Size of the synthetic set, N.
-        seed: Of the distillation.
-        seconds: That the distillation took, NaN if that was not recorded.
-        results: With the arms :func:`method_arm` and ``random-N``, and perhaps ``bc-100``.
-    """
-
-    game: str
-    method: str
-    samples: int
-    seed: int
-    seconds: float
-    results: Results
-
-
-def method_arm(method: str, n_samples: int) -> str:
-    """Returns the arm of a method's samples: soft labels have a name of their own."""
-    return f"{'soft' if method == 'labels' else 'distilled'}-{n_samples}"
 
 
 def sweep_tables(cells: Sequence[SweepCell]) -> list[Table]:
     """Returns the cells' returns, and what a distillation costs and saves.
 
-    A student of the full data takes as many seconds as ``bc-100`` did in the same cell. Break-even is the number
-    of students from which distilling and training on the samples takes less time than training on everything.
+    A student of the full data takes as many seconds as ``bc-100`` did on the same game with the same seed.
+    Break-even is the number of students from which distilling and training on the samples takes less time than
+    training on everything.
     """
     return [_returns_table(cells), _cost_table(cells)]
+
+
+def _full(cells: Sequence[SweepCell], cell: SweepCell, split: str) -> ArmResult | None:
+    """The arm ``bc-100`` of the cell's game and seed, in whichever cell it was trained."""
+    same = [other for other in cells if (other.game, other.seed) == (cell.game, cell.seed)]
+    return next((arm for other in same if (arm := other.results.get("bc-100", split, "sampled"))), None)
 
 
 def _returns_table(cells: Sequence[SweepCell]) -> Table:
@@ -65,13 +46,16 @@ def _returns_table(cells: Sequence[SweepCell]) -> Table:
             value, low, high = difference_interval(
                 np.array(distilled.returns), np.array(random.returns), np.random.default_rng(0)
             )
+            full = _full(cells, cell, split)
             row += [
                 f"{random.mean:.2f} ± {random.std:.2f}",
                 f"{distilled.mean:.2f} ± {distilled.std:.2f}",
                 f"{value:+.2f} [{low:+.2f}, {high:+.2f}]",
+                "" if full is None else f"{full.mean:.2f} ± {full.std:.2f}",
             ]
         rows.append(tuple(row))
-    returns = [f"{what}, {split}" for split in SPLIT_TITLES for what in ("random", "distilled", "gain [95%]")]
+    heads = ("random", "distilled", "gain [95%]", "bc-100")
+    returns = [f"{what}, {split}" for split in SPLIT_TITLES for what in heads]
     columns = ("game", "method", "samples", "seed", *returns)
     return Table("Sweep: mean return ± deviation over students, sampled actions", columns, rows)
 
@@ -80,7 +64,7 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
     rows = []
     for cell in cells:
         distilled = cell.results.get(method_arm(cell.method, cell.samples), "id", "sampled")
-        full = cell.results.get("bc-100", "id", "sampled")
+        full = _full(cells, cell, "id")
         assert distilled is not None
         saved = full.train_seconds - distilled.train_seconds if full else None
         known = saved is not None and saved > 0 and np.isfinite(cell.seconds)
@@ -103,8 +87,8 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
     return Table("Sweep: cost", columns, rows)
 
 
-def save_size_curve(cells: Sequence[SweepCell], path: Path) -> None:
-    """Draws return against the number of samples, one panel a game and split, one line a method; PNG.
+def save_size_curve(cells: Sequence[SweepCell], path: Path) -> Path:
+    """Draws return against the number of samples, one panel a game and split, one line a method; returns the PNG.
 
     A point is the mean over distillation seeds of the mean over students; bars span the seeds' means.
     ``random-N`` stands beside it, ``bc-100`` is a dotted line where the cells have it.
@@ -127,6 +111,7 @@ def save_size_curve(cells: Sequence[SweepCell], path: Path) -> None:
         axis.legend()
     with appears_atomically(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
+    return path
 
 
 def _points(cells: Sequence[SweepCell], method: str, split: str) -> list[tuple[float, float, float, float]]:

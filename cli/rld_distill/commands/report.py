@@ -12,6 +12,8 @@ Examples:
   rld-distill report results/starpilot --format md
 
   rld-distill report benchmarks/results/starpilot.json --format latex --figures figures
+
+  rld-distill report sweep/sweep.json --figures figures
 """
 
 
@@ -31,12 +33,18 @@ Examples:
     help="Also draw figures 3 and 4 into this directory.",
 )
 def command(results: tuple[Path, ...], how: str, figures: Path | None) -> None:
-    """Render the tables of RESULTS, directories or files of 'evaluate'; one set of tables a game."""
-    from d3rlpy_distill.evaluation import Results
-    from d3rlpy_distill.report import build_tables, render, save_figures
+    """Render the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'."""
+    from d3rlpy_distill.report import build_tables, read_report, render, save_figures
+    from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
 
-    loaded = [Results.load(path) for path in results]
+    reports = [read_report(path) for path in results]
+    evaluations = [report for report in reports if not isinstance(report, list)]
+    cells = [cell for report in reports if isinstance(report, list) for cell in report]
     if figures is not None:
-        for path in save_figures(loaded, figures):
+        drawn = save_figures(evaluations, figures) if evaluations else []
+        if cells:
+            drawn.append(save_size_curve(cells, figures / "size-curve.png"))
+        for path in drawn:
             click.echo(f"drew {path}", err=True)
-    click.echo(render([table for result in loaded for table in build_tables(result)], how))
+    tables = [table for evaluation in evaluations for table in build_tables(evaluation)]
+    click.echo(render([*tables, *(sweep_tables(cells) if cells else [])], how))

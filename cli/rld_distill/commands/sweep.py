@@ -61,7 +61,9 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 )
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
-@click.option("--full", is_flag=True, help="Also train bc-100 in every cell: the cost table then has savings.")
+@click.option(
+    "--full", is_flag=True, help="Also train bc-100, once a dataset and seed: the cost table then has savings."
+)
 @click.option(
     "--unseen-levels",
     type=click.Choice(["all", "validation"]),
@@ -90,9 +92,10 @@ def command(
 ) -> None:
     """Distil DATASETS with every method, size and seed, and evaluate each beside random samples.
 
-    Run again into the same directory, an interrupted sweep goes on where it stopped. Draws OUT/size-curve.png.
+    Run again into the same directory, an interrupted sweep goes on where it stopped. Writes OUT/sweep.json, which
+    'rld-distill report' renders, and draws OUT/size-curve.png.
     """
-    from d3rlpy_distill.report.sweep import method_arm
+    from d3rlpy_distill.report.sweep_cell import method_arm
 
     from ..sweep_cells import Cell, run_cells
 
@@ -116,7 +119,9 @@ def command(
     for dataset, method, seed in itertools.product(datasets, methods, range(seeds)):
         first: Cell | None = None
         for size in sizes:
-            arms = (*(["bc-100"] if full else []), f"random-{size}", method_arm(method, size))
+            # students of everything depend on neither method nor size
+            once = full and (method, size) == (methods[0], sizes[0])
+            arms = (*(["bc-100"] if once else []), f"random-{size}", method_arm(method, size))
             cells.append(Cell(dataset, method, size, seed, out, distill, evaluate, arms, first))
             if method == "labels":  # teachers do not depend on the size: one training serves all
                 first = first or cells[-1]
@@ -127,12 +132,14 @@ def command(
         return
     from d3rlpy_distill.report import render
     from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
+    from d3rlpy_distill.report.sweep_cell import save_sweep
 
     from ..progress import ProgressBar
 
     with ProgressBar("sweeping", len(cells)) as bar:
         finished, failed = run_cells(cells, jobs, lambda cell: bar.advance())
     if finished:
+        save_sweep(finished, out / "sweep.json")
         save_size_curve(finished, out / "size-curve.png")
         click.echo(f"drew {out / 'size-curve.png'}", err=True)
         click.echo(render(sweep_tables(finished), "json" if as_json else "md"))

@@ -1,0 +1,29 @@
+"""Reading what ``evaluate`` and ``sweep`` leave behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..evaluation.results import Results
+from .sweep_cell import SweepCell
+
+__all__ = ["read_report"]
+
+
+def read_report(path: Path) -> Results | list[SweepCell]:
+    """Reads a file of results, or of a sweep's cells, or the one in a directory.
+
+    Raises:
+        DistillError: If there is none, or it does not follow its schema.
+    """
+    if path.is_dir() and (path / "sweep.json").is_file():
+        path = path / "sweep.json"
+    if path.is_file():
+        try:
+            value = json.loads(path.read_text())
+        except ValueError:
+            value = None  # to be named by the next reader
+        if isinstance(value, dict) and "cells" in value:
+            return [SweepCell.from_json(cell) for cell in value["cells"]]
+    return Results.load(path)
