@@ -2,9 +2,19 @@
 
 from .figures import save_figures
 from .gallery import save_gallery
+from .games import games_table
 from .read import read_report
 from .render import FORMATS, render
 from .table import Table
 from .tables import build_tables
 
-__all__ = ["FORMATS", "Table", "build_tables", "read_report", "render", "save_figures", "save_gallery"]
+__all__ = [
+    "FORMATS",
+    "Table",
+    "build_tables",
+    "games_table",
+    "read_report",
+    "render",
+    "save_figures",
+    "save_gallery",
+]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..evaluation.results import ArmResult, Results
-from ..evaluation.statistics import difference_interval
+from ..evaluation.results import Results
 from .algorithms import algorithm_tables
 from .paper import PAPER_COLUMNS, PAPER_RETURNS, PAPER_SIZES
 from .table import SPLIT_TITLES, Table
+from .verdicts import FULL, as_good, budget, gain, random_arm
 
 __all__ = ["build_tables"]
 
 CONVERGED = "bc-100-converged"
-FULL = "bc-100"
-MARGIN = 0.05  # of full BC's mean return
 
 
 def build_tables(results: Results) -> list[Table]:
@@ -36,7 +32,7 @@ def build_tables(results: Results) -> list[Table]:
 def _returns_table(results: Results, split: str) -> Table:
     number, where = SPLIT_TITLES[split]
     rows = []
-    random = _random_arm(results, split)
+    random = random_arm(results, split)
     converged = results.get(CONVERGED, split, "sampled")
     full = results.get(FULL, split, "sampled")
     for name in results.names():
@@ -52,15 +48,15 @@ def _returns_table(results: Results, split: str) -> Table:
                 f"{sampled.iqm:.2f} [{low:.2f}, {high:.2f}]",
                 f"{sampled.normalised:.3f}",
                 share,
-                _gain(sampled, random),
-                _as_good(sampled, full),
+                gain(sampled, random),
+                as_good(sampled, full),
                 f"{greedy.mean:.2f} ± {greedy.std:.2f}" if greedy else "",
             )
         )
     first = next((arm for arm in results.arms if arm.n_students > 1), results.arms[0])
     title = (
         f"{number}: {results.game}, {where}, {first.n_students} students x {first.n_episodes} episodes, "
-        f"{_budget(results)}actions sampled unless marked greedy"
+        f"{budget(results)}actions sampled unless marked greedy"
     )
     columns = (
         "arm",
@@ -73,32 +69,6 @@ def _returns_table(results: Results, split: str) -> Table:
         "greedy return",
     )
     return Table(title, columns, rows)
-
-
-def _budget(results: Results) -> str:
-    budget = results.protocol.get("synthetic")
-    return f"small sets {budget['n_steps']} x {budget['batch_size']}, " if budget else ""
-
-
-def _random_arm(results: Results, split: str) -> ArmResult | None:
-    names = [n for n in results.names() if n.startswith("random-") and n != "random-policy"]
-    return results.get(names[0], split, "sampled") if names else None
-
-
-def _as_good(arm: ArmResult, full: ArmResult | None) -> str:
-    if full is None or arm.n_students == 1 or arm.name == full.name:
-        return ""
-    _, low, _ = difference_interval(np.array(arm.returns), np.array(full.returns), np.random.default_rng(0))
-    return "yes" if low > -MARGIN * abs(full.mean) else "no"
-
-
-def _gain(arm: ArmResult, random: ArmResult | None) -> str:
-    if random is None or arm.n_students == 1 or arm.name == random.name:
-        return ""
-    value, low, high = difference_interval(
-        np.array(arm.returns), np.array(random.returns), np.random.default_rng(0)
-    )
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _data_table(results: Results) -> Table:

@@ -13,6 +13,8 @@ Examples:
 
   rld-distill report benchmarks/results/starpilot.json --format latex --figures figures
 
+  rld-distill report results/starpilot results/bigfish --compare distilled-150
+
   rld-distill report sweep/sweep.json --figures figures
 """
 
@@ -32,9 +34,10 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Also draw figures 3 and 4 into this directory.",
 )
-def command(results: tuple[Path, ...], how: str, figures: Path | None) -> None:
+@click.option("--compare", metavar="ARM", help="One table instead: this arm over the games, with its baselines.")
+def command(results: tuple[Path, ...], how: str, figures: Path | None, compare: str | None) -> None:
     """Render the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'."""
-    from d3rlpy_distill.report import build_tables, read_report, render, save_figures
+    from d3rlpy_distill.report import build_tables, games_table, read_report, render, save_figures
     from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
 
     reports = [read_report(path) for path in results]
@@ -46,5 +49,11 @@ def command(results: tuple[Path, ...], how: str, figures: Path | None) -> None:
             drawn.append(save_size_curve(cells, figures / "size-curve.png"))
         for path in drawn:
             click.echo(f"drew {path}", err=True)
-    tables = [table for evaluation in evaluations for table in build_tables(evaluation)]
-    click.echo(render([*tables, *(sweep_tables(cells) if cells else [])], how))
+    if compare is not None:
+        if len(evaluations) < len(reports):
+            raise click.UsageError("--compare with the cells of a sweep: give results of 'rld-distill evaluate'.")
+        tables = [games_table(evaluations, compare)]
+    else:
+        tables = [table for evaluation in evaluations for table in build_tables(evaluation)]
+        tables += sweep_tables(cells) if cells else []
+    click.echo(render(tables, how))

@@ -1,0 +1,48 @@
+"""One arm over several games, beside random samples and everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import DistillError
+from ..evaluation.results import ArmResult, Results
+from .table import SPLIT_TITLES, Table
+from .verdicts import FULL, as_good, budget, gain, random_arm
+
+__all__ = ["games_table"]
+
+
+def games_table(results: Sequence[Results], name: str) -> Table:
+    """Returns a row for each game and split: the arm beside ``random-N`` and ``bc-100``.
+
+    Args:
+        results: One for each game, of one budget.
+        name: The arm, for example ``"soft-150"``.
+
+    Raises:
+        DistillError: If a game has no such arm, or budgets differ.
+    """
+    budgets = {budget(result) for result in results}
+    if len(budgets) > 1:
+        given = " and ".join(sorted(text.rstrip(", ") for text in budgets))
+        raise DistillError(f"the results have different budgets ({given}): compare files of one budget.")
+    rows = []
+    for result in results:
+        for split, (_, where) in SPLIT_TITLES.items():
+            arm, full = result.get(name, split, "sampled"), result.get(FULL, split, "sampled")
+            if arm is None:
+                known = ", ".join(result.names())
+                raise DistillError(f"{result.game} has no arm {name!r}: expected one of {known}.")
+            random = random_arm(result, split)
+            rows.append(
+                (result.game, where, f"{arm.n_students} x {arm.n_episodes}", _cell(random), _cell(full), _cell(arm),
+                 gain(arm, random), as_good(arm, full))
+            )  # fmt: skip
+    heads = ("game", "levels", "students x episodes", "random samples", FULL, name)
+    columns = (*heads, "gain over random [95%]", f"as good as {FULL}")
+    title = f"{name}: mean return ± deviation over students, {budgets.pop()}actions sampled"
+    return Table(title, columns, rows)
+
+
+def _cell(arm: ArmResult | None) -> str:
+    return "" if arm is None else f"{arm.mean:.2f} ± {arm.std:.2f}"

@@ -1,0 +1,43 @@
+"""What a table says of an arm beside the two that it is measured by: random samples, and everything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..evaluation.results import ArmResult, Results
+from ..evaluation.statistics import difference_interval
+
+__all__ = ["FULL", "as_good", "budget", "gain", "random_arm"]
+
+FULL = "bc-100"
+MARGIN = 0.05  # of full BC's mean return
+
+
+def random_arm(results: Results, split: str) -> ArmResult | None:
+    """Returns the first arm ``random-N``, actions sampled, or None."""
+    names = [n for n in results.names() if n.startswith("random-") and n != "random-policy"]
+    return results.get(names[0], split, "sampled") if names else None
+
+
+def gain(arm: ArmResult, random: ArmResult | None) -> str:
+    """Returns the difference of the means with its 95% interval; "" where there is nothing to compare."""
+    if random is None or arm.n_students == 1 or arm.name == random.name:
+        return ""
+    value, low, high = difference_interval(
+        np.array(arm.returns), np.array(random.returns), np.random.default_rng(0)
+    )
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def as_good(arm: ArmResult, full: ArmResult | None) -> str:
+    """Returns "yes" where the lower end of the difference's 95% interval is above -5% of ``bc-100``, else "no"."""
+    if full is None or arm.n_students == 1 or arm.name == full.name:
+        return ""
+    _, low, _ = difference_interval(np.array(arm.returns), np.array(full.returns), np.random.default_rng(0))
+    return "yes" if low > -MARGIN * abs(full.mean) else "no"
+
+
+def budget(results: Results) -> str:
+    """Returns what small sets were trained with, for a title: ``"small sets 100 x 15, "``, or ""."""
+    given = results.protocol.get("synthetic")
+    return f"small sets {given['n_steps']} x {given['batch_size']}, " if given else ""

@@ -1,0 +1,53 @@
+"""One arm over several games."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import fails, run
+from d3rlpy_distill.evaluation import Results
+from d3rlpy_distill.evaluation.results import ArmResult
+
+MEANS = {"random-policy": 1.0, "bc-100": 10.0, "random-20": 8.0, "distilled-20": 9.51}
+
+
+def results(game: str, n_steps: int) -> Results:
+    arms = [
+        ArmResult.from_returns(
+            name, split, "sampled", np.full((1 if name == "random-policy" else 3, 4), mean), normalised=0.0,
+            samples=20, n_bytes=1, train_seconds=1.0, seed=0,
+        )
+        for name, mean in MEANS.items()
+        for split in ("id", "ood")
+    ]  # fmt: skip
+    return Results(game, {"synthetic": {"n_steps": n_steps, "batch_size": 15}}, {}, arms)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{game}.json" for game in ("bigfish", "coinrun", "jumper")]
+    for path, n_steps in zip(paths, (100, 100, 1000), strict=True):
+        results(path.stem, n_steps).save(path)
+    return paths
+
+
+def test_an_arm_stands_beside_its_baselines_in_every_game(files: list[Path]) -> None:
+    result = run("report", *files[:2], "--compare", "distilled-20", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    rows = [line.split(",") for line in result.stdout.strip().splitlines() if line[:7] in ("bigfish", "coinrun")]
+    assert [row[:2] for row in rows] == [
+        [game, levels] for game in ("bigfish", "coinrun") for levels in ("seen levels (ID)", "unseen levels (OOD)")
+    ]
+    assert all(row[2:6] == ["3 x 4", "8.00 ± 0.00", "10.00 ± 0.00", "9.51 ± 0.00"] for row in rows)
+    assert all(row[-1] == "yes" and "+1.51 [+1.51" in ",".join(row) for row in rows)
+
+
+def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
+    compare = ["--compare", "distilled-20"]
+    fails(1, "no arm 'soft-20': expected one of random-policy, bc-100", "report", files[0], "--compare", "soft-20")
+    fails(1, "different budgets (small sets 100 x 15 and small sets 1000 x 15)", "report", *files, *compare)
+    (tmp_path / "sweep.json").write_text('{"cells": []}')
+    fails(2, "--compare with the cells of a sweep", "report", tmp_path / "sweep.json", *compare)
