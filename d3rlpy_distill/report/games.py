@@ -34,10 +34,9 @@ def games_table(results: Sequence[Results], name: str) -> Table:
                 known = ", ".join(result.names())
                 raise DistillError(f"{result.game} has no arm {name!r}: expected one of {known}.")
             random = random_arm(result, split)
-            rows.append(
-                (result.game, where, f"{arm.n_students} x {arm.n_episodes}", _cell(random), _cell(full), _cell(arm),
-                 gain(arm, random), as_good(arm, full))
-            )  # fmt: skip
+            played = f"{arm.n_students} x {arm.n_episodes}"
+            means = (_cell(random), _cell(full), _cell(arm))
+            rows.append((result.game, where, played, *means, gain(arm, random), as_good(arm, full)))
     heads = ("game", "levels", "students x episodes", "random samples", FULL, name)
     columns = (*heads, "gain over random [95%]", f"as good as {FULL}")
     title = f"{name}: mean return ± deviation over students, {budgets.pop()}actions sampled"
