@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from d3rlpy_distill.evaluation import difference_interval
-from d3rlpy_distill.report import Table, build_tables, read_report, render
+from d3rlpy_distill.evaluation import Results, difference_interval
+from d3rlpy_distill.report import Table, build_tables, games_table, read_report, render
 from d3rlpy_distill.report.paper import PAPER_RETURNS
 from d3rlpy_distill.report.sweep import sweep_tables
 from procgen_datasets.policies import bundled_experts, load_expert
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md", "docs/results.md")
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w-]+)|(?P<other>tasks|experts)) -->\n).*?<!-- end -->", re.DOTALL
+    r"(<!-- (results: (?P<results>[\w-]+)|(?P<other>games|tasks|experts)) -->\n).*?<!-- end -->", re.DOTALL
 )
 
 
@@ -28,18 +28,25 @@ def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
-    ``<!-- tasks -->`` the one of ``gymnasium_tasks.py``, ``<!-- experts -->`` that of the bundled experts' cards.
+    ``<!-- games -->`` soft labels over the games, ``<!-- tasks -->`` the table of ``gymnasium_tasks.py``,
+    ``<!-- experts -->`` that of the bundled experts' cards.
     """
 
     def block(match: re.Match[str]) -> str:
         if match["other"]:
-            tables = [{"tasks": tasks_table, "experts": experts_table}[match["other"]]()]
+            tables = [{"games": soft_table, "tasks": tasks_table, "experts": experts_table}[match["other"]]()]
         else:
             report = read_report(RESULTS / f"{match['results']}.json")
             tables = sweep_tables(report) if isinstance(report, list) else build_tables(report)
         return f"{match[1]}{render(tables, 'md')}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
+
+
+def soft_table() -> Table:
+    """Returns the table of ``report --compare soft-150`` for the games' files of 1000 x 64."""
+    results = [Results.load(RESULTS / f"{game}-1000x64.json") for game in ("starpilot", "bigfish", "jumper")]
+    return games_table(results, "soft-150")
 
 
 def experts_table() -> Table:

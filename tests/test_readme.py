@@ -59,13 +59,13 @@ def test_published_results_follow_the_protocol(game: str, episodes: int) -> None
         assert arm.mean == pytest.approx(sum(map(sum, arm.returns)) / arm.n_students / arm.n_episodes)
 
 
-@pytest.mark.parametrize("name", ["starpilot-1000x15", "starpilot-1000x64", "bigfish-1000x64"])
+@pytest.mark.parametrize("name", ["starpilot-1000x15", "starpilot-1000x64", "bigfish-1000x64", "jumper-1000x64"])
 def test_published_results_of_soft_labels_have_their_baselines(name: str) -> None:
     results = Results.load(ROOT / "benchmarks" / "results" / f"{name}.json")
     assert {"bc-100", "random-150", "random-soft-150", "soft-150", "teachers-of-soft-150"} <= set(results.names())
     steps, batch = (int(number) for number in name.split("-")[1].split("x"))
     assert results.protocol["synthetic"] == {"n_steps": steps, "batch_size": batch}
-    assert {arm.n_students for arm in results.arms if arm.samples} == {10}
+    assert {(arm.n_students, arm.n_episodes) for arm in results.arms if arm.samples} == {(10, 100)}
 
 
 def test_the_readme_says_of_thirty_students_what_their_file_says() -> None:
