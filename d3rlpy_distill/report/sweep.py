@@ -108,6 +108,9 @@ def save_size_curve(cells: Sequence[SweepCell], path: Path) -> Path:
         if full:
             axis.axhline(float(np.mean(full)), linestyle=":", color="black", label="bc-100")
         axis.set(title=f"{game}, {split}", xlabel="samples", ylabel=RETURN_AXIS, xscale="log")
+        shown = sorted({cell.samples for cell in mine})  # the sizes themselves: powers of ten overlap
+        axis.set_xticks(shown, [str(size) for size in shown])
+        axis.set_xticks([], minor=True)
         axis.legend()
     with appears_atomically(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
