@@ -24,6 +24,6 @@ def read_report(path: Path) -> Results | list[SweepCell]:
             value = json.loads(path.read_text())
         except ValueError:
             value = None  # to be named by the next reader
-        if isinstance(value, dict) and "cells" in value:
+        if isinstance(value, dict) and isinstance(value.get("cells"), list):
             return [SweepCell.from_json(cell) for cell in value["cells"]]
     return Results.load(path)

@@ -52,7 +52,7 @@ class SweepCell:
         try:
             seconds = float("nan") if value["seconds"] is None else float(value["seconds"])
             return cls(**{**value, "seconds": seconds, "results": Results.from_json(value["results"])})
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise DistillError(f"cells do not follow the schema of 'rld-distill sweep': {error}") from error
 
 
