@@ -23,13 +23,14 @@ from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import Budget, GradientMatchingConfig, TransitionArrays
 from d3rlpy_distill.batch import Batch
-from d3rlpy_distill.learner import Learner, build_learner, learner_loss, learner_network, scale
-from d3rlpy_distill.matching.family import DistillationConfig, Objective
+from d3rlpy_distill.learner import Learner, learner_network, scale
+from d3rlpy_distill.matching.family import Objective
 from d3rlpy_distill.matching.gradients import real_gradient, synthetic_gradient
 from d3rlpy_distill.matching.matcher import GradientObjective
 from d3rlpy_distill.matching.presets import default_matching
 from d3rlpy_distill.matching.synthetic import SyntheticSet
-from d3rlpy_distill.matching.theta import create_theta
+from d3rlpy_distill.matching.theta import RandomTheta, create_theta
+from d3rlpy_distill.matching.unrolled import LearnerLoss
 from d3rlpy_distill.training import Trainer
 from procgen_datasets import load_dataset
 from procgen_datasets.hdf5 import read_extras
@@ -38,12 +39,6 @@ CLASS_BATCH = 32  # real frames of each action, distribution matching
 SHIFT, CUTOUT, STRENGTH = 6, 20, 0.3  # pixels, pixels, fraction
 STUDENTS_OF_ALL, SNAPSHOTS, BETWEEN = 10, 20, 10  # whose weights are matched, and after how many steps each
 INNER, INNER_BATCH = 10, 32  # steps on the samples towards the next of those weights
-
-
-def new_student(config: DistillationConfig, data: TransitionArrays, rng: np.random.Generator) -> Learner:
-    """A student at a random initialisation."""
-    shape = data.observations.shape[1:]
-    return build_learner(config.learner, shape, data.action_size, seed=int(rng.integers(2**63)))
 
 
 class _Stateless:
@@ -62,13 +57,12 @@ class _Stateless:
 class DistributionObjective(_Stateless):
     r"""Distance of mean features in random networks, :math:`\sum_a \|\bar\psi(D_a) - \bar\psi(\phi_a)\|^2`."""
 
-    def __init__(self, config: DistillationConfig, data: TransitionArrays, rng: np.random.Generator) -> None:
-        self._config, self._data, self._rng = config, data, rng
+    def __init__(self, config: GradientMatchingConfig, data: TransitionArrays, rng: np.random.Generator) -> None:
+        self._theta, self._data, self._rng = RandomTheta(config, data, rng, "cpu:0"), data, rng
         self._members = [np.flatnonzero(data.actions == a) for a in range(data.action_size)]
 
     def step(self, samples: SyntheticSet) -> float:
-        data, actions = self._data, samples.actions
-        learner = new_student(self._config, data, self._rng)
+        data, actions, learner = self._data, samples.actions, self._theta.learner
         encoder = learner_network(learner)._encoder
         features = encoder(scale(learner, samples.observations))
         terms = []
@@ -81,6 +75,9 @@ class DistributionObjective(_Stateless):
         if loss.requires_grad:
             loss.backward(inputs=list(samples.parameters.values()))
         return float(loss.detach())
+
+    def advance(self) -> None:
+        self._theta.advance()
 
 
 def draw_augmentation(rng: np.random.Generator, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -132,13 +129,13 @@ class TrajectoryObjective(_Stateless):
     :math:`\hat\theta` takes N plain gradient steps on samples from :math:`\theta^*_t`; their length is learned.
     """
 
-    def __init__(self, config: DistillationConfig, data: TransitionArrays, rng: np.random.Generator) -> None:
+    def __init__(self, config: GradientMatchingConfig, data: TransitionArrays, rng: np.random.Generator) -> None:
         self._rng = rng
         self._rate = torch.tensor(-3.0, requires_grad=True)  # its logarithm
         self._optimizer = torch.optim.Adam([self._rate], lr=0.02)
         self._students: list[tuple[Learner, list[dict[str, torch.Tensor]]]] = []
         while len(self._students) < STUDENTS_OF_ALL:
-            learner = new_student(config, data, rng)
+            learner = RandomTheta(config, data, rng, "cpu:0").learner
             trainer, snapshots = Trainer(learner, data, rng), []
             for step in range(SNAPSHOTS * BETWEEN):
                 if step % BETWEEN == 0:
@@ -153,7 +150,7 @@ class TrajectoryObjective(_Stateless):
         begin, goal = snapshots[start], snapshots[start + 1]
         names = list(begin)
         weights = [begin[name].clone().requires_grad_() for name in names]
-        x, loss_of = scale(learner, samples.observations), _Loss(learner)
+        x, loss_of = scale(learner, samples.observations), LearnerLoss(learner)
         for _ in range(INNER):
             rows = torch.from_numpy(self._rng.integers(len(x), size=INNER_BATCH))
             named = {f"network.{n}": w for n, w in zip(names, weights, strict=True)}
@@ -167,15 +164,6 @@ class TrajectoryObjective(_Stateless):
         distance.backward(inputs=[*samples.parameters.values(), self._rate])
         self._optimizer.step()
         return float(distance.detach())
-
-
-class _Loss(torch.nn.Module):
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.network, self._learner = learner_network(learner), [learner]
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return learner_loss(self._learner[0], batch)
 
 
 @dataclasses.dataclass(frozen=True)

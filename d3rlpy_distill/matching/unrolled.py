@@ -17,7 +17,7 @@ from ..transitions import TransitionArrays
 from .family import DistillationConfig, Objective
 from .synthetic import SyntheticSet
 
-__all__ = ["UnrolledMatchingConfig", "UnrolledObjective"]
+__all__ = ["LearnerLoss", "UnrolledMatchingConfig", "UnrolledObjective"]
 
 Weights = dict[str, torch.Tensor]
 
@@ -161,7 +161,7 @@ class UnrolledObjective:
         self._horizon = int(self._rng.integers(config.window, config.horizon + 1))
 
 
-class _Loss(torch.nn.Module):
+class LearnerLoss(torch.nn.Module):
     """A learner's own loss as a function of its network's weights, for :func:`torch.func.functional_call`."""
 
     def __init__(self, learner: Learner) -> None:
@@ -177,7 +177,7 @@ class _Student:
     """A student whose training is differentiable: weights and Adam's moments are functions of the samples."""
 
     def __init__(self, learner: Learner, weights: Weights, first: Weights, second: Weights, steps: int) -> None:
-        self._learner, self._loss = learner, _Loss(learner)
+        self._learner, self._loss = learner, LearnerLoss(learner)
         self._weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
         self._first, self._second, self.steps = first, second, steps
 
