@@ -56,7 +56,7 @@ if __name__ == "__main__":
                 "start": start,
                 "observations": shared,
                 **levels.score(students, sharpness).to_json(),
-                "constant_policy_loss": round(levels.cross_entropy(marginal, sharpness), 3),
-                "expert_loss": round(levels.entropy(sharpness), 3),
+                "constant_policy_loss": round(levels.frames.cross_entropy(marginal, sharpness), 3),
+                "expert_loss": round(levels.frames.entropy(sharpness), 3),
             }
             print(json.dumps(row), flush=True)
