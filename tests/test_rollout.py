@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+from collections.abc import Callable
+
 import gymnasium
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from procgen_datasets import (
 )
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.policies import RandomPolicy
-from procgen_datasets.rollout import rollout, sample_actions, slot_quotas
+from procgen_datasets.rollout import RolloutEpisode, rollout, sample_actions, slot_quotas
 
 
 class Constant:
@@ -43,6 +47,51 @@ def test_every_game_steps_with_channel_first_frames(game: str) -> None:
     step = env.step(np.array([4, 7]))
     assert step.observations.shape == (2, 3, 64, 64) and step.rewards.dtype == np.float32
     assert all(seed in Levels(7, 3) for seed in env.level_seeds())
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_half_of_the_slots_go_on_as_they_would_have(game: str, rng: np.random.Generator) -> None:
+    env = ProcgenVecEnv(game, 4, levels=TRAIN_LEVELS, rand_seed=3)
+    for _ in range(40):
+        before = env.step(rng.integers(15, size=4))
+    half, kept = env.half(), [3, 1]
+    assert half is env.half() and half.num_envs == 2
+    states = env.state()
+    np.testing.assert_array_equal(half.restore([states[i] for i in kept]), before.observations[kept])
+    for _ in range(120):
+        actions = rng.integers(15, size=4)
+        whole, part = env.step(actions), half.step(actions[kept])
+        np.testing.assert_array_equal(part.rewards, whole.rewards[kept])
+        np.testing.assert_array_equal(part.first, whole.first[kept])
+        np.testing.assert_array_equal(part.observations, whole.observations[kept])
+
+
+@pytest.mark.parametrize("game", ["starpilot", "bigfish"])
+def test_smaller_batches_for_the_last_episodes_change_nothing(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = ProcgenVecEnv(game, 6, levels=TRAIN_LEVELS, rand_seed=5, copies=2)
+
+    def play(fewest: int) -> list[RolloutEpisode]:
+        monkeypatch.setattr(importlib.import_module("procgen_datasets.rollout"), "FEWEST", fewest)
+        return list(rollout(env, [RandomPolicy(), Constant(7)], 8, greedy=False, seed=1, record=True))
+
+    whole, sizes = play(13), []
+    monkeypatch.setattr(ProcgenVecEnv, "half", _noting(ProcgenVecEnv.half, sizes))
+    halved = play(1)
+    assert sizes == [6, 3, 1]
+    for one, other in zip(whole, halved, strict=True):
+        assert dataclasses.replace(one, steps=None) == dataclasses.replace(other, steps=None)
+        assert one.steps is not None and other.steps is not None
+        for mine, theirs in zip(one.steps, other.steps, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def _noting(half: Callable[[ProcgenVecEnv], ProcgenVecEnv], sizes: list[int]) -> Callable[..., ProcgenVecEnv]:
+    def noted(env: ProcgenVecEnv) -> ProcgenVecEnv:
+        smaller = half(env)
+        sizes.append(smaller.num_envs)
+        return smaller
+
+    return noted
 
 
 def test_reset_and_copies_play_the_same_levels() -> None:

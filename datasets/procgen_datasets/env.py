@@ -111,6 +111,7 @@ class ProcgenVecEnv:
         self.levels = levels
         self.mode = mode
         self.rand_seed = rand_seed
+        self._num_threads = (os.cpu_count() or 1) if num_threads is None else num_threads
         self._env: Any = ProcgenGym3Env(
             num=self.num_envs,
             env_name=game,
@@ -118,9 +119,10 @@ class ProcgenVecEnv:
             start_level=levels.start,
             num_levels=levels.num,
             rand_seed=rand_seed,
-            num_threads=(os.cpu_count() or 1) if num_threads is None else num_threads,
+            num_threads=self._num_threads,
             render_mode="rgb_array" if human_frames else None,
         )
+        self._half: ProcgenVecEnv | None = None
         self._start = self.state()[:num_slots]
         self.reset()
 
@@ -162,6 +164,23 @@ class ProcgenVecEnv:
         """Puts the environments into states that :meth:`state` returned, and returns their frames."""
         self._env.set_state(list(states))
         return self.observations()
+
+    def half(self) -> ProcgenVecEnv:
+        """Returns an environment of half as many slots, one group, to :meth:`restore` some of these states in.
+
+        Procgen steps all of its slots or none. Where most have nothing left to do, the rest go on in this
+        one, exactly as they would have here. It is built once.
+        """
+        if self._half is None:
+            self._half = ProcgenVecEnv(
+                self.game.name,
+                self.num_envs // 2,
+                levels=self.levels,
+                rand_seed=self.rand_seed,
+                mode=self.mode,
+                num_threads=self._num_threads,
+            )
+        return self._half
 
     def force_reset(self) -> VecStep:
         """Ends every running episode and starts the next level in each environment."""

@@ -21,6 +21,7 @@ from .games import N_ACTIONS
 __all__ = ["EpisodeSteps", "Policy", "RolloutEpisode", "rollout", "sample_actions", "slot_quotas"]
 
 NO_ACTION = 4  # "stay": what slots that have filled their quota do
+FEWEST = 8  # a batch is not made smaller: a step's fixed costs outweigh that of its slots
 
 
 class Policy(Protocol):
@@ -73,10 +74,11 @@ class RolloutEpisode:
 
 
 class _Tick(NamedTuple):
-    frames: npt.NDArray[np.uint8]  # (N, 64, 64, 3)
-    actions: npt.NDArray[np.int32]  # (N,)
-    rewards: npt.NDArray[np.float32]  # (N,)
-    probabilities: npt.NDArray[np.float32]  # (N, 15)
+    frames: npt.NDArray[np.uint8]  # (B, 64, 64, 3)
+    actions: npt.NDArray[np.int32]  # (B,)
+    rewards: npt.NDArray[np.float32]  # (B,)
+    probabilities: npt.NDArray[np.float32]  # (B, 15)
+    row: npt.NDArray[np.int64]  # (N,): where each environment stands in this batch
 
 
 def slot_quotas(episodes: int, num_slots: int) -> npt.NDArray[np.int64]:
@@ -99,7 +101,8 @@ def rollout(
     The *first* ``k`` episodes of every slot count and no more: a pool of whichever episodes finish first
     would be biased to short ones. The environment is reset to its beginning, so equal arguments give equal
     episodes. Each policy draws its actions from a stream of its own; what one policy does changes nothing
-    for another.
+    for another. Once half the slots have played theirs, the others go on in :meth:`ProcgenVecEnv.half`:
+    a few episodes may be many times as long as the rest.
 
     Args:
         env: Environment with ``env.copies == len(policies)``.
@@ -122,6 +125,8 @@ def rollout(
     remaining = np.tile(slot_quotas(episodes, slots), env.copies)
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(policies))]
     frames = env.reset().transpose(0, 2, 3, 1)
+    slot_of = np.arange(n)  # the slots that env holds, by row
+    row_of = np.arange(n)  # and back
     started = np.zeros(n, np.int64)
     finished = np.zeros(n, np.int64)
     returns = np.zeros(n)
@@ -130,12 +135,21 @@ def rollout(
     now = 0
     with _one_core_each(len(policies)) as run:
         while remaining.any():
-            actions = np.full(n, NO_ACTION, np.int32)
-            probabilities = np.zeros((n, N_ACTIONS), np.float32)
+            while env.num_envs // 2 >= max(np.count_nonzero(remaining), FEWEST):
+                # those that still play, and as many others as there are places left; in order, as before
+                kept = np.sort(np.argsort(remaining[slot_of] == 0, kind="stable")[: env.num_envs // 2])
+                states = env.state()
+                env = env.half()
+                frames = env.restore([states[row] for row in kept]).transpose(0, 2, 3, 1)
+                slot_of = slot_of[kept]
+                row_of = np.full(n, -1)
+                row_of[slot_of] = np.arange(len(slot_of))
+            actions = np.full(env.num_envs, NO_ACTION, np.int32)
+            probabilities = np.zeros((env.num_envs, N_ACTIONS), np.float32)
             uniform = [stream.random(slots) for stream in streams]  # for all slots: draws depend on time alone
             active = [np.flatnonzero(of_policy) for of_policy in remaining.reshape(-1, slots)]
             playing = [p for p, mine in enumerate(active) if mine.size]
-            rows = [p * slots + active[p] for p in playing]
+            rows = [row_of[p * slots + active[p]] for p in playing]
             decisions = run(
                 _decide,
                 [policies[p] for p in playing],
@@ -146,13 +160,13 @@ def rollout(
             for mine, decision in zip(rows, decisions, strict=True):
                 actions[mine], probabilities[mine] = decision
             result = env.step(actions)
-            returns += result.rewards
+            returns[slot_of] += result.rewards
             if record:
-                history.append(_Tick(frames, actions, result.rewards, probabilities))
+                history.append(_Tick(frames, actions, result.rewards, probabilities, row_of))
             now += 1
             if result.ends is not None:
                 for i, level_seed, complete in zip(
-                    result.ends.slots, result.ends.level_seeds, result.ends.level_complete, strict=True
+                    slot_of[result.ends.slots], result.ends.level_seeds, result.ends.level_complete, strict=True
                 ):
                     if remaining[i]:
                         length = int(now - started[i])
@@ -215,10 +229,10 @@ def sample_actions(
 
 
 def _steps(ticks: Sequence[_Tick], i: int) -> EpisodeSteps:
-    frames = np.stack([tick.frames[i] for tick in ticks])
+    rows = [(tick, tick.row[i]) for tick in ticks]
     return EpisodeSteps(
-        observations=np.ascontiguousarray(frames.transpose(0, 3, 1, 2)),
-        actions=np.array([tick.actions[i] for tick in ticks], np.int32),
-        rewards=np.array([tick.rewards[i] for tick in ticks], np.float32),
-        probabilities=np.stack([tick.probabilities[i] for tick in ticks]),
+        observations=np.ascontiguousarray(np.stack([t.frames[row] for t, row in rows]).transpose(0, 3, 1, 2)),
+        actions=np.array([t.actions[row] for t, row in rows], np.int32),
+        rewards=np.array([t.rewards[row] for t, row in rows], np.float32),
+        probabilities=np.stack([t.probabilities[row] for t, row in rows]),
     )
