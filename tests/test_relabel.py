@@ -107,8 +107,8 @@ def test_a_student_of_the_prior_learns_the_frequencies_and_no_more() -> None:
 
     prior = spread(scaled(PriorSelector(40, n_observations=5).select(buffer, np.random.default_rng(0))))
     own = spread(scaled(GradientMatchingConfig(learner=LEARNER, n_samples=40).create().fit(buffer, 0)))
-    # over six seeds a student's own is 0.15 to 0.22, the prior's 0.01 to 0.03
-    assert prior < 0.05 and own > 4 * prior
+    # over six seeds a single student's own is 0.15 to 0.22, the prior's 0.01 to 0.03; of two, 0.19 and 0.02
+    assert prior < 0.05 < 0.15 < own
 
 
 @pytest.mark.parametrize("config", [GradientMatchingConfig, UnrolledMatchingConfig])
