@@ -1,13 +1,15 @@
 """What students learn from 150 samples that no method has moved: real frames of their own, or a few shared ones.
 
-For each sharpness of the policy's actions, 10 students of 100 x 15: their cross-entropy to the sharpened expert on
-levels 200-299 beside that of a constant policy (the marginal) and of the sharpened expert itself, and their return
-there. The row ``all`` trains with the same budget on the whole relabelled dataset.
-Run: ``python benchmarks/unmoved_samples.py data/starpilot.h5 [--sharpness 1 2 4]``"""
+For each sharpness of the policy's actions, and each share of the best episodes, 10 students of 100 x 15: their
+cross-entropy to the sharpened expert on levels 200-299 beside that of a constant policy (those episodes'
+marginal) and of the sharpened expert itself, and their return there. The row ``all`` trains with the same budget
+on all transitions of those episodes, relabelled.
+Run: ``python benchmarks/unmoved_samples.py data/starpilot.h5 [--sharpness 1 2 4] [--percent 100 25 10]``"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import PAPER_SYNTHETIC, GradientMatchingConfig, TransitionArrays, paper_student
 from d3rlpy_distill.relabel import relabel, sharpen, transition_probabilities
+from d3rlpy_distill.selection import best_episodes
 from procgen_datasets import load_dataset
 from procgen_datasets.hdf5 import read_extras
 
@@ -24,6 +27,7 @@ if __name__ == "__main__":
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--sharpness", type=float, nargs="+", default=[1.0, 2.0, 4.0])
     parser.add_argument("--starts", nargs="+", choices=["own", "shared", "all"], default=["own", "shared", "all"])
+    parser.add_argument("--percent", type=float, nargs="+", default=[100.0], help="of the best episodes")
     parser.add_argument("--shared", type=int, nargs="+", default=[10], help="observations of the start 'shared'")
     arguments = parser.parse_args()
     buffer, info = load_dataset(arguments.dataset)
@@ -32,17 +36,20 @@ if __name__ == "__main__":
     recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
     policy = transition_probabilities(buffer, data, recorded)
     levels = ValidationLevels(info.provenance.game)
-    for sharpness in arguments.sharpness:
-        marginal = np.log(sharpen(policy, sharpness).mean(0, keepdims=True))
+    for sharpness, percent in itertools.product(arguments.sharpness, arguments.percent):
+        chosen = best_episodes(buffer, percent)
+        best, kept = data.of_episodes(chosen), np.isin(data.episodes, chosen)
+        marginal = np.log(sharpen(policy[kept], sharpness).mean(0, keepdims=True))
         starts = [(s, k) for s in arguments.starts for k in (arguments.shared if s == "shared" else [None])]
         for start, shared in starts:
             students = []
             for seed in range(STUDENTS):
                 if start == "all":
-                    samples = relabel(data, policy, sharpness, np.random.default_rng(seed))
+                    samples = relabel(best, policy[kept], sharpness, np.random.default_rng(seed))
                 else:
                     config = GradientMatchingConfig(
                         learner=paper_student(PAPER_SYNTHETIC),
+                        percent=percent,
                         sharpness=sharpness,
                         shared_observations=shared,
                         seed=seed,
@@ -53,6 +60,7 @@ if __name__ == "__main__":
             row = {
                 "game": info.provenance.game,
                 "sharpness": sharpness,
+                "percent": percent,
                 "start": start,
                 "observations": shared,
                 **levels.score(students, sharpness).to_json(),

@@ -102,9 +102,23 @@ class TransitionArrays:
         out[self.terminals[index]] = 0
         cut = ~continues & ~self.terminals[index]
         if cut.any():
-            ends = np.flatnonzero(np.append(self.episodes[1:] != self.episodes[:-1], True) & ~self.terminals)
-            out[cut] = self.last_observations[np.searchsorted(ends, index[cut])]
+            out[cut] = self.last_observations[np.searchsorted(np.flatnonzero(self._is_cut()), index[cut])]
         return out
+
+    def of_episodes(self, chosen: npt.NDArray[np.int64]) -> TransitionArrays:
+        """Returns the transitions of these episodes, ``(K,)``, in their order here; episodes keep their index."""
+        rows = np.isin(self.episodes, chosen)
+        ends = np.flatnonzero(self._is_cut())
+        return dataclasses.replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in _Part._fields if name != "last_observations"},
+            last_observations=self.last_observations[rows[ends]],
+            probabilities=None if self.probabilities is None else self.probabilities[rows],
+        )
+
+    def _is_cut(self) -> npt.NDArray[np.bool_]:
+        """Whether each transition is the last of an episode that timed out, ``(N,)``."""
+        return np.append(self.episodes[1:] != self.episodes[:-1], True) & ~self.terminals
 
     def action_counts(self) -> npt.NDArray[np.int64]:
         """Returns how often each action was taken, int64 ``(A,)``.

@@ -19,6 +19,8 @@ from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 
 from buffers import make_buffer
 from commands import fails, run
+from d3rlpy_distill import TransitionArrays
+from d3rlpy_distill.selection import best_episodes
 from procgen_datasets import load_dataset, read_info
 from procgen_datasets.hdf5 import read_extras
 
@@ -56,6 +58,25 @@ def test_the_same_seed_gives_the_same_bytes(distilled_file: Path, starpilot_file
     out = tmp_path / "again.h5"
     run("distill", starpilot_file, "--samples", 20, "--steps", 2, "--out", out)
     assert read_info(out).content_sha256 == read_info(distilled_file).content_sha256
+
+
+def test_the_best_episodes_alone_are_distilled_if_asked_for(
+    distilled_file: Path, starpilot_file: Path, tmp_path: Path
+) -> None:
+    out, common = tmp_path / "best.h5", ("--samples", 20, "--steps", 2)
+    assert run("distill", starpilot_file, *common, "--percent", 30, "--out", out).exit_code == 0
+    buffer = load_dataset(starpilot_file)[0]
+    transitions = TransitionArrays.from_buffer(buffer)
+    started = transitions.episodes[read_extras(out, "initial")["transition"]]
+    best = best_episodes(buffer, 30)
+    assert set(started) <= set(best) and len(best) < len(buffer.episodes)
+    info = read_info(out)
+    assert info.provenance is not None and info.provenance.settings["config"]["percent"] == 30
+    everything = tmp_path / "all.h5"
+    run("distill", starpilot_file, *common, "--percent", 100, "--out", everything)
+    assert read_info(everything).content_sha256 == read_info(distilled_file).content_sha256
+    fails(2, "0 is not in the range 0<x<=100", "distill", starpilot_file, "--percent", 0)
+    fails(1, "expected at least n_samples=999", "distill", starpilot_file, "--percent", 10, "--samples", 999)
 
 
 def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path, tmp_path: Path) -> None:

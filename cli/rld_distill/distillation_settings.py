@@ -108,6 +108,8 @@ def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilit
     for name in ("sharpness", "shared_observations"):
         if chosen.get(name) == 0:
             chosen[name] = None
+    if chosen.get("percent") == 100:
+        chosen["percent"] = None
     known = {field.name for field in dataclasses.fields(kind)}
     for name in chosen:
         if name not in known:

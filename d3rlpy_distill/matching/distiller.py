@@ -16,6 +16,7 @@ from ..errors import UnsuitableDatasetError
 from ..learner import is_value_based
 from ..relabel import transition_probabilities
 from ..scalers import fit_scalers
+from ..selection import best_episodes
 from ..teachers import Teachers
 from ..transitions import TransitionArrays, one_step_buffer
 from .checkpoint import data_fingerprint, load_checkpoint, save_checkpoint, weights_fingerprint
@@ -98,9 +99,18 @@ class Distiller:
                 f"probabilities {'missing' if probabilities is None else 'given'} with "
                 f"sharpness={config.sharpness}: give them to fit() if and only if there is a sharpness."
             )
-        data = TransitionArrays.from_buffer(dataset)
-        _check_suitable(config, data)
+        everything = TransitionArrays.from_buffer(dataset)
+        _check_suitable(config, everything)
         fit_scalers(config.learner, dataset)
+        data, rows = everything, np.arange(len(everything))
+        if config.percent is not None:
+            chosen = best_episodes(dataset, config.percent)
+            data, rows = everything.of_episodes(chosen), np.flatnonzero(np.isin(everything.episodes, chosen))
+            if len(data) < config.n_samples:
+                raise UnsuitableDatasetError(
+                    f"percent={config.percent:g} leaves {len(data)} of {len(everything)} transitions: expected at "
+                    f"least n_samples={config.n_samples}; give a larger percentage or fewer samples."
+                )
         rng = np.random.default_rng(config.seed)
         if probabilities is not None:
             data = config.with_targets(data, transition_probabilities(dataset, data, probabilities), rng)
@@ -148,7 +158,7 @@ class Distiller:
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
         objective.finish(synthetic)
-        self.teachers, self.source_index = synthetic.teachers, synthetic.index
+        self.teachers, self.source_index = synthetic.teachers, rows[synthetic.index]
         self.initial = one_step_buffer(
             data.observations[synthetic.index],
             synthetic.initial_actions,

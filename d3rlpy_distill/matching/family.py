@@ -63,6 +63,9 @@ class DistillationConfig:
             what a student of this configuration trains on.
         n_samples: Size of the synthetic set.
         allocation: ``"even"`` or ``"frequency"``: how the samples are shared out over the actions.
+        percent: Distil only the episodes with the highest returns, until this % of the transitions are in (above
+            0, at most 100): weight ``w = 1[G0 >= b]`` of arXiv 2407.20299, :func:`~..selection.best_episodes`.
+            None distils all.
         sharpness: If given, every action is first drawn anew from the behaviour policy's probabilities to this
             power (:func:`~..relabel.sharpen`), which ``fit`` then needs. For ``DiscreteBCConfig`` only, as rewards
             belong to the actions that were taken. None keeps those.
@@ -93,6 +96,7 @@ class DistillationConfig:
     learner: LearnerConfig
     n_samples: int = 150
     allocation: Allocation = "frequency"
+    percent: float | None = None
     sharpness: float | None = None
     shared_observations: int | None = None
     optimizer: PixelOptimizer = "adam"
@@ -119,6 +123,8 @@ class DistillationConfig:
                 raise ValueError(f"{field}={getattr(self, field)}: expected above 0.")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={self.momentum}: expected 0 or more and below 1.")
+        if self.percent is not None and not 0 < self.percent <= 100:
+            raise ValueError(f"percent={self.percent}: expected above 0 and at most 100, or None for all.")
         if self.sharpness is not None and not self.sharpness > 0:
             raise ValueError(f"sharpness={self.sharpness}: expected above 0, or None for the actions as they are.")
         if self.shared_observations is not None and not 1 <= self.shared_observations <= self.n_samples:

@@ -2,7 +2,7 @@
 
 from .balanced import BalancedSelector
 from .geometric import HerdingSelector, KCenterSelector, pooled_pixels
-from .percentile import PercentileSelector
+from .percentile import PercentileSelector, best_episodes
 from .prior import PriorSelector
 from .protocol import Selector
 from .random_subset import RandomSelector
@@ -15,5 +15,6 @@ __all__ = [
     "PriorSelector",
     "RandomSelector",
     "Selector",
+    "best_episodes",
     "pooled_pixels",
 ]

@@ -29,6 +29,8 @@ Examples:
 
   rld-distill distill data/starpilot.h5 --method labels --out data/starpilot-soft.h5
 
+  rld-distill distill data/starpilot.h5 --method labels --percent 25 --out data/starpilot-best.h5
+
   rld-distill distill data/starpilot.h5 --method labels --teachers data/starpilot-soft.h5 --samples 50
 
   rld-distill distill data/starpilot.h5 --method unrolled --window 20 --steps 600 --out data/starpilot-unrolled.h5
@@ -68,6 +70,12 @@ FROM_PRESET = "  [default: from the preset]"
     "--method",
     type=click.Choice(["gradient", "unrolled", "labels"]),
     help="Match gradients, train through a window of a student's steps, or give real observations soft labels."
+    + FROM_PRESET,
+)
+@click.option(
+    "--percent",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Distil only the episodes of the highest returns, until this % of the transitions are in; 100: all."
     + FROM_PRESET,
 )
 @click.option(

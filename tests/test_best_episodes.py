@@ -1,0 +1,96 @@
+"""Distilling the best episodes only: as if the dataset had no others, and with indices into the whole of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from d3rlpy.algos import DiscreteBCConfig
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
+from d3rlpy.models import VectorEncoderFactory
+
+from d3rlpy_distill import (
+    GradientMatchingConfig,
+    LabelDistillationConfig,
+    PercentileSelector,
+    TransitionArrays,
+)
+from d3rlpy_distill.matching.family import DistillationConfig
+from d3rlpy_distill.selection import best_episodes
+
+LEARNER = DiscreteBCConfig(batch_size=16, beta=0.0, encoder_factory=VectorEncoderFactory(hidden_units=[8]))
+RETURNS = [3.0, -1.0, 8.0, 3.0, 0.0, 7.0]
+PERCENT = 50
+
+
+@pytest.fixture
+def mixed() -> ReplayBuffer:
+    """Six episodes of 20 to 25 steps, every other one timed out."""
+    rng = np.random.default_rng(1)
+    episodes = []
+    for i, value in enumerate(RETURNS):
+        rewards = np.zeros((20 + i, 1), np.float32)
+        rewards[0] = value
+        episodes.append(
+            Episode(
+                rng.random((20 + i, 5), dtype=np.float32),
+                rng.integers(0, 4, (20 + i, 1)).astype(np.int32),
+                rewards,
+                i % 2 == 0,
+            )
+        )
+    return ReplayBuffer(InfiniteBuffer(), episodes=episodes, action_size=4)
+
+
+def test_transitions_of_some_episodes_are_those_of_a_buffer_that_holds_only_them(mixed: ReplayBuffer) -> None:
+    chosen = np.array([1, 2, 5])
+    part = TransitionArrays.from_buffer(mixed).of_episodes(chosen)
+    only = ReplayBuffer(InfiniteBuffer(), episodes=[mixed.episodes[i] for i in chosen], action_size=4)
+    wanted = TransitionArrays.from_buffer(only)
+    for field in dataclasses.fields(TransitionArrays):
+        ours, theirs = getattr(part, field.name), getattr(wanted, field.name)
+        np.testing.assert_array_equal(ours, chosen[theirs] if field.name == "episodes" else theirs)
+    index = np.arange(len(part))
+    np.testing.assert_array_equal(part.next_observations(index), wanted.next_observations(index))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GradientMatchingConfig(LEARNER, 12, trajectory_length=3, output_dtype="float32"),
+        GradientMatchingConfig(LEARNER, 12, sharpness=2.0, shared_observations=3, output_dtype="float32"),
+        LabelDistillationConfig(LEARNER, 12, sharpness=2.0, teacher_steps=4, output_dtype="float32"),
+    ],
+    ids=["matching", "sharpened", "labels"],
+)
+def test_a_percentage_distils_as_if_the_other_episodes_were_not_there(
+    config: DistillationConfig, mixed: ReplayBuffer
+) -> None:
+    everything = TransitionArrays.from_buffer(mixed)
+    kept = best_episodes(mixed, PERCENT)
+    assert 0 < len(kept) < len(RETURNS) and min(np.array(RETURNS)[kept]) == 3
+    lengths = [len(episode) for episode in mixed.episodes]
+    policy = np.random.default_rng(0).dirichlet(np.ones(4), sum(lengths))
+    by_episode = np.split(policy, np.cumsum(lengths)[:-1])
+    theirs = np.concatenate([by_episode[i] for i in kept])
+    given = {"probabilities": policy} if config.sharpness else {}
+    given_theirs = {"probabilities": theirs} if config.sharpness else {}
+
+    distiller = dataclasses.replace(config, percent=PERCENT).create()
+    ours = TransitionArrays.from_buffer(distiller.fit(mixed, 4, **given))
+    only = PercentileSelector(PERCENT).select(mixed, np.random.default_rng(0))
+    wanted = TransitionArrays.from_buffer(config.create().fit(only, 4, **given_theirs))
+    np.testing.assert_array_equal(ours.observations, wanted.observations)
+    np.testing.assert_array_equal(ours.actions, wanted.actions)
+    np.testing.assert_array_equal(ours.rewards, wanted.rewards)
+
+    assert set(everything.episodes[distiller.source_index]) <= set(kept)
+    initial = TransitionArrays.from_buffer(distiller.initial)
+    np.testing.assert_array_equal(initial.observations, everything.observations[distiller.source_index])
+
+
+@pytest.mark.parametrize("percent", [0, -1, 100.5, float("nan")])
+def test_a_percentage_out_of_range_is_refused(percent: float) -> None:
+    with pytest.raises(ValueError, match="above 0 and at most 100"):
+        GradientMatchingConfig(LEARNER, percent=percent)
