@@ -20,7 +20,9 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md", "docs/results.md")
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w-]+)|(?P<other>games|tasks|experts)) -->\n).*?<!-- end -->", re.DOTALL
+    r"(<!-- (results: (?P<results>[\w-]+)|games: (?P<games>[\w-]+)|(?P<other>tasks|experts)) -->\n)"
+    r".*?<!-- end -->",
+    re.DOTALL,
 )
 
 
@@ -28,13 +30,15 @@ def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
-    ``<!-- games -->`` soft labels over the games, ``<!-- tasks -->`` the table of ``gymnasium_tasks.py``,
+    ``<!-- games: ARM -->`` an arm over the games, ``<!-- tasks -->`` the table of ``gymnasium_tasks.py``,
     ``<!-- experts -->`` that of the bundled experts' cards.
     """
 
     def block(match: re.Match[str]) -> str:
         if match["other"]:
-            tables = [{"games": soft_table, "tasks": tasks_table, "experts": experts_table}[match["other"]]()]
+            tables = [{"tasks": tasks_table, "experts": experts_table}[match["other"]]()]
+        elif match["games"]:
+            tables = [arm_table(match["games"])]
         else:
             report = read_report(RESULTS / f"{match['results']}.json")
             tables = sweep_tables(report) if isinstance(report, list) else build_tables(report)
@@ -43,10 +47,11 @@ def updated(text: str) -> str:
     return BLOCK.sub(block, text)
 
 
-def soft_table() -> Table:
-    """Returns the table of ``report --compare soft-150`` for the games' files of 1000 x 64."""
-    results = [Results.load(RESULTS / f"{game}-1000x64.json") for game in ("starpilot", "bigfish", "jumper")]
-    return games_table(results, "soft-150")
+def arm_table(name: str) -> Table:
+    """Returns the table of ``report --compare NAME`` over the three games' files of the arm's budget."""
+    budget = "-1000x64" if name == "soft-150" else ""
+    results = [Results.load(RESULTS / f"{game}{budget}.json") for game in ("starpilot", "bigfish", "jumper")]
+    return games_table(results, name)
 
 
 def experts_table() -> Table:
