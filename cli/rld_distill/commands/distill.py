@@ -29,7 +29,7 @@ Examples:
 
   rld-distill distill data/starpilot.h5 --method labels --out data/starpilot-soft.h5
 
-  rld-distill distill data/starpilot.h5 --method labels --percent 25 --out data/starpilot-best.h5
+  rld-distill distill data/bigfish.h5 --percent 10 --out data/bigfish-best.h5
 
   rld-distill distill data/starpilot.h5 --method labels --teachers data/starpilot-soft.h5 --samples 50
 
