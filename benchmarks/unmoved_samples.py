@@ -37,15 +37,16 @@ if __name__ == "__main__":
     policy = transition_probabilities(buffer, data, recorded)
     levels = ValidationLevels(info.provenance.game)
     for sharpness, percent in itertools.product(arguments.sharpness, arguments.percent):
-        chosen = best_episodes(buffer, percent)
-        best, kept = data.of_episodes(chosen), np.isin(data.episodes, chosen)
+        kept = np.isin(data.episodes, best_episodes(buffer, percent))
         marginal = np.log(sharpen(policy[kept], sharpness).mean(0, keepdims=True))
         starts = [(s, k) for s in arguments.starts for k in (arguments.shared if s == "shared" else [None])]
         for start, shared in starts:
             students = []
             for seed in range(STUDENTS):
                 if start == "all":
-                    samples = relabel(best, policy[kept], sharpness, np.random.default_rng(seed))
+                    samples = relabel(
+                        data.whole_episodes(kept), policy[kept], sharpness, np.random.default_rng(seed)
+                    )
                 else:
                     config = GradientMatchingConfig(
                         learner=paper_student(PAPER_SYNTHETIC),

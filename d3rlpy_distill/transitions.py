@@ -105,15 +105,13 @@ class TransitionArrays:
             out[cut] = self.last_observations[np.searchsorted(np.flatnonzero(self._is_cut()), index[cut])]
         return out
 
-    def of_episodes(self, chosen: npt.NDArray[np.int64]) -> TransitionArrays:
-        """Returns the transitions of these episodes, ``(K,)``, in their order here; episodes keep their index."""
-        rows = np.isin(self.episodes, chosen)
-        ends = np.flatnonzero(self._is_cut())
+    def whole_episodes(self, kept: npt.NDArray[np.bool_]) -> TransitionArrays:
+        """Returns the transitions that are kept, ``(N,)``: all of an episode or none. Episodes keep indices."""
         return dataclasses.replace(
             self,
-            **{name: getattr(self, name)[rows] for name in _Part._fields if name != "last_observations"},
-            last_observations=self.last_observations[rows[ends]],
-            probabilities=None if self.probabilities is None else self.probabilities[rows],
+            **{name: getattr(self, name)[kept] for name in _Part._fields if name != "last_observations"},
+            last_observations=self.last_observations[kept[self._is_cut()]],
+            probabilities=None if self.probabilities is None else self.probabilities[kept],
         )
 
     def _is_cut(self) -> npt.NDArray[np.bool_]:

@@ -45,7 +45,8 @@ def mixed() -> ReplayBuffer:
 
 def test_transitions_of_some_episodes_are_those_of_a_buffer_that_holds_only_them(mixed: ReplayBuffer) -> None:
     chosen = np.array([1, 2, 5])
-    part = TransitionArrays.from_buffer(mixed).of_episodes(chosen)
+    everything = TransitionArrays.from_buffer(mixed)
+    part = everything.whole_episodes(np.isin(everything.episodes, chosen))
     only = ReplayBuffer(InfiniteBuffer(), episodes=[mixed.episodes[i] for i in chosen], action_size=4)
     wanted = TransitionArrays.from_buffer(only)
     for field in dataclasses.fields(TransitionArrays):

@@ -105,11 +105,9 @@ def _override(config: DistillationConfig, chosen: dict[str, Any], has_probabilit
         settings["sharpness"] = None
     if kind is LabelDistillationConfig:
         settings["shared_observations"] = None
-    for name in ("sharpness", "shared_observations"):
-        if chosen.get(name) == 0:
+    for name, off in (("sharpness", 0), ("shared_observations", 0), ("percent", 100)):
+        if chosen.get(name) == off:
             chosen[name] = None
-    if chosen.get("percent") == 100:
-        chosen["percent"] = None
     known = {field.name for field in dataclasses.fields(kind)}
     for name in chosen:
         if name not in known:

@@ -104,8 +104,8 @@ class Distiller:
         fit_scalers(config.learner, dataset)
         data, rows = everything, np.arange(len(everything))
         if config.percent is not None:
-            chosen = best_episodes(dataset, config.percent)
-            data, rows = everything.of_episodes(chosen), np.flatnonzero(np.isin(everything.episodes, chosen))
+            kept = np.isin(everything.episodes, best_episodes(dataset, config.percent))
+            data, rows = everything.whole_episodes(kept), np.flatnonzero(kept)
             if len(data) < config.n_samples:
                 raise UnsuitableDatasetError(
                     f"percent={config.percent:g} leaves {len(data)} of {len(everything)} transitions: expected at "
