@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+from procgen_datasets.cores import available_cores
 
 __all__ = ["describe_machine", "duration"]
 
 
 def describe_machine() -> dict[str, str | int]:
     """Returns the processor's name, the cores this process may use and the operating system."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"processor": _processor(), "cores": cores, "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "processor": _processor(),
+        "cores": available_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def _processor() -> str:

@@ -24,7 +24,7 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     """
     budgets = {budget(result) for result in results}
     if len(budgets) > 1:
-        given = " and ".join(sorted(text.rstrip(", ") for text in budgets))
+        given = " and ".join(sorted(budgets))
         raise DistillError(f"the results have different budgets ({given}): compare files of one budget.")
     rows = []
     for result in results:
@@ -39,7 +39,8 @@ def games_table(results: Sequence[Results], name: str) -> Table:
             rows.append((result.game, where, played, *means, gain(arm, random), as_good(arm, full)))
     heads = ("game", "levels", "students x episodes", "random samples", FULL, name)
     columns = (*heads, "gain over random [95%]", f"as good as {FULL}")
-    title = f"{name}: mean return ± deviation over students, {budgets.pop()}actions sampled"
+    told = [text for text in ("mean return ± deviation over students", budgets.pop(), "actions sampled") if text]
+    title = f"{name}: {', '.join(told)}"
     return Table(title, columns, rows)
 
 

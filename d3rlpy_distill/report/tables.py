@@ -54,10 +54,9 @@ def _returns_table(results: Results, split: str) -> Table:
             )
         )
     first = next((arm for arm in results.arms if arm.n_students > 1), results.arms[0])
-    title = (
-        f"{number}: {results.game}, {where}, {first.n_students} students x {first.n_episodes} episodes, "
-        f"{budget(results)}actions sampled unless marked greedy"
-    )
+    played = f"{where}, {first.n_students} students x {first.n_episodes} episodes"
+    given = [text for text in (played, budget(results), "actions sampled unless marked greedy") if text]
+    title = f"{number}: {results.game}, {', '.join(given)}"
     columns = (
         "arm",
         "return",

@@ -38,6 +38,6 @@ def as_good(arm: ArmResult, full: ArmResult | None) -> str:
 
 
 def budget(results: Results) -> str:
-    """Returns what small sets were trained with, for a title: ``"small sets 100 x 15, "``, or ""."""
+    """Returns what small sets were trained with, for a title: ``"small sets 100 x 15"``, or ""."""
     given = results.protocol.get("synthetic")
-    return f"small sets {given['n_steps']} x {given['batch_size']}, " if given else ""
+    return f"small sets {given['n_steps']} x {given['batch_size']}" if given else ""

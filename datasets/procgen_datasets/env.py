@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .cores import available_cores
 from .games import N_ACTIONS, Game, Levels, get_game
 
 __all__ = ["EpisodeEnds", "ProcgenVecEnv", "VecStep", "procgen_build"]
@@ -111,7 +111,7 @@ class ProcgenVecEnv:
         self.levels = levels
         self.mode = mode
         self.rand_seed = rand_seed
-        self._num_threads = (os.cpu_count() or 1) if num_threads is None else num_threads
+        self._num_threads = available_cores() if num_threads is None else num_threads
         self._env: Any = ProcgenGym3Env(
             num=self.num_envs,
             env_name=game,

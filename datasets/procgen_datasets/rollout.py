@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .cores import available_cores
 from .env import ProcgenVecEnv
 from .games import N_ACTIONS
 
@@ -199,7 +199,7 @@ def _one_core_each(size: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
     That beats running one after the other on all cores, which wait for each other at every operation.
     """
-    workers = min(size, os.cpu_count() or 1)
+    workers = min(size, available_cores())
     if workers == 1:
         yield map
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
+from ..cores import available_cores
 from ..errors import DatasetFormatError, OutputExistsError
 from ..games import N_ACTIONS
 from .frames import read_frames
@@ -233,7 +233,7 @@ def _episodes(
         raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
     count = int(file["num_episodes"][()])
     loading: deque[Future[npt.NDArray[Any]]] = deque()
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
         for i in range(count):
             for j in range(i + len(loading), min(i + READ_AHEAD, count)):
                 if f"observations_{j}" not in file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from d3rlpy.dataset.io import DATASET_VERSION
 
+from ..cores import available_cores
 from ..errors import OutputExistsError
 from .frames import FrameChunks
 from .provenance import Provenance
@@ -108,7 +108,7 @@ class EpisodeWriter:
         self._provenance = provenance
         self._groups = dict(groups or {})
         self._file = h5py.File(self._partial, "w", libver=("v110", "v110"))
-        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(max_workers=available_cores())
         self._waiting: deque[Future[_Prepared]] = deque()
         self._digest = hashlib.sha256()
         self._info: dict[str, list[float | int | bool]] = {}
