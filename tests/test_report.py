@@ -14,13 +14,13 @@ from d3rlpy_distill.evaluation.results import ArmResult
 MEANS = {"random-policy": 1.0, "bc-100": 10.0, "random-20": 8.0, "distilled-20": 9.51}
 
 
-def results(game: str, n_steps: int) -> Results:
+def results(game: str, n_steps: int, means: dict[str, float] = MEANS) -> Results:
     arms = [
         ArmResult.from_returns(
             name, split, "sampled", np.full((1 if name == "random-policy" else 3, 4), mean), normalised=0.0,
             samples=20, n_bytes=1, train_seconds=1.0, seed=0,
         )
-        for name, mean in MEANS.items()
+        for name, mean in means.items()
         for split in ("id", "ood")
     ]  # fmt: skip
     return Results(game, {"synthetic": {"n_steps": n_steps, "batch_size": 15}}, {}, arms)
@@ -43,6 +43,17 @@ def test_an_arm_stands_beside_its_baselines_in_every_game(files: list[Path]) -> 
     ]
     assert all(row[2:6] == ["3 x 4", "8.00 ± 0.00", "10.00 ± 0.00", "9.51 ± 0.00"] for row in rows)
     assert all(row[-1] == "yes" and "+1.51 [+1.51" in ",".join(row) for row in rows)
+
+
+def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]) -> None:
+    results("bigfish", 100, {**MEANS, "bc-100-converged": 10.5}).save(files[0])
+    result = run("report", *files[:2], "--compare", "distilled-20", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    _, head, *rows = result.stdout.strip().splitlines()
+    assert head.split(",")[-1] == "as good as bc-100-converged"
+    # 9.51 is within 5% of 10.0, not of 10.5
+    assert [row.split(",")[-2:] for row in rows] == [["yes", "no"]] * 2 + [["yes", ""]] * 2
+    assert all(row.split(",")[5] == "10.50 ± 0.00" for row in rows[:2])
 
 
 def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:

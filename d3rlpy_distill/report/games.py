@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from ..errors import DistillError
 from ..evaluation.results import ArmResult, Results
 from .table import SPLIT_TITLES, Table
-from .verdicts import FULL, as_good, budget, gain, random_arm
+from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm
 
 __all__ = ["games_table"]
 
 
 def games_table(results: Sequence[Results], name: str) -> Table:
-    """Returns a row for each game and split: the arm beside ``random-N`` and ``bc-100``.
+    """Returns a row for each game and split: the arm beside ``random-N``, ``bc-100`` and ``bc-100-converged``.
+
+    The last has its columns where a game has that arm.
 
     Args:
         results: One for each game, of one budget.
@@ -26,19 +28,22 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     if len(budgets) > 1:
         given = " and ".join(sorted(budgets))
         raise DistillError(f"the results have different budgets ({given}): compare files of one budget.")
+    references = [FULL, *([CONVERGED] if any(CONVERGED in result.names() for result in results) else [])]
     rows = []
     for result in results:
         for split, (_, where) in SPLIT_TITLES.items():
-            arm, full = result.get(name, split, "sampled"), result.get(FULL, split, "sampled")
+            arm = result.get(name, split, "sampled")
             if arm is None:
                 known = ", ".join(result.names())
                 raise DistillError(f"{result.game} has no arm {name!r}: expected one of {known}.")
             random = random_arm(result, split)
             played = f"{arm.n_students} x {arm.n_episodes}"
-            means = (_cell(random), _cell(full), _cell(arm))
-            rows.append((result.game, where, played, *means, gain(arm, random), as_good(arm, full)))
-    heads = ("game", "levels", "students x episodes", "random samples", FULL, name)
-    columns = (*heads, "gain over random [95%]", f"as good as {FULL}")
+            whole = [result.get(reference, split, "sampled") for reference in references]
+            means = (_cell(random), *map(_cell, whole), _cell(arm))
+            verdicts = [as_good(arm, reference) for reference in whole]
+            rows.append((result.game, where, played, *means, gain(arm, random), *verdicts))
+    heads = ("game", "levels", "students x episodes", "random samples", *references, name)
+    columns = (*heads, "gain over random [95%]", *(f"as good as {reference}" for reference in references))
     told = [text for text in ("mean return ± deviation over students", budgets.pop(), "actions sampled") if text]
     title = f"{name}: {', '.join(told)}"
     return Table(title, columns, rows)

@@ -6,11 +6,9 @@ from ..evaluation.results import Results
 from .algorithms import algorithm_tables
 from .paper import PAPER_COLUMNS, PAPER_RETURNS, PAPER_SIZES
 from .table import SPLIT_TITLES, Table
-from .verdicts import FULL, as_good, budget, gain, random_arm
+from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm
 
 __all__ = ["build_tables"]
-
-CONVERGED = "bc-100-converged"
 
 
 def build_tables(results: Results) -> list[Table]:

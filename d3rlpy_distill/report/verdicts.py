@@ -7,9 +7,10 @@ import numpy as np
 from ..evaluation.results import ArmResult, Results
 from ..evaluation.statistics import difference_interval
 
-__all__ = ["FULL", "as_good", "budget", "gain", "random_arm"]
+__all__ = ["CONVERGED", "FULL", "as_good", "budget", "gain", "random_arm"]
 
 FULL = "bc-100"
+CONVERGED = "bc-100-converged"
 MARGIN = 0.05  # of full BC's mean return
 
 
@@ -30,7 +31,10 @@ def gain(arm: ArmResult, random: ArmResult | None) -> str:
 
 
 def as_good(arm: ArmResult, full: ArmResult | None) -> str:
-    """Returns "yes" where the lower end of the difference's 95% interval is above -5% of ``bc-100``, else "no"."""
+    """Returns "yes" where the 95% interval of the difference lies above -5% of ``full``'s mean, else "no".
+
+    "" where there is nothing to compare: no such arm, one policy instead of students, or ``full`` itself.
+    """
     if full is None or arm.n_students == 1 or arm.name == full.name:
         return ""
     _, low, _ = difference_interval(np.array(arm.returns), np.array(full.returns), np.random.default_rng(0))
