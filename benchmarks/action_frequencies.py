@@ -11,22 +11,17 @@ import itertools
 import json
 from pathlib import Path
 
-import gym_notices.notices
 import numpy as np
-import structlog
 from constant_actions import ConstantPolicy
+from recorded_dataset import RecordedDataset
 
-from d3rlpy_distill import TransitionArrays
-from d3rlpy_distill.relabel import sharpen, transition_probabilities
+from d3rlpy_distill.relabel import sharpen
 from d3rlpy_distill.selection import best_episodes
-from procgen_datasets import N_ACTIONS, VALIDATION_LEVELS, load_dataset
-from procgen_datasets.hdf5 import read_extras
+from procgen_datasets import N_ACTIONS, VALIDATION_LEVELS
 from procgen_datasets.player import ProcgenPlayer
 
 
 def main() -> None:
-    gym_notices.notices.notices.clear()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--sharpness", type=float, nargs="+", default=[1.0, 4.0, 16.0])
@@ -35,16 +30,13 @@ def main() -> None:
     )
     parser.add_argument("--episodes", type=int, default=300)
     arguments = parser.parse_args()
-    buffer, info = load_dataset(arguments.dataset)
-    assert info.provenance is not None
-    data = TransitionArrays.from_buffer(buffer)
-    recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
-    policy = transition_probabilities(buffer, data, recorded)
+    dataset = RecordedDataset.load(arguments.dataset)
     frequencies = {"uniform": np.full(N_ACTIONS, 1 / N_ACTIONS)}
     for percent, sharpness in itertools.product(arguments.percent, arguments.sharpness):
-        kept = np.isin(data.episodes, best_episodes(buffer, percent))
-        frequencies[f"best {percent:g}%, sharpness {sharpness:g}"] = sharpen(policy[kept], sharpness).mean(0)
-    game = info.provenance.game
+        kept = np.isin(dataset.transitions.episodes, best_episodes(dataset.buffer, percent))
+        mean = sharpen(dataset.policy[kept], sharpness).mean(0)
+        frequencies[f"best {percent:g}%, sharpness {sharpness:g}"] = mean
+    game = dataset.game
     player = ProcgenPlayer(game, {"validation": VALIDATION_LEVELS}, arguments.episodes, seed=1)
     returns = player.play([ConstantPolicy(f) for f in frequencies.values()], split="validation", mode="sampled")
     for name, row in zip(frequencies, returns, strict=True):

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from recorded_dataset import RecordedDataset
 
-from d3rlpy_distill import TransitionArrays
 from d3rlpy_distill.evaluation.players import Policy
-from d3rlpy_distill.relabel import sharpen, transition_probabilities
-from procgen_datasets import load_dataset
-from procgen_datasets.hdf5 import read_extras
+from d3rlpy_distill.relabel import sharpen
 
 FRAMES = 2000
 
@@ -29,11 +27,10 @@ class ExpertFrames:
     @classmethod
     def of(cls, path: Path) -> ExpertFrames:
         """Draws some of a dataset that records the expert's probabilities."""
-        buffer = load_dataset(path)[0]
-        data = TransitionArrays.from_buffer(buffer)
-        rows = transition_probabilities(buffer, data, read_extras(path, "steps")["action_probabilities"])
-        chosen = np.sort(np.random.default_rng(0).choice(len(data), FRAMES, replace=False))
-        return cls(torch.from_numpy(data.observations[chosen]), rows[chosen])
+        dataset = RecordedDataset.load(path)
+        observations = dataset.transitions.observations
+        chosen = np.sort(np.random.default_rng(0).choice(len(observations), FRAMES, replace=False))
+        return cls(torch.from_numpy(observations[chosen]), dataset.policy[chosen])
 
     def losses(self, students: Sequence[Policy], sharpness: float) -> list[float]:
         """Returns each student's mean cross-entropy, nats, to the expert's policy to this power."""

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from recorded_dataset import RecordedDataset
 from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import Budget, TransitionArrays
 from d3rlpy_distill.matching.labels import far_apart
-from d3rlpy_distill.relabel import sharpen, transition_probabilities
-from procgen_datasets import load_dataset
-from procgen_datasets.hdf5 import read_extras, read_info
+from d3rlpy_distill.relabel import sharpen
+from procgen_datasets.hdf5 import read_info
 from rld_distill.soft_labels import read_teachers
 
 if __name__ == "__main__":
@@ -37,20 +37,18 @@ if __name__ == "__main__":
     parser.add_argument("--batches", type=int, nargs="+", default=[15])
     parser.add_argument("--students", type=int, default=STUDENTS)
     arguments = parser.parse_args()
-    buffer, info = load_dataset(arguments.dataset)
-    assert info.provenance is not None
-    data = TransitionArrays.from_buffer(buffer)
+    dataset = RecordedDataset.load(arguments.dataset)
+    data = dataset.transitions
     soft = read_info(arguments.soft)
     assert soft.provenance is not None
     sharpness = soft.provenance.settings["config"]["sharpness"]
     teachers = read_teachers(arguments.soft, soft, data.observations.shape[1:], "cpu:0")
     assert teachers is not None
-    recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
-    policy = sharpen(transition_probabilities(buffer, data, recorded), sharpness).astype(np.float32)
+    policy = sharpen(dataset.policy, sharpness).astype(np.float32)
     taught = teachers.label(data.observations)
     labels: dict[str, npt.NDArray[np.float32] | None] = {"actions": None, "expert": policy, "teachers": taught}
-    levels = ValidationLevels(info.provenance.game)
-    common = {"game": info.provenance.game, "sharpness": sharpness}
+    levels = ValidationLevels(dataset.game)
+    common = {"game": dataset.game, "sharpness": sharpness}
     print(json.dumps({**common, "labels": "teachers themselves", **levels.score([teachers], sharpness).to_json()}))
     chosen = far_apart(taught, max(arguments.sizes))
     for kind, frames, size, steps, batch in itertools.product(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from recorded_dataset import RecordedDataset
 from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import Budget, GradientMatchingConfig, TransitionArrays
@@ -32,8 +33,6 @@ from d3rlpy_distill.matching.synthetic import SyntheticSet
 from d3rlpy_distill.matching.theta import RandomTheta, create_theta
 from d3rlpy_distill.matching.unrolled import LearnerLoss
 from d3rlpy_distill.training import Trainer
-from procgen_datasets import load_dataset
-from procgen_datasets.hdf5 import read_extras
 
 CLASS_BATCH = 32  # real frames of each action, distribution matching
 SHIFT, CUTOUT, STRENGTH = 6, 20, 0.3  # pixels, pixels, fraction
@@ -197,10 +196,8 @@ if __name__ == "__main__":
     parser.add_argument("--student-steps", type=int, default=100)
     parser.add_argument("--student-batch", type=int, default=15)
     arguments = parser.parse_args()
-    buffer, info = load_dataset(arguments.dataset)
-    assert info.provenance is not None
-    recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
-    levels = ValidationLevels(info.provenance.game)
+    dataset = RecordedDataset.load(arguments.dataset)
+    levels = ValidationLevels(dataset.game)
     budget = Budget(arguments.student_steps, arguments.student_batch)
     preset = default_matching()
     settings = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)}
@@ -209,11 +206,12 @@ if __name__ == "__main__":
     for objective in arguments.objectives:
         distiller = TriedConfig(**settings, objective=objective).create()
         started = time.perf_counter()
-        distilled = TransitionArrays.from_buffer(distiller.fit(buffer, arguments.steps, probabilities=recorded))
+        fitted = distiller.fit(dataset.buffer, arguments.steps, probabilities=dataset.step_probabilities)
+        distilled = TransitionArrays.from_buffer(fitted)
         seconds = time.perf_counter() - started
         initial = TransitionArrays.from_buffer(distiller.initial)
         change = np.abs(distilled.observations.astype(np.float32) - initial.observations).mean()
-        row = {**vars(arguments), "dataset": info.provenance.game, "objectives": objective}
+        row = {**vars(arguments), "dataset": dataset.game, "objectives": objective}
         row |= {"seconds": round(seconds), "mean_pixel_change": round(float(change), 2)}
         for label, arrays in (("initial", initial), ("distilled", distilled)):
             students = [train(arrays, seed, budget) for seed in range(STUDENTS)]

@@ -14,13 +14,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+from recorded_dataset import RecordedDataset
 from validation_levels import STUDENTS, ValidationLevels, train
 
 from d3rlpy_distill import PAPER_SYNTHETIC, GradientMatchingConfig, TransitionArrays, paper_student
-from d3rlpy_distill.relabel import relabel, sharpen, transition_probabilities
+from d3rlpy_distill.relabel import relabel, sharpen
 from d3rlpy_distill.selection import best_episodes
-from procgen_datasets import load_dataset
-from procgen_datasets.hdf5 import read_extras
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -30,14 +29,11 @@ if __name__ == "__main__":
     parser.add_argument("--percent", type=float, nargs="+", default=[100.0], help="of the best episodes")
     parser.add_argument("--shared", type=int, nargs="+", default=[10], help="observations of the start 'shared'")
     arguments = parser.parse_args()
-    buffer, info = load_dataset(arguments.dataset)
-    assert info.provenance is not None
-    data = TransitionArrays.from_buffer(buffer)
-    recorded = read_extras(arguments.dataset, "steps")["action_probabilities"]
-    policy = transition_probabilities(buffer, data, recorded)
-    levels = ValidationLevels(info.provenance.game)
+    dataset = RecordedDataset.load(arguments.dataset)
+    data, policy = dataset.transitions, dataset.policy
+    levels = ValidationLevels(dataset.game)
     for sharpness, percent in itertools.product(arguments.sharpness, arguments.percent):
-        kept = np.isin(data.episodes, best_episodes(buffer, percent))
+        kept = np.isin(data.episodes, best_episodes(dataset.buffer, percent))
         marginal = np.log(sharpen(policy[kept], sharpness).mean(0, keepdims=True))
         starts = [(s, k) for s in arguments.starts for k in (arguments.shared if s == "shared" else [None])]
         for start, shared in starts:
@@ -55,11 +51,11 @@ if __name__ == "__main__":
                         shared_observations=shared,
                         seed=seed,
                     )
-                    unmoved = config.create().fit(buffer, 0, probabilities=recorded)
+                    unmoved = config.create().fit(dataset.buffer, 0, probabilities=dataset.step_probabilities)
                     samples = TransitionArrays.from_buffer(unmoved)
                 students.append(train(samples, 1000 + seed))
             row = {
-                "game": info.provenance.game,
+                "game": dataset.game,
                 "sharpness": sharpness,
                 "percent": percent,
                 "start": start,

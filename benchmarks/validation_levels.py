@@ -7,19 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import gym_notices.notices
 import numpy as np
-import structlog
+from expert_frames import ExpertFrames
 
-gym_notices.notices.notices.clear()
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-
-from expert_frames import ExpertFrames  # noqa: E402
-
-from d3rlpy_distill import PAPER_SYNTHETIC, Budget, TransitionArrays, paper_student, train_student  # noqa: E402
-from d3rlpy_distill.evaluation.players import Policy, StudentPolicy  # noqa: E402
-from procgen_datasets import VALIDATION_LEVELS, CollectConfig, collect  # noqa: E402
-from procgen_datasets.player import ProcgenPlayer  # noqa: E402
+from d3rlpy_distill import PAPER_SYNTHETIC, Budget, TransitionArrays, paper_student, train_student
+from d3rlpy_distill.evaluation.players import Policy, StudentPolicy
+from procgen_datasets import VALIDATION_LEVELS, CollectConfig, collect
+from procgen_datasets.player import ProcgenPlayer
 
 STUDENTS, EPISODES = 10, 100
 

@@ -41,8 +41,20 @@ def test_an_arm_stands_beside_its_baselines_in_every_game(files: list[Path]) -> 
     assert [row[:2] for row in rows] == [
         [game, levels] for game in ("bigfish", "coinrun") for levels in ("seen levels (ID)", "unseen levels (OOD)")
     ]
-    assert all(row[2:6] == ["3 x 4", "8.00 ± 0.00", "10.00 ± 0.00", "9.51 ± 0.00"] for row in rows)
+    assert all(row[2:6] == ["3 x 4", "8.00 ± 0.00 (random-20)", "10.00 ± 0.00", "9.51 ± 0.00"] for row in rows)
     assert all(row[-1] == "yes" and "+1.51 [+1.51" in ",".join(row) for row in rows)
+
+
+def test_the_gain_is_over_the_better_of_natural_and_balanced_samples(files: list[Path]) -> None:
+    results("bigfish", 100, {**MEANS, "balanced-20": 8.5, "random-soft-20": 9.0}).save(files[0])
+    results("coinrun", 100, {**MEANS, "balanced-20": 7.5}).save(files[1])
+    result = run("report", *files[:2], "--compare", "distilled-20", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    bigfish, coinrun = (line for line in result.stdout.splitlines() if "unseen" in line)
+    assert "8.50 ± 0.00 (balanced-20)" in bigfish and "+1.01 [+1.01" in bigfish
+    assert "8.00 ± 0.00 (random-20)" in coinrun and "+1.51 [+1.51" in coinrun
+    table = run("report", files[0]).stdout
+    assert "gain over balanced-20" in table and "gain over random-20" not in table
 
 
 def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]) -> None:

@@ -13,9 +13,10 @@ __all__ = ["games_table"]
 
 
 def games_table(results: Sequence[Results], name: str) -> Table:
-    """Returns a row for each game and split: the arm beside ``random-N``, ``bc-100`` and ``bc-100-converged``.
+    """Returns a row for each game and split: the arm beside random samples, ``bc-100`` and ``bc-100-converged``.
 
-    The last has its columns where a game has that arm.
+    Random samples are ``random-N`` or ``balanced-N``, whichever returns more. Converged cloning has its columns
+    where a game has that arm.
 
     Args:
         results: One for each game, of one budget.
@@ -39,7 +40,8 @@ def games_table(results: Sequence[Results], name: str) -> Table:
             random = random_arm(result, split)
             played = f"{arm.n_students} x {arm.n_episodes}"
             whole = [result.get(reference, split, "sampled") for reference in references]
-            means = (_cell(random), *map(_cell, whole), _cell(arm))
+            named = f" ({random.name})" if random is not None else ""
+            means = (_cell(random) + named, *map(_cell, whole), _cell(arm))
             verdicts = [as_good(arm, reference) for reference in whole]
             rows.append((result.game, where, played, *means, gain(arm, random), *verdicts))
     heads = ("game", "levels", "students x episodes", "random samples", *references, name)

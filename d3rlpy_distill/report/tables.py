@@ -14,9 +14,10 @@ __all__ = ["build_tables"]
 def build_tables(results: Results) -> list[Table]:
     """Returns a game's tables: returns on either split, data and cost, and the paper's own numbers if it has any.
 
-    The percentage is of ``bc-100-converged``'s mean; the gain is over ``random-N``'s mean, with a 95% bootstrap
-    interval over students. An arm is as good as ``bc-100`` where the lower end of the 95% interval of the
-    difference lies above -5% of that arm's mean. Results of ``--algos`` give a table algorithm x dataset instead.
+    The percentage is of ``bc-100-converged``'s mean; the gain is over the mean of ``random-N`` or ``balanced-N``,
+    whichever returns more, with a 95% bootstrap interval over students. An arm is as good as ``bc-100`` where the
+    lower end of the 95% interval of the difference lies above -5% of that arm's mean. Results of ``--algos`` give
+    a table algorithm x dataset instead.
     """
     if "algorithms" in results.protocol:
         return algorithm_tables(results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..evaluation.results import ArmResult, Results
@@ -15,9 +17,13 @@ MARGIN = 0.05  # of full BC's mean return
 
 
 def random_arm(results: Results, split: str) -> ArmResult | None:
-    """Returns the first arm ``random-N``, actions sampled, or None."""
-    names = [n for n in results.names() if n.startswith("random-") and n != "random-policy"]
-    return results.get(names[0], split, "sampled") if names else None
+    """Returns the arm ``random-N`` or ``balanced-N`` of the higher mean return, actions sampled, or None.
+
+    The better of the two on this very split: the choice favours the baseline, never the arm beside it.
+    """
+    names = [name for name in results.names() if re.fullmatch(r"(random|balanced)-\d+", name)]
+    arms = [results.get(name, split, "sampled") for name in names]
+    return max((arm for arm in arms if arm is not None), key=lambda arm: arm.mean, default=None)
 
 
 def gain(arm: ArmResult, random: ArmResult | None) -> str:
