@@ -64,7 +64,8 @@ def test_the_best_episodes_alone_are_distilled_if_asked_for(
     distilled_file: Path, starpilot_file: Path, tmp_path: Path
 ) -> None:
     out, common = tmp_path / "best.h5", ("--samples", 20, "--steps", 2)
-    assert run("distill", starpilot_file, *common, "--percent", 30, "--out", out).exit_code == 0
+    result = run("distill", starpilot_file, *common, "--percent", 30, "--out", out)
+    assert result.exit_code == 0 and "samples from the best 30% of " in result.stdout
     buffer = load_dataset(starpilot_file)[0]
     transitions = TransitionArrays.from_buffer(buffer)
     started = transitions.episodes[read_extras(out, "initial")["transition"]]
@@ -73,7 +74,7 @@ def test_the_best_episodes_alone_are_distilled_if_asked_for(
     info = read_info(out)
     assert info.provenance is not None and info.provenance.settings["config"]["percent"] == 30
     everything = tmp_path / "all.h5"
-    run("distill", starpilot_file, *common, "--percent", 100, "--out", everything)
+    assert "the best" not in run("distill", starpilot_file, *common, "--percent", 100, "--out", everything).stdout
     assert read_info(everything).content_sha256 == read_info(distilled_file).content_sha256
     fails(2, "0 is not in the range 0<x<=100", "distill", starpilot_file, "--percent", 0)
     fails(1, "expected at least n_samples=999", "distill", starpilot_file, "--percent", 10, "--samples", 999)

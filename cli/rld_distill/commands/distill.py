@@ -190,11 +190,12 @@ def command(
         _run(distiller, buffer, probabilities, n_steps, path, provenance)
         seconds = time.perf_counter() - start
     size = path.stat().st_size
+    kept = "" if config.percent is None else f"the best {config.percent:g}% of "
     result = {"path": str(path), "samples": samples, "steps": n_steps, "bytes": size, "seconds": seconds}
     echo_result(
         as_json,
         result,
-        f"{path}: {samples} samples from {buffer.transition_count} transitions, "
+        f"{path}: {samples} samples from {kept}{buffer.transition_count} transitions, "
         f"{n_steps} steps, {size / 1e6:.1f} MB, {seconds:.0f} s",
     )
 
