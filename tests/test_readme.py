@@ -61,7 +61,7 @@ def test_published_results_of_soft_labels_have_their_baselines(name: str) -> Non
     results = Results.load(ROOT / "benchmarks" / "results" / f"{name}.json")
     wanted = {"bc-100", "random-150", "random-soft-150", "soft-150", "teachers-of-soft-150"}
     if name.endswith("1000x64"):
-        wanted |= {"balanced-150", "bc-100-converged"}
+        wanted |= {"balanced-150", "bc-100-converged", "soft-150-seed-1"}
     assert wanted <= set(results.names())
     steps, batch = (int(number) for number in name.split("-")[1].split("x"))
     assert results.protocol["synthetic"] == {"n_steps": steps, "batch_size": batch}
