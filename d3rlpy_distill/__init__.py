@@ -2,66 +2,57 @@
 
 from importlib.metadata import version
 
-from .convergence import ConvergenceConfig, train_to_convergence
-from .encoders import PaperEncoderFactory
-from .errors import CheckpointError, DistillError, UnsuitableDatasetError
-from .matching import (
-    DistillationConfig,
-    Distiller,
-    GradientMatchingConfig,
-    LabelDistillationConfig,
-    UnrolledMatchingConfig,
-    default_matching,
-    learner_for,
-    paper_matching,
-    vector_matching,
-)
-from .presets import PAPER_BC, PAPER_SYNTHETIC, Budget, paper_student
-from .selection import (
-    BalancedSelector,
-    HerdingSelector,
-    KCenterSelector,
-    PercentileSelector,
-    PriorSelector,
-    RandomSelector,
-    Selector,
-)
-from .teachers import Teachers
-from .training import train_student
-from .transitions import TransitionArrays, one_step_buffer
+from .catalogue import register_coreset, register_method, register_student, register_task
+from .data import OfflineDataset, TransitionArrays, one_step_buffer
+from .errors import DistillError
+from .evaluation import Protocol, Results
+from .learners.convergence import ConvergenceConfig
+from .methods import Coreset, Distilled, Method, Run, option
+from .methods.gradient import GradientMatchingConfig
+from .methods.labels import LabelDistillationConfig
+from .methods.unrolled import UnrolledMatchingConfig
+from .pipeline import distill, evaluate, load
+from .students import PAPER_FULL, PAPER_SMALL, Budget, CloningStudent, SoftBC, SoftBCConfig, Student, Teachers
+from .students.impala_encoder import ImpalaEncoderFactory
+from .students.paper_encoder import PaperEncoderFactory
+from .tasks import Task, make_task
 
 __version__ = version("d3rlpy-distill")
 
 __all__ = [
-    "PAPER_BC",
-    "PAPER_SYNTHETIC",
-    "BalancedSelector",
+    "PAPER_FULL",
+    "PAPER_SMALL",
     "Budget",
-    "CheckpointError",
+    "CloningStudent",
     "ConvergenceConfig",
+    "Coreset",
     "DistillError",
-    "DistillationConfig",
-    "Distiller",
+    "Distilled",
     "GradientMatchingConfig",
-    "HerdingSelector",
-    "KCenterSelector",
+    "ImpalaEncoderFactory",
     "LabelDistillationConfig",
+    "Method",
+    "OfflineDataset",
     "PaperEncoderFactory",
-    "PercentileSelector",
-    "PriorSelector",
-    "RandomSelector",
-    "Selector",
+    "Protocol",
+    "Results",
+    "Run",
+    "SoftBC",
+    "SoftBCConfig",
+    "Student",
+    "Task",
     "Teachers",
     "TransitionArrays",
     "UnrolledMatchingConfig",
-    "UnsuitableDatasetError",
     "__version__",
-    "default_matching",
-    "learner_for",
+    "distill",
+    "evaluate",
+    "load",
+    "make_task",
     "one_step_buffer",
-    "paper_matching",
-    "paper_student",
-    "train_student",
-    "train_to_convergence",
-    "vector_matching",
+    "option",
+    "register_coreset",
+    "register_method",
+    "register_student",
+    "register_task",
 ]

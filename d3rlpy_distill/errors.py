@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "DistillError", "UnsuitableDatasetError"]
+__all__ = [
+    "CheckpointError",
+    "DatasetFormatError",
+    "DistillError",
+    "MissingExtraError",
+    "OutputExistsError",
+    "PluginError",
+    "SettingsError",
+    "UnknownNameError",
+    "UnsuitableDatasetError",
+    "UntrustedFileError",
+]
 
 
 class DistillError(Exception):
-    """Base of every error that :mod:`d3rlpy_distill` raises on purpose."""
+    """Base of every error that this project raises on purpose."""
+
+
+class SettingsError(DistillError, ValueError):
+    """A setting is out of range, or does not go with another; a command exits with 2."""
+
+
+class UnknownNameError(SettingsError):
+    """No method, student, task or dataset has this name; the message names the nearest."""
+
+
+class PluginError(DistillError):
+    """A plug-in cannot be loaded, or takes a name that is taken."""
+
+
+class MissingExtraError(DistillError):
+    """A package of an optional extra is not installed; the message says what to type."""
 
 
 class UnsuitableDatasetError(DistillError):
     """The dataset cannot be distilled or trained on as asked."""
 
 
+class DatasetFormatError(DistillError):
+    """A file is not a complete d3rlpy HDF5 dataset of the expected shape."""
+
+
+class OutputExistsError(DistillError):
+    """The output path holds something else, which is never overwritten."""
+
+
 class CheckpointError(DistillError):
     """A checkpoint is damaged or belongs to another configuration or dataset."""
+
+
+class UntrustedFileError(DistillError):
+    """The file holds pickled code, which runs when it is loaded; loading it needs the user's word."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 __all__ = ["appears_atomically", "write_json"]
 
@@ -19,12 +18,11 @@ def appears_atomically(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes indented JSON atomically."""
     with appears_atomically(path) as partial:
         partial.write_text(json.dumps(value, indent=1) + "\n")

@@ -1,29 +1,26 @@
 """The evaluation protocol: which students are trained on what, how they play, and how returns are summarised."""
 
-from .algorithm_benchmark import run_algorithms
-from .algorithms import ALGORITHMS
-from .arms import TEACHERS_OF, Arm, BenchmarkConfig, SmallSet, is_reserved, standard_arms
-from .benchmark import run_benchmark
-from .players import Player, Policy, StudentPolicy
+from .arms import Arm, ArmKind, compared_arms, is_reserved, standard_arms
+from .protocol import Protocol
 from .results import ArmResult, Results
+from .run import PolicyArm, run_arms, student_seeds
 from .statistics import Summary, difference_interval, summarise
+from .store import EvaluationStore
 
 __all__ = [
-    "ALGORITHMS",
-    "TEACHERS_OF",
     "Arm",
+    "ArmKind",
     "ArmResult",
-    "BenchmarkConfig",
-    "Player",
-    "Policy",
+    "EvaluationStore",
+    "PolicyArm",
+    "Protocol",
     "Results",
-    "SmallSet",
-    "StudentPolicy",
     "Summary",
+    "compared_arms",
     "difference_interval",
     "is_reserved",
-    "run_algorithms",
-    "run_benchmark",
+    "run_arms",
     "standard_arms",
+    "student_seeds",
     "summarise",
 ]

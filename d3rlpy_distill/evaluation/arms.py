@@ -1,4 +1,4 @@
-"""The arms of every table: what each student is trained on, and for how long."""
+"""The arms of a table: what each student is trained on, and for how long."""
 
 from __future__ import annotations
 
@@ -6,156 +6,218 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from d3rlpy.dataset import ReplayBuffer
 
-from ..convergence import ConvergenceConfig
-from ..presets import PAPER_BC, PAPER_SYNTHETIC, Budget
-from ..selection import BalancedSelector, PercentileSelector, PriorSelector, RandomSelector, Selector
-from ..teachers import Teachers
-from ..transitions import TransitionArrays
+from ..catalogue import METHODS
+from ..data import OfflineDataset
+from ..data.relabel import sharpen
+from ..data.training_set import TrainingSet
+from ..errors import SettingsError
+from ..learners.convergence import ConvergenceConfig
+from ..methods.distilled import Distilled
+from ..students.base import Budget, Student
+from ..students.cloning import CloningStudent
+from .protocol import Protocol
 
-__all__ = [
-    "PERCENTILES",
-    "TEACHERS_OF",
-    "Arm",
-    "BenchmarkConfig",
-    "SmallSet",
-    "arm_names",
-    "is_reserved",
-    "standard_arms",
-]
+__all__ = ["BASELINES", "PERCENTILES", "Arm", "ArmKind", "compared_arms", "is_reserved", "standard_arms"]
 
 PERCENTILES = (10, 25, 40, 100)
-SMALL_KINDS = ("prior", "random", "balanced", "init", "distilled")
-TEACHERS_OF = "teachers-of"
-"""With a dash and the name of an arm with soft labels: the policy that gave them."""
+BASELINES = ("prior", "random", "balanced")
+"""The coresets that every table has."""
+COMPARED_PERCENTILE = 10
+SHARPNESS = 4.0  # of the recorded policy as labels, where the distilled set names none
+
+Draw = Callable[[np.random.Generator], TrainingSet]
+"""Gives a student its training data, from a generator of the student's own."""
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
-    """How an evaluation is done; equal configurations give equal results on one machine.
+class ArmKind:
+    """What an arm is; tables read this and never the name.
 
     Args:
-        students: Students an arm.
-        episodes: Episodes each, on each split and in each mode.
-        bc: Budget of the students on real data.
-        synthetic: Budget of the students on as many samples as the synthetic set has.
-        convergence: How ``bc-100-converged`` trains.
-        seed: Fixes subsets, students and action sampling.
+        kind: ``"random-policy"``, ``"expert"``, ``"teachers"``, ``"full"``, ``"percentile"``, ``"converged"``, the
+            name of a coreset, ``"initial"`` or ``"distilled"``.
+        size: Samples, where they are few.
+        labels: ``"actions"`` or ``"soft"``.
+        student: Name of the student; None for policies that nothing trains.
+        of: The distilled set that it stands beside, by its arm's name; None where it belongs to all.
     """
 
-    students: int = 10
-    episodes: int = 100
-    bc: Budget = PAPER_BC
-    synthetic: Budget = PAPER_SYNTHETIC
-    convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.students < 1 or self.episodes < 1:
-            raise ValueError(f"students={self.students}, episodes={self.episodes}: expected 1 or more each.")
+    kind: str
+    size: int | None = None
+    labels: str = "actions"
+    student: str | None = None
+    of: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Arm:
-    """One row of a table.
+    """One row of a table whose students are trained.
 
     Args:
-        name: As in :func:`arm_names`.
-        data: Gives student ``i`` its training data, from a generator of the student's own.
-        budget: None trains to convergence.
+        name: Unique in its table; seeds depend on it.
+        about: What it is.
+        student: How its students are trained.
+        draw: What they are trained on.
+        budget: For how long; a :class:`ConvergenceConfig` trains to convergence.
+        optional: Left out unless it is asked for by name.
     """
 
     name: str
-    data: Callable[[np.random.Generator], TransitionArrays]
-    budget: Budget | None
-
-
-def arm_names(n_samples: int) -> list[str]:
-    """Returns the names of all arms in the order of the tables."""
-    return [
-        "random-policy",
-        "expert",
-        *(f"bc-{p}" for p in PERCENTILES),
-        "bc-100-converged",
-        *(f"{kind}-{n_samples}" for kind in SMALL_KINDS),
-    ]
+    about: ArmKind
+    student: Student
+    draw: Draw
+    budget: Budget | ConvergenceConfig
+    optional: bool = False
 
 
 def is_reserved(name: str) -> bool:
     """Tells whether a table may have an arm of this name by itself, whatever the size of its small sets."""
-    kinds = ("bc", *SMALL_KINDS, TEACHERS_OF)
+    kinds = ("bc", "init", "distilled", "teachers-of", *METHODS.names("coreset"))
     return name == "expert" or name.startswith(tuple(f"{kind}-" for kind in kinds))
 
 
-@dataclasses.dataclass(frozen=True)
-class SmallSet:
-    """A small dataset that makes an arm of its own.
-
-    Args:
-        samples: What its students are trained on.
-        teachers: Whose soft labels the samples carry, where they do.
-    """
-
-    samples: TransitionArrays
-    teachers: Teachers | None = None
-
-
 def standard_arms(
-    real: ReplayBuffer,
-    initial: ReplayBuffer | None,
-    distilled: ReplayBuffer,
-    config: BenchmarkConfig,
-    others: Mapping[str, SmallSet] | None = None,
-) -> Sequence[Arm]:
-    """Returns the arms that train students.
+    name: str,
+    student: Student,
+    dataset: OfflineDataset,
+    distilled: Mapping[str, Distilled],
+    protocol: Protocol,
+    coresets: Sequence[str] = (),
+) -> list[Arm]:
+    """Returns the arms of an imitating student.
 
-    A student of ``prior-N``, ``random-N`` and ``balanced-N`` has a subset of its own, so that these arms do not
-    hang on one lucky draw; all students of ``init-N`` and ``distilled-N`` share theirs, being one dataset.
+    A student of a coreset that draws has a subset of its own, so that these arms do not hang on one lucky draw; all
+    students of a distilled set share it, being one dataset. Beside a set with soft labels, NAME, stands
+    ``random-NAME``: as many random observations, a student's own, labelled by the same teachers.
 
     Args:
-        real: The dataset that was distilled.
-        initial: What distillation started from; None leaves ``init-N`` out.
-        distilled: The synthetic set, of N transitions.
-        config: Budgets.
-        others: Small datasets that make an arm each, by its name, with the synthetic set's budget. Beside one
-            with soft labels, NAME, stands ``random-NAME``: as many random observations, a student's own, labelled
-            by the same teachers.
+        name: Of the student, as registered.
+        student: How they are trained.
+        dataset: The dataset that was distilled.
+        distilled: Distilled sets by arm; the first one's size is that of the coresets.
+        protocol: Budgets.
+        coresets: Further coresets, by name.
     """
-    n = distilled.transition_count
-
-    def whole(buffer: ReplayBuffer) -> Callable[[np.random.Generator], TransitionArrays]:
-        arrays = TransitionArrays.from_buffer(buffer)
-        return lambda rng: arrays
-
-    def percentile(p: int) -> Callable[[np.random.Generator], TransitionArrays]:
-        return lambda rng: TransitionArrays.from_buffer(PercentileSelector(p).select(real, rng))
-
-    def subset(
-        selector: Selector,
-    ) -> Callable[[np.random.Generator], TransitionArrays]:
-        return lambda rng: TransitionArrays.from_buffer(selector.select(real, rng))
-
-    return [
-        *(Arm(f"bc-{p}", percentile(p), config.bc) for p in PERCENTILES),
-        Arm("bc-100-converged", percentile(100), None),
-        Arm(f"prior-{n}", subset(PriorSelector(n)), config.synthetic),
-        Arm(f"random-{n}", subset(RandomSelector(n)), config.synthetic),
-        Arm(f"balanced-{n}", subset(BalancedSelector(n)), config.synthetic),
-        *([Arm(f"init-{n}", whole(initial), config.synthetic)] if initial is not None else []),
-        Arm(f"distilled-{n}", whole(distilled), config.synthetic),
-        *(arm for name, small in (others or {}).items() for arm in _small_arms(name, small, real, config)),
-    ]
+    full, small = protocol.budgets(student)
+    n = len(next(iter(distilled.values())))
+    arms = []
+    for percent in PERCENTILES:
+        about = ArmKind("full" if percent == 100 else "percentile", student=name)
+        arms.append(Arm(f"bc-{percent}", about, student, _percentile(dataset, percent), full))
+    cloning = isinstance(student, CloningStudent)
+    if cloning:
+        about = ArmKind("converged", student=name)
+        arms.append(Arm("bc-100-converged", about, student, _percentile(dataset, 100), protocol.convergence))
+    if cloning and dataset.behaviour is not None:
+        about = ArmKind("full", labels="soft", student=name)
+        recorded = _recorded(dataset, _sharpness(distilled))
+        arms.append(Arm("bc-100-soft", about, student, recorded, full, optional=True))
+    known = BASELINES if dataset.discrete else ("random",)
+    for coreset in dict.fromkeys([*known, *coresets]):
+        about = ArmKind(coreset, size=n, student=name)
+        arms.append(Arm(f"{coreset}-{n}", about, student, _coreset(dataset, coreset, n), small))
+    for arm, one in distilled.items():
+        arms += _of_distilled(arm, name, student, dataset, one, small)
+    return arms
 
 
-def _small_arms(name: str, small: SmallSet, real: ReplayBuffer, config: BenchmarkConfig) -> list[Arm]:
-    teachers = small.teachers
-    arm = Arm(name, lambda rng: small.samples, config.synthetic)
-    if teachers is None:
-        return [arm]
+def compared_arms(
+    name: str,
+    student: Student,
+    dataset: OfflineDataset,
+    distilled: Mapping[str, Distilled],
+    protocol: Protocol,
+    coresets: Sequence[str] = (),
+) -> list[Arm]:
+    """Returns the arms of a student among several: all data, the best tenth, random samples, distilled sets.
 
-    def random(rng: np.random.Generator) -> TransitionArrays:
-        drawn = TransitionArrays.from_buffer(RandomSelector(len(small.samples)).select(real, rng))
-        return dataclasses.replace(drawn, probabilities=teachers.label(drawn.observations))
+    On the real data algorithms get its episodes; on small sets, one-step terminal episodes whose reward is the
+    return-to-go.
 
-    return [Arm(f"random-{name}", random, config.synthetic), arm]
+    Args: those of :func:`standard_arms`.
+    """
+    full, small = protocol.budgets(student)
+    n = len(next(iter(distilled.values())))
+    arms = [Arm(f"{name}-full", ArmKind("full", student=name), student, _percentile(dataset, 100), full)]
+    best = _percentile(dataset, COMPARED_PERCENTILE)
+    about = ArmKind("percentile", student=name)
+    arms.append(Arm(f"{name}-percentile-{COMPARED_PERCENTILE}", about, student, best, full))
+    for coreset in dict.fromkeys(["random", *coresets]):
+        about = ArmKind(coreset, size=n, student=name)
+        arms.append(Arm(f"{name}-{coreset}-{n}", about, student, _coreset(dataset, coreset, n), small))
+    for arm, one in distilled.items():
+        if one.soft and not student.takes_soft_labels:
+            continue
+        of = [
+            each for each in _of_distilled(arm, name, student, dataset, one, small) if each.about.kind != "initial"
+        ]
+        arms += [dataclasses.replace(each, name=f"{name}-{each.name}") for each in of]
+    return arms
+
+
+def _of_distilled(
+    arm: str, name: str, student: Student, dataset: OfflineDataset, distilled: Distilled, small: Budget
+) -> list[Arm]:
+    """A distilled set, and what stands beside it: what it started from, or random samples with such labels."""
+    n, labels = len(distilled), "soft" if distilled.soft else "actions"
+    own = Arm(arm, ArmKind("distilled", n, labels, name), student, _whole(distilled.training_set()), small)
+    if distilled.teachers is not None:
+        about = ArmKind("random", n, "soft", name, of=arm)
+        return [Arm(f"random-{arm}", about, student, _random_soft(dataset, distilled), small), own]
+    if distilled.initial is not None and arm == f"distilled-{n}":
+        about = ArmKind("initial", n, labels, name, of=arm)
+        initial = _whole(TrainingSet(distilled.initial))
+        return [Arm(f"init-{n}", about, student, initial, small), own]
+    return [own]
+
+
+def _whole(data: TrainingSet) -> Draw:
+    return lambda rng: data
+
+
+def _percentile(dataset: OfflineDataset, percent: float) -> Draw:
+    def draw(rng: np.random.Generator) -> TrainingSet:
+        return TrainingSet(dataset.best(percent)[0], dataset.replay_buffer(percent))
+
+    return draw
+
+
+def _recorded(dataset: OfflineDataset, sharpness: float) -> Draw:
+    """All data with the behaviour policy's recorded probabilities, sharpened, as soft labels."""
+
+    def draw(rng: np.random.Generator) -> TrainingSet:
+        policy = dataset.policy
+        assert policy is not None
+        soft = sharpen(policy, sharpness).astype(np.float32)
+        return TrainingSet(dataclasses.replace(dataset.transitions, probabilities=soft))
+
+    return draw
+
+
+def _sharpness(distilled: Mapping[str, Distilled]) -> float:
+    """What the first distilled set that says it was made with."""
+    for one in distilled.values():
+        settings = one.provenance.settings if one.provenance else {}
+        value = settings.get("config", {}).get("sharpness")
+        if value is not None:
+            return float(value)
+    return SHARPNESS
+
+
+def _coreset(dataset: OfflineDataset, name: str, n: int) -> Draw:
+    if name not in METHODS.names("coreset"):
+        raise SettingsError(f"coreset {name!r}: expected some of {', '.join(METHODS.names('coreset'))}.")
+    method = METHODS.get(name)(n_samples=n)
+    return lambda rng: method.distill(dataset, rng).training_set()
+
+
+def _random_soft(dataset: OfflineDataset, distilled: Distilled) -> Draw:
+    random, teachers = METHODS.get("random")(n_samples=len(distilled)), distilled.teachers
+    assert teachers is not None
+
+    def draw(rng: np.random.Generator) -> TrainingSet:
+        samples = random.distill(dataset, rng).samples
+        return TrainingSet(dataclasses.replace(samples, probabilities=teachers.label(samples.observations)))
+
+    return draw

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.torch
-import torch
 
 from ..errors import CheckpointError
-from ..files import appears_atomically, write_json
+from ..files import write_json
 
 __all__ = ["EvaluationStore"]
 
@@ -46,24 +43,9 @@ class EvaluationStore:
         else:
             write_json(record, identity)
 
-    def load_student(self, arm: str, i: int) -> tuple[dict[str, torch.Tensor], dict[str, float]] | None:
-        """Returns a student's weights and record, or None if it was not trained yet."""
-        path = self._student(arm, i)
-        if not path.exists():
-            return None
-        try:
-            weights = safetensors.torch.load_file(path)
-            with safetensors.safe_open(path, "pt") as file:
-                record = {k: float(v) for k, v in file.metadata().items()}
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
-        return weights, record
-
-    def save_student(self, arm: str, i: int, weights: dict[str, torch.Tensor], record: dict[str, float]) -> None:
-        """Keeps a student."""
-        with appears_atomically(self._student(arm, i)) as partial:
-            contiguous = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
-            safetensors.torch.save_file(contiguous, partial, {k: repr(v) for k, v in record.items()})
+    def student_path(self, arm: str, i: int) -> Path:
+        """Returns where a trained student is kept, see :mod:`~..students.kept`."""
+        return self.directory / "students" / arm / f"{i}.safetensors"
 
     def load_returns(self, arm: str, split: str, mode: str) -> npt.NDArray[np.float64] | None:
         """Returns the returns ``(S, K)``, or None if they were not played yet."""
@@ -73,9 +55,6 @@ class EvaluationStore:
     def save_returns(self, arm: str, split: str, mode: str, returns: npt.NDArray[np.float64]) -> None:
         """Keeps returns."""
         write_json(self._returns(arm, split, mode), returns.tolist())
-
-    def _student(self, arm: str, i: int) -> Path:
-        return self.directory / "students" / arm / f"{i}.safetensors"
 
     def _returns(self, arm: str, split: str, mode: str) -> Path:
         return self.directory / "returns" / f"{arm}-{split}-{mode}.json"

@@ -2,20 +2,14 @@
 
 from .collect import CollectConfig, collect
 from .env import ProcgenVecEnv
-from .errors import (
-    DatasetError,
-    DatasetFormatError,
-    ExpertError,
-    OutputExistsError,
-    UnknownGameError,
-    UnknownRecipeError,
-)
+from .errors import ExpertError, UnknownGameError, UnknownRecipeError
+from .expert import Expert, load_expert
 from .games import ALL_LEVELS, GAMES, N_ACTIONS, TRAIN_LEVELS, VALIDATION_LEVELS, Game, Levels, get_game
 from .gymnasium_env import ProcgenGymnasiumEnv
-from .hdf5 import load_dataset, read_info
-from .policies import Expert, ImpalaEncoderFactory, load_expert
+from .player import ProcgenPlayer
 from .recipe import Recipe, get_procgen, get_recipe, list_recipes
 from .rollout import rollout
+from .task import ProcgenTask
 
 __all__ = [
     "ALL_LEVELS",
@@ -24,15 +18,13 @@ __all__ = [
     "TRAIN_LEVELS",
     "VALIDATION_LEVELS",
     "CollectConfig",
-    "DatasetError",
-    "DatasetFormatError",
     "Expert",
     "ExpertError",
     "Game",
-    "ImpalaEncoderFactory",
     "Levels",
-    "OutputExistsError",
     "ProcgenGymnasiumEnv",
+    "ProcgenPlayer",
+    "ProcgenTask",
     "ProcgenVecEnv",
     "Recipe",
     "UnknownGameError",
@@ -42,8 +34,6 @@ __all__ = [
     "get_procgen",
     "get_recipe",
     "list_recipes",
-    "load_dataset",
     "load_expert",
-    "read_info",
     "rollout",
 ]

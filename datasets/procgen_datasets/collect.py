@@ -9,16 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from d3rlpy_distill.data import (
+    DatasetInfo,
+    EpisodeData,
+    EpisodeWriter,
+    Provenance,
+    read_episodes,
+    read_info,
+    read_own,
+)
+from d3rlpy_distill.data.transitions import return_to_go
+from d3rlpy_distill.errors import OutputExistsError
+from d3rlpy_distill.policies import DiscretePolicy
+from d3rlpy_distill.tasks import LoadedPolicy
 
 from .env import ProcgenVecEnv, procgen_build
-from .errors import OutputExistsError
-from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game
-from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_episodes, read_info, read_own
-from .policies import Expert, load_expert
+from .expert import load_policy
+from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game, task_name
 from .rollout import RolloutEpisode, rollout, slot_quotas
 
-__all__ = ["CollectConfig", "collect", "return_to_go"]
+__all__ = ["CollectConfig", "collect"]
 
 MAX_SLOTS = 64  # more gain little in the forward pass and lose it to slots that wait for the last one
 BLOCK_EPISODES = 16  # of each slot
@@ -30,7 +41,7 @@ class CollectConfig:
 
     Args:
         game: One of the 16 games.
-        expert: Bundled expert or path of a safetensors file; by default the one named as the game.
+        expert: Bundled expert, path of a safetensors file, or ``"random"``; by default the one named as the game.
         episodes: Number of episodes, 1 or more.
         levels: Levels to play.
         mode: ``"easy"`` or ``"hard"``.
@@ -63,11 +74,6 @@ class CollectConfig:
         return self.num_slots or min(self.episodes, MAX_SLOTS)
 
 
-def return_to_go(rewards: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-    """Returns the undiscounted return that is left at each step, own reward included: ``(L,)`` to ``(L,)``."""
-    return np.cumsum(rewards[::-1], dtype=np.float64)[::-1].astype(np.float32)
-
-
 def collect(
     config: CollectConfig,
     path: str | Path,
@@ -93,8 +99,8 @@ def collect(
         OutputExistsError: If ``path`` holds anything else.
         OSError: If the file cannot be written.
     """
-    expert = load_expert(config.expert or config.game, device=device)
-    provenance = Provenance("collected", config.game, N_ACTIONS, command, _settings(config, expert))
+    expert = load_policy(config.expert or config.game, config.game, device=device)
+    provenance = Provenance("collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert))
     if Path(path).exists():
         return read_own(path, provenance)
     blocks = slot_quotas(config.episodes, -(-config.episodes // (config.slots * BLOCK_EPISODES)))
@@ -112,7 +118,7 @@ def collect(
 
 def _collect_parts(
     config: CollectConfig,
-    expert: Expert,
+    expert: LoadedPolicy,
     blocks: list[int],
     path: Path,
     provenance: Provenance,
@@ -138,7 +144,7 @@ def _collect_parts(
     return parts
 
 
-def _play(config: CollectConfig, expert: Expert, block: int, episodes: int) -> Iterator[EpisodeData]:
+def _play(config: CollectConfig, expert: LoadedPolicy, block: int, episodes: int) -> Iterator[EpisodeData]:
     """Plays one block; each has an order of levels of its own, the first one that of the seed itself."""
     seed = config.seed
     if block:
@@ -146,7 +152,9 @@ def _play(config: CollectConfig, expert: Expert, block: int, episodes: int) -> I
     env = ProcgenVecEnv(
         config.game, min(config.slots, episodes), levels=config.levels, mode=config.mode, rand_seed=seed
     )
-    for episode in rollout(env, [expert], episodes, greedy=config.greedy, seed=seed, record=True):
+    policy = expert.policy
+    assert isinstance(policy, DiscretePolicy)
+    for episode in rollout(env, [policy], episodes, greedy=config.greedy, seed=seed, record=True):
         yield _episode_data(episode)
 
 
@@ -163,16 +171,13 @@ def _write(
                 on_episode(episode)
 
 
-def _settings(config: CollectConfig, expert: Expert) -> dict[str, Any]:
+def _settings(config: CollectConfig, expert: LoadedPolicy) -> dict[str, Any]:
     return {
         "environment": f"procgen:{config.game}",
         "environment_build": procgen_build(),
         "distribution_mode": config.mode,
         "levels": dataclasses.asdict(config.levels),
-        "expert": expert.name,
-        "expert_sha256": expert.sha256,
-        "expert_architecture": expert.architecture,
-        "expert_dtype": str(expert.dtype).removeprefix("torch."),
+        **expert.about,
         "actions": "greedy" if config.greedy else "sampled",
         "seed": config.seed,
         "num_slots": config.slots,

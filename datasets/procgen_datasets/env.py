@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .cores import available_cores
+from d3rlpy_distill.cores import available_cores
+from d3rlpy_distill.errors import MissingExtraError
+
 from .games import N_ACTIONS, Game, Levels, get_game
 
 __all__ = ["EpisodeEnds", "ProcgenVecEnv", "VecStep", "procgen_build"]
@@ -58,7 +60,15 @@ def procgen_build() -> str:
             return f"{name} {importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise ImportError("Procgen is not installed; type: pip install d3rlpy-distill")
+    raise missing_procgen()
+
+
+def missing_procgen() -> MissingExtraError:
+    """Returns the error for a machine without Procgen."""
+    return MissingExtraError(
+        "Procgen is not installed: its wheels are for Linux on x86-64, Python 3.10 to 3.12; there, type: "
+        "pip install d3rlpy-distill"
+    )
 
 
 class ProcgenVecEnv:
@@ -103,7 +113,10 @@ class ProcgenVecEnv:
             raise ValueError(f"mode={mode!r}: expected 'easy' or 'hard'.")
         if not 0 <= rand_seed < 2**31:
             raise ValueError(f"rand_seed={rand_seed}: expected 0 to 2**31 - 1.")
-        from procgen import ProcgenGym3Env  # here, because it takes seconds and prints a notice of gym's
+        try:
+            from procgen import ProcgenGym3Env  # here, because it takes seconds and prints a notice of gym's
+        except ImportError as error:
+            raise missing_procgen() from error
 
         self.num_slots = num_slots
         self.copies = copies

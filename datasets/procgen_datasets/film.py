@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from d3rlpy_distill.policies import DiscretePolicy, sample_actions
+from d3rlpy_distill.tasks.base import Shot
+
 from .env import ProcgenVecEnv
-from .rollout import NO_ACTION, Policy, sample_actions
+from .rollout import NO_ACTION
 
-__all__ = ["Shot", "film"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shot:
-    """One moment of all P policies.
-
-    Args:
-        frames: uint8 ``(P, 512, 512, 3)``; where a policy's episode is over, its last frame.
-        returns: Returns so far, ``(P,)``.
-        over: Whose episode is over, bool ``(P,)``.
-    """
-
-    frames: npt.NDArray[np.uint8]
-    returns: npt.NDArray[np.float64]
-    over: npt.NDArray[np.bool_]
+__all__ = ["film"]
 
 
 def film(
-    env: ProcgenVecEnv, policies: Sequence[Policy], *, greedy: bool, seed: int, max_steps: int
+    env: ProcgenVecEnv, policies: Sequence[DiscretePolicy], *, greedy: bool, seed: int, max_steps: int
 ) -> Iterator[Shot]:
     """Yields shots until every policy's first episode is over, or ``max_steps`` have been taken.
 

@@ -18,6 +18,7 @@ __all__ = [
     "Game",
     "Levels",
     "get_game",
+    "task_name",
 ]
 
 N_ACTIONS = 15
@@ -68,6 +69,11 @@ GAMES: Mapping[str, Game] = MappingProxyType(
         )
     }
 )
+
+
+def task_name(game: str) -> str:
+    """Returns the name of a game's task."""
+    return f"procgen/{game}"
 
 
 def get_game(name: str) -> Game:

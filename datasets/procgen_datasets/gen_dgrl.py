@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .collect import return_to_go
-from .errors import DatasetFormatError
-from .games import N_ACTIONS, Game, get_game
-from .hdf5 import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
+from d3rlpy_distill.data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
+from d3rlpy_distill.data.transitions import return_to_go
+from d3rlpy_distill.errors import DatasetFormatError
+
+from .games import N_ACTIONS, Game, get_game, task_name
 
 __all__ = ["import_gen_dgrl", "read_gen_dgrl"]
 
@@ -68,7 +69,7 @@ def import_gen_dgrl(
         "archive_bytes": archive.stat().st_size,
         "episodes": episodes,
     }
-    provenance = Provenance("imported", game, N_ACTIONS, command, settings)
+    provenance = Provenance("imported", task_name(game), N_ACTIONS, command, settings)
     if path.exists():
         return read_own(path, provenance)
     stream = read_gen_dgrl(archive, known)

@@ -8,8 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import DatasetFormatError
-from .hdf5 import DatasetInfo, EpisodeWriter, Provenance, read_episodes, read_extras, read_info, read_own
+from d3rlpy_distill.data import (
+    DatasetInfo,
+    EpisodeWriter,
+    Provenance,
+    read_episodes,
+    read_extras,
+    read_info,
+    read_own,
+)
+from d3rlpy_distill.errors import DatasetFormatError
 
 __all__ = ["mix"]
 
@@ -31,7 +39,7 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
     """
     infos = [read_info(part) for part in parts]
     first = infos[0].provenance
-    games = {info.provenance.game if info.provenance else None for info in infos}
+    games = {info.provenance.task if info.provenance else None for info in infos}
     if first is None or len(games) != 1 or len(infos) < 2:
         raise DatasetFormatError(
             f"{', '.join(map(str, parts))}: expected two or more collected datasets of one game, "
@@ -46,7 +54,7 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
             for part, info, count in zip(parts, infos, counts, strict=True)
         ]
     }
-    provenance = Provenance("mixed", first.game, first.action_size, command, settings)
+    provenance = Provenance("mixed", first.task, first.action_size, command, settings)
     if Path(path).exists():
         return read_own(path, provenance)
     with EpisodeWriter(path, provenance) as writer:

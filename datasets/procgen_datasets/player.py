@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from d3rlpy_distill.policies import DiscretePolicy
+
 from .env import ProcgenVecEnv
 from .games import Levels, get_game
-from .rollout import Policy, rollout
+from .rollout import rollout
 
 __all__ = ["ProcgenPlayer"]
 
@@ -52,7 +54,7 @@ class ProcgenPlayer:
         self._on_episode = on_episode
         self._envs: dict[tuple[str, int], ProcgenVecEnv] = {}  # kept: Procgen leaks what is destroyed
 
-    def play(self, policies: Sequence[Policy], *, split: str, mode: str) -> npt.NDArray[np.float64]:
+    def play(self, policies: Sequence[DiscretePolicy], *, split: str, mode: str) -> npt.NDArray[np.float64]:
         """Returns the policies' returns, one row each, in the order of slots: ``(P, episodes)``.
 
         Args:

@@ -12,12 +12,14 @@ from pathlib import Path
 from d3rlpy.dataset import ReplayBuffer
 from d3rlpy.datasets import DATA_DIRECTORY
 
+from d3rlpy_distill.data import load_dataset, read_info
+from d3rlpy_distill.errors import OutputExistsError
+from d3rlpy_distill.files import appears_atomically
+
 from .collect import CollectConfig, collect
-from .errors import OutputExistsError, UnknownRecipeError
-from .files import atomic
+from .errors import UnknownRecipeError
 from .games import Levels
 from .gymnasium_env import ProcgenGymnasiumEnv
-from .hdf5 import load_dataset, read_info
 from .mixture import mix
 
 if sys.version_info >= (3, 11):
@@ -25,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes"]
+__all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes", "make_recipe", "recipe_lines"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,24 @@ def get_procgen(
     return buffer, env
 
 
+def recipe_lines() -> dict[str, str]:
+    """Returns each recipe's name with its description, without making sense of the rest."""
+    return {
+        path.stem: tomllib.loads(path.read_text())["description"]
+        for path in sorted(_recipes_directory().glob("*.toml"))
+    }
+
+
+def make_recipe(name: str, directory: Path) -> Path:
+    """Makes a recipe's file in a directory, unless it is there, and returns it.
+
+    Raises:
+        UnknownRecipeError: If there is no such recipe.
+        OutputExistsError: If the file was made by other settings.
+    """
+    return _make(name, directory)[0]
+
+
 def _make(name: str, directory: Path) -> tuple[Path, CollectConfig]:
     """Makes a recipe's file, unless it is there, and returns it with the settings of its environment."""
     recipe = get_recipe(name)
@@ -133,7 +153,7 @@ def _make(name: str, directory: Path) -> tuple[Path, CollectConfig]:
 
 def _copy_bundled(source: Path, path: Path) -> None:
     if not path.exists():
-        with atomic(path) as partial:
+        with appears_atomically(path) as partial:
             shutil.copyfile(source, partial)
     elif read_info(path).content_sha256 != read_info(source).content_sha256:
         raise OutputExistsError(

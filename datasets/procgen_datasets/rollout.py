@@ -8,26 +8,22 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from .cores import available_cores
+from d3rlpy_distill.cores import available_cores
+from d3rlpy_distill.policies import DiscretePolicy, sample_actions
+
 from .env import ProcgenVecEnv
 from .games import N_ACTIONS
 
-__all__ = ["EpisodeSteps", "Policy", "RolloutEpisode", "rollout", "sample_actions", "slot_quotas"]
+__all__ = ["EpisodeSteps", "RolloutEpisode", "rollout", "slot_quotas"]
 
 NO_ACTION = 4  # "stay": what slots that have filled their quota do
 FEWEST = 8  # a batch is not made smaller: a step's fixed costs outweigh that of its slots
-
-
-class Policy(Protocol):
-    """Anything that maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)``."""
-
-    def logits(self, observations: torch.Tensor) -> torch.Tensor: ...
 
 
 class EpisodeSteps(NamedTuple):
@@ -89,7 +85,7 @@ def slot_quotas(episodes: int, num_slots: int) -> npt.NDArray[np.int64]:
 
 def rollout(
     env: ProcgenVecEnv,
-    policies: Sequence[Policy],
+    policies: Sequence[DiscretePolicy],
     episodes: int,
     *,
     greedy: bool,
@@ -208,7 +204,7 @@ def _one_core_each(size: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
 
 def _decide(
-    policy: Policy, frames: npt.NDArray[np.uint8], uniform: npt.NDArray[np.float64], greedy: bool
+    policy: DiscretePolicy, frames: npt.NDArray[np.uint8], uniform: npt.NDArray[np.float64], greedy: bool
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Returns actions ``(B,)`` and probabilities ``(B, 15)`` for frames ``(B, 64, 64, 3)``."""
     logits = policy.logits(torch.from_numpy(frames).permute(0, 3, 1, 2))
@@ -216,16 +212,6 @@ def _decide(
     if greedy:
         return logits.argmax(1).numpy().astype(np.int32), probabilities
     return sample_actions(probabilities, uniform), probabilities
-
-
-def sample_actions(
-    probabilities: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int32]:
-    """Samples by inverse transform: ``(B, A)`` probabilities and ``(B,)`` uniforms to ``(B,)`` actions."""
-    cumulative = probabilities.cumsum(1, dtype=np.float64)
-    threshold = uniform * cumulative[:, -1]  # float32 probabilities sum to 1 only nearly
-    actions: npt.NDArray[np.int32] = (cumulative <= threshold[:, None]).sum(1).astype(np.int32)
-    return actions
 
 
 def _steps(ticks: Sequence[_Tick], i: int) -> EpisodeSteps:

@@ -3,7 +3,7 @@
 try:
     import stable_baselines3 as _  # noqa: F401
 except ModuleNotFoundError as error:
-    from ..errors import MissingExtraError
+    from d3rlpy_distill.errors import MissingExtraError
 
     raise MissingExtraError(
         "training experts needs stable-baselines3; type: pip install 'd3rlpy-distill[experts]'"

@@ -16,8 +16,9 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
+from d3rlpy_distill.files import appears_atomically
+
 from ..errors import TrainingError
-from ..files import atomic
 from .environment import Sb3ProcgenEnv
 
 __all__ = ["capture", "load_checkpoint", "restore", "save_checkpoint"]
@@ -86,7 +87,7 @@ def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any])
     """Writes a state with what it belongs to; a kill or a full disk leaves the previous checkpoint in place."""
     data = io.BytesIO()  # torch reports a full disk as an error of its own file format
     torch.save({"format": FORMAT, "identity": json.dumps(identity), "state": state}, data)
-    with atomic(path) as partial:
+    with appears_atomically(path) as partial:
         partial.write_bytes(data.getbuffer())
 
 

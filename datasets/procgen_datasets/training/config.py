@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from d3rlpy_distill.students.impala_encoder import ARCHITECTURES
+
 from ..errors import TrainingError
 from ..games import TRAIN_LEVELS, VALIDATION_LEVELS, Levels, get_game
-from ..policies import ARCHITECTURES
 
 __all__ = ["PRECISIONS", "TrainExpertConfig"]
 

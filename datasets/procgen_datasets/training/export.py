@@ -12,10 +12,11 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ..files import atomic
+from d3rlpy_distill.files import appears_atomically
+
+from ..expert import Expert, load_expert
 from ..games import ALL_LEVELS, Levels
 from ..player import ProcgenPlayer
-from ..policies import Expert, load_expert
 from .card import card_markdown
 from .config import TrainExpertConfig
 from .curve import CurvePoint, snapshot_path
@@ -87,15 +88,15 @@ def export_expert(
         on_episode: Called after each, for progress.
     """
     data = safetensors.torch.save(dict(weights))
-    with atomic(path) as partial:
+    with appears_atomically(path) as partial:
         partial.write_bytes(data)
     full = dict(card) | {
         "returns": _returns(load_expert(path, device=device), card, episodes, on_episode),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    with atomic(path.with_suffix(".json")) as partial:
+    with appears_atomically(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(full, indent=1) + "\n")
-    with atomic(path.with_suffix(".md")) as partial:
+    with appears_atomically(path.with_suffix(".md")) as partial:
         partial.write_text(card_markdown(path.stem, full))
     return path
 

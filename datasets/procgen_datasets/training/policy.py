@@ -11,9 +11,10 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from d3rlpy_distill.students.impala_encoder import ImpalaNetwork
+
+from ..expert import FRAME_SHAPE
 from ..games import N_ACTIONS
-from ..policies.expert import FRAME_SHAPE
-from ..policies.impala import ImpalaNetwork
 from .environment import FRAME
 
 __all__ = ["ImpalaPolicy", "computes_bfloat16"]

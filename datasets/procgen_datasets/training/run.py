@@ -16,12 +16,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
+from d3rlpy_distill.errors import MissingExtraError, OutputExistsError
+from d3rlpy_distill.files import appears_atomically
+
 from ..env import ProcgenVecEnv
-from ..errors import MissingExtraError, OutputExistsError, TrainingError
-from ..files import atomic
+from ..errors import TrainingError
+from ..expert import load_expert
 from ..games import VALIDATION_LEVELS
 from ..player import ProcgenPlayer
-from ..policies import load_expert
 from .checkpoint import capture, load_checkpoint, restore, save_checkpoint
 from .config import TrainExpertConfig
 from .curve import CurvePoint, snapshot_path, write_curve
@@ -240,7 +242,7 @@ class _Loop(BaseCallback):
         path = snapshot_path(self._directory, self.num_timesteps)
         policy: Any = self.model.policy
         policy.set_training_mode(False)
-        with atomic(path) as partial:
+        with appears_atomically(path) as partial:
             partial.write_bytes(safetensors.torch.save(_weights(policy)))
         return float(self._player.play([policy], split="validation", mode="sampled").mean())
 

@@ -1,0 +1,111 @@
+"""What there is by name: methods, students, tasks, datasets; built-in ones, and those of plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from .registry import Plugins, Registry
+
+if TYPE_CHECKING:
+    from .methods.base import Method
+    from .students.base import Student
+    from .tasks.base import Task
+
+__all__ = [
+    "CORESET",
+    "DATASETS",
+    "METHODS",
+    "STUDENTS",
+    "TASKS",
+    "register_coreset",
+    "register_method",
+    "register_student",
+    "register_task",
+]
+
+TaskFactory: TypeAlias = "Callable[[str], Task]"
+"""Takes what follows the slash of a task's name: ``"starpilot"`` of ``"procgen/starpilot"``."""
+DatasetMaker: TypeAlias = "Callable[[str, Path], Path]"
+"""Takes a dataset's name and the directory where datasets are kept, makes the file unless it is there, and returns it."""
+
+CORESET = "coreset"
+
+_PLUGINS = Plugins()
+METHODS: Registry[type[Method]] = Registry("method", _PLUGINS)
+STUDENTS: Registry[type[Student]] = Registry("student", _PLUGINS)
+TASKS: Registry[TaskFactory] = Registry("task", _PLUGINS)
+DATASETS: Registry[DatasetMaker] = Registry("dataset", _PLUGINS)
+
+register_method = METHODS.register
+register_student = STUDENTS.register
+register_task = TASKS.register
+
+
+def register_coreset(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Returns a decorator that registers a method of zero steps under a name."""
+    return METHODS.register(name, group=CORESET)
+
+
+_METHODS = "d3rlpy_distill.methods"
+METHODS.add(
+    "gradient", f"{_METHODS}.gradient:GradientMatchingConfig", "Match a learner's gradients (arXiv 2407.20299)."
+)
+METHODS.add(
+    "unrolled",
+    f"{_METHODS}.unrolled:UnrolledMatchingConfig",
+    "Differentiate a student's real loss through its training on the samples (arXiv 2311.07025).",
+)
+METHODS.add(
+    "labels",
+    f"{_METHODS}.labels:LabelDistillationConfig",
+    "Give few real observations the soft labels of students of all the data.",
+)
+METHODS.add("random", f"{_METHODS}.random:RandomCoreset", "Transitions drawn uniformly.", group=CORESET)
+METHODS.add(
+    "balanced",
+    f"{_METHODS}.balanced:BalancedCoreset",
+    "As many random transitions of every action.",
+    group=CORESET,
+)
+METHODS.add(
+    "prior",
+    f"{_METHODS}.prior:PriorMethod",
+    "Ten observations with every action: the action frequencies and nothing else.",
+    group=CORESET,
+)
+METHODS.add(
+    "herding",
+    f"{_METHODS}.herding:HerdingCoreset",
+    "Transitions whose mean feature is that of all (Welling 2009).",
+    group=CORESET,
+)
+METHODS.add(
+    "k-center",
+    f"{_METHODS}.k_center:KCenterCoreset",
+    "Transitions that leave none far from them (arXiv 1708.00489).",
+    group=CORESET,
+)
+
+_STUDENTS = "d3rlpy_distill.students"
+for _name, _target, _line in (
+    ("paper", "paper:PaperStudent", "The CNN of arXiv 2407.20299: 11,826 parameters on Procgen's frames."),
+    ("impala", "impala:ImpalaStudent", "IMPALA, 16-32-32 channels: 626,256 parameters with its expert's heads."),
+    ("impala-s2d", "impala:ImpalaS2dStudent", "IMPALA on 2x2 pixels folded into channels: four times as fast."),
+    ("nature", "nature:NatureStudent", "d3rlpy's default network for pixels."),
+    ("mlp", "mlp:MlpStudent", "d3rlpy's default network for vectors, two layers of 256."),
+    ("bc", "bc:StockCloningStudent", "d3rlpy's own behaviour cloning, trained by its own fit."),
+    ("cql", "cql:CqlStudent", "d3rlpy's conservative Q-learning."),
+    ("bcq", "bcq:BcqStudent", "d3rlpy's batch-constrained Q-learning."),
+    ("dqn", "dqn:DqnStudent", "d3rlpy's DQN; discrete actions."),
+    ("sac", "sac:SacStudent", "d3rlpy's soft actor-critic."),
+    ("dt", "dt:DecisionTransformerStudent", "d3rlpy's decision transformer of context 1; discrete actions."),
+):
+    STUDENTS.add(_name, f"{_STUDENTS}.{_target}", _line)
+
+TASKS.add(
+    "gym",
+    "d3rlpy_distill.tasks.gymnasium:GymnasiumTask",
+    "Every gymnasium id, for example gym/CartPole-v1; MuJoCo and Atari with the extras of these names.",
+)

@@ -1,0 +1,99 @@
+"""How a number of samples is shared out over the actions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UnsuitableDatasetError
+
+__all__ = ["Allocation", "allocate", "deal_shared", "draw_per_action"]
+
+Allocation = Literal["even", "frequency"]
+
+
+def allocate(n_samples: int, counts: npt.NDArray[np.integer[Any]], how: Allocation) -> npt.NDArray[np.int64]:
+    """Shares out ``n_samples`` over A actions.
+
+    ``"even"`` gives every action that occurs the same number, remainders to the lowest actions first.
+    ``"frequency"`` follows the data's frequencies by the largest-remainder method, ties to the lowest action.
+    No action gets more than the data has of it; what is cut off goes to the others by the same rule.
+
+    Args:
+        n_samples: 1 to the number of transitions.
+        counts: How often each action occurs, ``(A,)``.
+        how: ``"even"`` or ``"frequency"``.
+
+    Returns:
+        Samples of each action, int64 ``(A,)``; they sum to ``n_samples``.
+
+    Raises:
+        UnsuitableDatasetError: If ``n_samples`` is out of range.
+        ValueError: If ``how`` is neither.
+    """
+    if how not in ("even", "frequency"):
+        raise ValueError(f"allocation={how!r}: expected 'even' or 'frequency'.")
+    total = int(counts.sum())
+    if not 1 <= n_samples <= total:
+        raise UnsuitableDatasetError(
+            f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset."
+        )
+    given = np.zeros(len(counts), np.int64)
+    weights = counts.astype(float) if how == "frequency" else (counts > 0).astype(float)
+    open_actions = np.flatnonzero(counts)
+    left = n_samples
+    while left:
+        quota = left * weights[open_actions] / weights[open_actions].sum()
+        full = quota >= counts[open_actions] - 1e-9
+        if not full.any():
+            share = np.floor(quota + 1e-9).astype(np.int64)
+            order = np.argsort(-(quota - share), kind="stable")
+            share[order[: left - int(share.sum())]] += 1
+            given[open_actions] = share
+            break
+        given[open_actions[full]] = counts[open_actions[full]]
+        left = n_samples - int(given.sum())
+        open_actions = open_actions[~full]
+    return given
+
+
+def draw_per_action(
+    actions: npt.NDArray[np.int64], per_action: npt.NDArray[np.int64], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draws ``per_action[a]`` transitions of each action without replacement.
+
+    Args:
+        actions: ``(N,)``.
+        per_action: ``(A,)``.
+        rng: Draws them.
+
+    Returns:
+        Indices into ``actions``, grouped by action in ascending order, ``(sum(per_action),)``.
+    """
+    chosen = [
+        rng.choice(np.flatnonzero(actions == a), count, replace=False)
+        for a, count in enumerate(per_action)
+        if count
+    ]
+    return np.concatenate(chosen)
+
+
+def deal_shared(
+    per_action: npt.NDArray[np.int64], n_transitions: int, n_shared: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draws a few transitions and gives each of them every action's share of samples, give or take one.
+
+    Args:
+        per_action: Samples of each action, ``(A,)``.
+        n_transitions: Transitions to draw from.
+        n_shared: How many to draw, without replacement.
+        rng: Draws them.
+
+    Returns:
+        For each sample the transition and the action, int64 ``(sum(per_action),)`` both, grouped by action.
+    """
+    shared = rng.choice(n_transitions, n_shared, replace=False)
+    actions = np.repeat(np.arange(len(per_action)), per_action)
+    return shared[np.arange(len(actions)) % n_shared], actions

@@ -1,0 +1,287 @@
+"""Reads d3rlpy HDF5 2.1, ours or d3rlpy's own, and refuses what is not whole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from d3rlpy.constants import ActionSpace
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
+
+from ...cores import available_cores
+from ...errors import DatasetFormatError, OutputExistsError
+from .frames import read_frames
+from .provenance import Provenance
+from .writer import COLUMNS, EpisodeData
+
+__all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
+
+READ_AHEAD = 4  # episodes that are decompressed while others are read
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset file says of itself.
+
+    Args:
+        path: The file.
+        num_episodes: Number of episodes.
+        action_size: Number of discrete actions.
+        provenance: None if another program wrote the file.
+        content_sha256: Hash of the episodes; None likewise.
+        num_transitions: Sum of the episodes' lengths; None likewise.
+        return_mean: Mean of the episodes' returns; None likewise.
+        action_histogram: How often each action was taken; None likewise.
+    """
+
+    path: Path
+    num_episodes: int
+    action_size: int
+    provenance: Provenance | None
+    content_sha256: str | None
+    num_transitions: int | None
+    return_mean: float | None
+    action_histogram: list[int] | None
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
+    """Opens a complete d3rlpy dataset; turns every damage met inside the block into a DatasetFormatError."""
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetFormatError(
+            f"{path} does not exist: expected a dataset; make one with "
+            f"'rld-distill collect starpilot --out {path}'."
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [key for key in ("columns", "num_episodes", "version") if key not in file]
+            if missing:
+                raise DatasetFormatError(
+                    f"{path} has no {missing[0]!r}: it is not a complete d3rlpy dataset (its writing was cut "
+                    "short, or another program wrote it)."
+                )
+            version = file["version"].asstr()[()]
+            if version != "2.1":
+                raise DatasetFormatError(f"{path} is d3rlpy HDF5 version {version!r}: expected '2.1'.")
+            yield file
+    except DatasetFormatError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetFormatError(
+            f"{path} cannot be read as an HDF5 dataset; it is damaged, cut short or of another format: {reason}"
+        ) from error
+
+
+def read_info(path: str | Path) -> DatasetInfo:
+    """Reads a file's description without its episodes.
+
+    Raises:
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    with _open(path) as file:
+        return _info(Path(path), file)
+
+
+def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
+    """Reads the description of an output that exists already, if it is the one that would be made.
+
+    Raises:
+        OutputExistsError: If it was made by other settings, or by another program.
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    info = read_info(path)
+    wanted = provenance.to_attributes()["settings"]
+    if info.provenance is None or info.provenance.to_attributes()["settings"] != wanted:
+        raise OutputExistsError(
+            f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
+        )
+    return info
+
+
+def _info(path: Path, file: h5py.File) -> DatasetInfo:
+    attrs = dict(file.attrs)
+    ours = "format" in attrs
+    return DatasetInfo(
+        path=path,
+        num_episodes=int(file["num_episodes"][()]),
+        action_size=int(attrs["action_size"]) if ours else _infer_action_size(file),
+        provenance=Provenance.from_attributes(attrs) if ours else None,
+        content_sha256=str(attrs["content_sha256"]) if ours else None,
+        num_transitions=int(attrs["num_transitions"]) if ours else None,
+        return_mean=float(attrs["return_mean"]) if ours else None,
+        action_histogram=[int(n) for n in attrs["action_histogram"]] if ours else None,
+    )
+
+
+def _infer_action_size(file: h5py.File) -> int:
+    """What a file of another program leaves out, as d3rlpy infers it."""
+    actions = file["actions_0"]
+    if np.issubdtype(actions.dtype, np.floating):
+        return int(actions.shape[-1])
+    return max(int(file[f"actions_{i}"][()].max(initial=0)) for i in range(int(file["num_episodes"][()]))) + 1
+
+
+def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
+    """Reads one of the extra groups whole; empty if the file has no such group.
+
+    Args:
+        path: The file.
+        group: ``"episodes"`` (level_seed, return, length, timeout, level_complete; each ``(E,)``), ``"steps"``
+            (return_to_go ``(N,)``, action_probabilities ``(N, 15)``, in the order of the episodes) or
+            ``"initial"`` (of a distilled file: the frames it started from).
+
+    Raises:
+        DatasetFormatError: If it is not a complete dataset.
+    """
+    with _open(path) as file:
+        return {key: file[group][key][()] for key in file[group]} if group in file else {}
+
+
+def load_dataset(
+    path: str | Path,
+    *,
+    observation_shape: tuple[int, ...] | None = None,
+    action_size: int | None = None,
+    verify: bool = False,
+) -> tuple[ReplayBuffer, DatasetInfo]:
+    """Loads a dataset into a d3rlpy ``ReplayBuffer`` with the right number of actions.
+
+    Args:
+        path: The file, ours or written by d3rlpy's own ``dump``.
+        observation_shape: Refuse any other, for example ``(3, 64, 64)``.
+        action_size: Number of actions, where the file does not say it; by default inferred as d3rlpy does.
+        verify: Compute the content's hash and compare.
+
+    Returns:
+        The buffer and the file's description.
+
+    Raises:
+        DatasetFormatError: If the file is damaged or cut short, if a shape, an action or a value is off, or
+            if the hash differs.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    episodes = []
+    with _open(path) as file:
+        info = _info(path, file)
+        if action_size is not None and info.provenance is None:
+            info = dataclasses.replace(info, action_size=action_size)
+        for episode in _episodes(path, file, info.action_size, observation_shape):
+            if verify:
+                digest.update(episode.digest())
+            episodes.append(
+                Episode(
+                    episode.observations,
+                    episode.actions if episode.actions.ndim == 2 else episode.actions[:, None],
+                    episode.rewards[:, None],
+                    episode.terminated,
+                )
+            )
+    if not episodes:
+        raise DatasetFormatError(f"{path} holds no episodes: expected at least one.")
+    if verify and digest.hexdigest() != info.content_sha256:
+        raise DatasetFormatError(
+            f"{path} has content {digest.hexdigest()[:12]}, its record says "
+            f"{str(info.content_sha256)[:12]}: the file was changed; make it again."
+        )
+    continuous = np.issubdtype(episodes[0].actions.dtype, np.floating)
+    buffer = ReplayBuffer(
+        InfiniteBuffer(),
+        episodes=episodes,
+        action_space=ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE,
+        action_size=info.action_size,
+    )
+    return buffer, info
+
+
+def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
+    """Yields a file's episodes one by one, with what the groups ``episodes`` and ``steps`` say of them.
+
+    Raises:
+        DatasetFormatError: As :func:`load_dataset`.
+    """
+    path = Path(path)
+    info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
+    with _open(path) as file:
+        start = 0
+        for i, episode in enumerate(_episodes(path, file, _info(path, file).action_size, None)):
+            stop = start + len(episode.actions)
+            yield dataclasses.replace(
+                episode,
+                info={key: values[i].item() for key, values in info.items()},
+                steps={key: values[start:stop] for key, values in steps.items()},
+            )
+            start = stop
+
+
+def _episodes(
+    path: Path, file: h5py.File, action_size: int, observation_shape: tuple[int, ...] | None
+) -> Iterator[EpisodeData]:
+    """Yields checked episodes; while one is used, the next ones are decompressed."""
+    columns = set(file["columns"].asstr()[()])
+    if columns != set(COLUMNS):
+        raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
+    count = int(file["num_episodes"][()])
+    loading: deque[Future[npt.NDArray[Any]]] = deque()
+    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
+        for i in range(count):
+            for j in range(i + len(loading), min(i + READ_AHEAD, count)):
+                if f"observations_{j}" not in file:
+                    raise DatasetFormatError(
+                        f"{path}: observations_{j} is missing, or is a tuple: expected one array an episode."
+                    )
+                loading.append(pool.submit(read_frames(file[f"observations_{j}"])))
+            observations = loading.popleft().result()
+            actions, rewards = file[f"actions_{i}"][()], file[f"rewards_{i}"][()]
+            _check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
+            if np.issubdtype(actions.dtype, np.integer):
+                actions = actions[:, 0]
+            yield EpisodeData(observations, actions, rewards[:, 0], bool(file[f"terminated_{i}"][()]))
+
+
+def _check_episode(
+    path: Path,
+    i: int,
+    observations: npt.NDArray[Any],
+    actions: npt.NDArray[Any],
+    rewards: npt.NDArray[Any],
+    action_size: int,
+    observation_shape: tuple[int, ...] | None,
+) -> None:
+    where = f"{path}, episode {i}"
+    if observation_shape is not None and observations.shape[1:] != observation_shape:
+        raise DatasetFormatError(
+            f"{where}: observations of shape {observations.shape[1:]}: expected {observation_shape}."
+        )
+    length = len(observations)
+    continuous = np.issubdtype(actions.dtype, np.floating)
+    width = action_size if continuous else 1
+    if length == 0 or actions.shape != (length, width) or rewards.shape != (length, 1):
+        raise DatasetFormatError(
+            f"{where}: {length} observations, actions {actions.shape} of type {actions.dtype} and rewards "
+            f"{rewards.shape}: expected discrete actions ({length}, 1), integers, or continuous ones "
+            f"({length}, {action_size}), floats, and rewards ({length}, 1); at least one step."
+        )
+    if continuous:
+        if not np.isfinite(actions).all():
+            raise DatasetFormatError(f"{where}: NaN or infinite values in the actions.")
+    elif not np.issubdtype(actions.dtype, np.integer):
+        raise DatasetFormatError(f"{where}: actions of type {actions.dtype}: expected integers or floats.")
+    elif actions.min() < 0 or actions.max() >= action_size:
+        off = actions.max() if actions.max() >= action_size else actions.min()
+        raise DatasetFormatError(f"{where}: action {off}: expected 0 to {action_size - 1}.")
+    if np.issubdtype(observations.dtype, np.floating) and not np.isfinite(observations).all():
+        raise DatasetFormatError(f"{where}: NaN or infinite values in the observations.")
+    if not np.isfinite(rewards).all():
+        raise DatasetFormatError(f"{where}: NaN or infinite rewards.")

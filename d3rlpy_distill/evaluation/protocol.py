@@ -1,0 +1,55 @@
+"""How an evaluation is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..errors import SettingsError
+from ..learners.convergence import ConvergenceConfig
+from ..students.base import Budget, Student
+
+__all__ = ["Protocol"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How an evaluation is done; equal protocols give equal results on one machine.
+
+    Args:
+        students: Students an arm.
+        episodes: Episodes each, on each split and in each mode.
+        full: Budget of the students on real data; None takes each student's own.
+        small: Budget of the students on as many samples as a distilled set has; None likewise.
+        convergence: How the arm that trains to convergence does so.
+        seed: Fixes subsets, students, starts and action sampling.
+    """
+
+    students: int = 10
+    episodes: int = 100
+    full: Budget | None = None
+    small: Budget | None = None
+    convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.students < 1 or self.episodes < 1:
+            raise SettingsError(f"students={self.students}, episodes={self.episodes}: expected 1 or more each.")
+
+    def budgets(self, student: Student) -> tuple[Budget, Budget]:
+        """Returns a student's budgets on real data and on small sets."""
+        return self.full or student.full, self.small or student.small
+
+    def to_json(self, students: dict[str, Student]) -> dict[str, Any]:
+        """Returns JSON values, the budgets of these students among them."""
+        budgets = {}
+        for name, student in students.items():
+            full, small = self.budgets(student)
+            budgets[name] = {"full": dataclasses.asdict(full), "small": dataclasses.asdict(small)}
+        return {
+            "students": self.students,
+            "episodes": self.episodes,
+            "budgets": budgets,
+            "convergence": dataclasses.asdict(self.convergence),
+            "seed": self.seed,
+        }

@@ -1,0 +1,1 @@
+"""d3rlpy's learners on arrays: their networks, losses and optimizers, and how they are trained fast."""

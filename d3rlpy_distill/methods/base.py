@@ -1,0 +1,111 @@
+"""What all methods have in common: dataset in, distilled dataset out."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from typing_extensions import Self
+
+from ..data import OfflineDataset
+from ..errors import SettingsError
+from ..learners.learner import AnyLearner
+from ..options import check_options, option
+from ..students.base import Student
+from .distilled import Distilled
+
+__all__ = ["DEFAULT_RUN", "Method", "Run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How a distillation runs; decides nothing of its result.
+
+    Args:
+        device: torch device.
+        checkpoint: File to keep the state in. If it exists, the run goes on from there, to the same bytes as a run
+            that was not interrupted; it is removed at the end.
+        checkpoint_interval: Steps between two checkpoints.
+        on_step: Called with the step just taken (from 1), the number of all steps and the loss.
+    """
+
+    device: str = "cpu:0"
+    checkpoint: Path | None = None
+    checkpoint_interval: int = 50
+    on_step: Callable[[int, int, float], None] | None = None
+
+
+DEFAULT_RUN = Run()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method(abc.ABC):
+    """A configured method. A subclass is a frozen dataclass; its fields made by ``option`` are its options.
+
+    Args:
+        n_samples: Size of the set.
+    """
+
+    PRESETS: ClassVar[tuple[str, ...]] = ("default",)
+    labels: ClassVar[str] = "actions"
+    """What students of the set imitate: ``"actions"`` or ``"soft"`` labels."""
+
+    n_samples: int = option(150, "Samples of the distilled set.", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @classmethod
+    def preset(
+        cls,
+        dataset: OfflineDataset,
+        student: Student,
+        *,
+        name: str = "default",
+        settings: Mapping[str, Any] | None = None,
+        expert: Callable[[], AnyLearner] | None = None,
+    ) -> Self:
+        """Returns the method with the settings that suit a dataset, and what a user asked for instead.
+
+        Args:
+            dataset: What is to be distilled.
+            student: Whose learner is matched; the students that are to be trained on the set.
+            name: One of ``PRESETS``.
+            settings: Fields that the user gave.
+            expert: Loads the policy that played the dataset as a d3rlpy learner, for methods that need it.
+
+        Raises:
+            SettingsError: If a setting is unknown, out of range, or does not go with another.
+        """
+        if name not in cls.PRESETS:
+            raise SettingsError(f"preset={name!r} with {cls.__name__}: expected one of {', '.join(cls.PRESETS)}.")
+        return cls(**(settings or {}))
+
+    @property
+    def total_steps(self) -> int:
+        """Steps that :meth:`distill` takes; 0 for a method that only chooses."""
+        return 0
+
+    @abc.abstractmethod
+    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
+        """Distils a dataset.
+
+        Args:
+            dataset: N transitions.
+            rng: Everything random is drawn from it.
+            run: Device, checkpoint and progress.
+
+        Raises:
+            UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
+            SettingsError: If a setting does not go with the dataset.
+            CheckpointError: If the checkpoint belongs to something else.
+        """
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the configuration as JSON values: the class's name and the fields."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("json", True)}
+        return {"method": type(self).__name__, **fields}

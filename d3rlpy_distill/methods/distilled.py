@@ -1,0 +1,221 @@
+"""A distilled dataset: its samples, their labels, where they come from and who labelled them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from d3rlpy.algos import DiscreteBCConfig
+from d3rlpy.dataset import ReplayBuffer
+
+from ..data import (
+    DatasetInfo,
+    EpisodeData,
+    EpisodeWriter,
+    Provenance,
+    TransitionArrays,
+    load_dataset,
+    one_step_buffer,
+    read_extras,
+)
+from ..data.training_set import TrainingSet
+from ..errors import DatasetFormatError, UnsuitableDatasetError
+from ..students.teachers import Teachers
+
+__all__ = ["Distilled"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Distilled:
+    """What a method makes of a dataset. It is whole by itself: a file of it holds everything.
+
+    Args:
+        samples: M transitions, each an episode of one step that terminates. Their reward is the return-to-go of the
+            real transition that the sample started from, unless rewards were learned. Their ``probabilities``
+            are soft labels, where the method gives such.
+        sources: The real transition that each sample started from, an index into the dataset's, int64 ``(M,)``;
+            None if they started from none.
+        initial: What the samples were before the first step; None if they were not moved.
+        teachers: The policy that gave the soft labels; None if none did.
+        provenance: How it was made; None if nobody knows.
+        recorded_sha256: Hash of the samples as a file says it.
+    """
+
+    samples: TransitionArrays
+    sources: npt.NDArray[np.int64] | None = None
+    initial: TransitionArrays | None = None
+    teachers: Teachers | None = None
+    provenance: Provenance | None = None
+    recorded_sha256: str | None = None
+
+    def __len__(self) -> int:
+        """Number of samples, M."""
+        return len(self.samples)
+
+    @property
+    def soft(self) -> bool:
+        """Whether the samples carry soft labels."""
+        return self.samples.probabilities is not None
+
+    @property
+    def task(self) -> str | None:
+        """The task of the data that it was distilled from."""
+        return self.provenance.task if self.provenance else None
+
+    @property
+    def source_sha256(self) -> str | None:
+        """Hash of the dataset that it was distilled from."""
+        return self.provenance.settings.get("source_sha256") if self.provenance else None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the samples, and of their soft labels where they have some; hexadecimal."""
+        content = self.recorded_sha256
+        if content is None:
+            digest = hashlib.sha256()
+            for episode in self._episodes():
+                digest.update(episode.digest())
+            content = digest.hexdigest()
+        if self.samples.probabilities is None:
+            return content
+        return hashlib.sha256(content.encode() + self.samples.probabilities.tobytes()).hexdigest()
+
+    def to_buffer(self, *, soft: bool = False) -> ReplayBuffer:
+        """Returns a d3rlpy buffer, which any d3rlpy algorithm trains on.
+
+        Args:
+            soft: Give the soft labels in the place of actions, float32 ``(M, A)``: for
+                :class:`~..students.soft_bc.SoftBC`.
+
+        Raises:
+            UnsuitableDatasetError: If there are no soft labels.
+        """
+        data = self.samples
+        if not soft:
+            return one_step_buffer(data.observations, data.actions, data.rewards, data.action_size)
+        if data.probabilities is None:
+            raise UnsuitableDatasetError(
+                "the samples have no soft labels: expected soft=False, or a set of the method 'labels'."
+            )
+        return one_step_buffer(data.observations, data.probabilities, data.rewards, data.action_size)
+
+    def training_set(self) -> TrainingSet:
+        """Returns what a student is trained on."""
+        return TrainingSet(self.samples)
+
+    def save(self, path: str | Path) -> None:
+        """Writes a d3rlpy HDF5 file; it appears whole or not at all.
+
+        Raises:
+            OutputExistsError: If the path exists.
+        """
+        groups: dict[str, npt.NDArray[Any]] = {}
+        if self.sources is not None:
+            groups["initial/transition"] = self.sources
+        if self.initial is not None:
+            groups["initial/observations"] = self.initial.observations
+            for name in ("actions", "rewards"):
+                values = getattr(self.initial, name)
+                if not np.array_equal(values, getattr(self.samples, name)):
+                    groups[f"initial/{name}"] = values
+        if self.teachers is not None:
+            groups |= {
+                f"teachers/{t}.{name}": value.cpu().numpy()
+                for t, weights in enumerate(self.teachers.weights)
+                for name, value in weights.items()
+            }
+        provenance = self.provenance or Provenance("distilled", None, self.samples.action_size, "", {})
+        with EpisodeWriter(path, provenance, groups=groups) as writer:
+            for episode in self._episodes():
+                writer.write(episode)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu:0") -> Distilled:
+        """Reads a file of :meth:`save`, or any d3rlpy file as samples of which nothing else is known.
+
+        Args:
+            path: The file.
+            device: torch device of the teachers.
+
+        Raises:
+            DatasetFormatError: If it is no complete dataset, or its labels do not fit its samples.
+        """
+        path = Path(path)
+        buffer, info = load_dataset(path)
+        samples = TransitionArrays.from_buffer(buffer)
+        begun = read_extras(path, "initial")
+        soft = read_extras(path, "steps").get("action_probabilities") if _is_distilled(info) else None
+        teachers = _read_teachers(path, info, samples, device)
+        if soft is None and teachers is not None:
+            raise DatasetFormatError(
+                f"{path} has teachers but no steps/action_probabilities: make it again with 'rld-distill distill "
+                "--method labels'."
+            )
+        if soft is not None:
+            if soft.shape != (len(samples), samples.action_size):
+                raise DatasetFormatError(
+                    f"{path}: soft labels of shape {soft.shape}: expected {(len(samples), samples.action_size)}."
+                )
+            samples = dataclasses.replace(samples, probabilities=soft.astype(np.float32))
+        return cls(
+            samples=samples,
+            sources=begun.get("transition"),
+            initial=_read_initial(path, samples, begun),
+            teachers=teachers,
+            provenance=info.provenance,
+            recorded_sha256=info.content_sha256,
+        )
+
+    def _episodes(self) -> list[EpisodeData]:
+        data = self.samples
+        actions = data.actions.astype(np.int32) if data.discrete else data.actions
+        return [
+            EpisodeData(
+                data.observations[i : i + 1],
+                actions[i : i + 1],
+                data.rewards[i : i + 1],
+                terminated=True,
+                steps={}
+                if data.probabilities is None
+                else {"action_probabilities": data.probabilities[i : i + 1]},
+            )
+            for i in range(len(data))
+        ]
+
+
+def _is_distilled(info: DatasetInfo) -> bool:
+    return info.provenance is not None and info.provenance.kind == "distilled"
+
+
+def _read_initial(
+    path: Path, samples: TransitionArrays, begun: dict[str, npt.NDArray[Any]]
+) -> TransitionArrays | None:
+    if "observations" not in begun:
+        return None
+    if begun["observations"].shape != samples.observations.shape:
+        raise DatasetFormatError(
+            f"{path}: initial frames of shape {begun['observations'].shape} do not fit its samples: make it again."
+        )
+    return TransitionArrays.one_step(
+        begun["observations"],
+        begun.get("actions", samples.actions),
+        begun.get("rewards", samples.rewards),
+        samples.action_size,
+    )
+
+
+def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, device: str) -> Teachers | None:
+    weights: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in read_extras(path, "teachers").items():
+        number, _, name = key.partition(".")
+        weights.setdefault(number, {})[name] = torch.from_numpy(value)
+    if not weights or info.provenance is None:
+        return None
+    learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
+    ordered = [weights[number] for number in sorted(weights, key=int)]
+    return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)

@@ -1,0 +1,547 @@
+"""The whole flow as functions: what the commands call, and what a Python user calls.
+
+OfflineDataset -> Method -> Distilled -> Student x Task -> Results -> Report
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from d3rlpy.datasets import DATA_DIRECTORY
+
+from .catalogue import DATASETS, METHODS, STUDENTS
+from .data import OfflineDataset, Provenance, package_versions, read_own
+from .errors import DistillError, SettingsError
+from .evaluation.arms import ArmKind, compared_arms, standard_arms
+from .evaluation.protocol import Protocol
+from .evaluation.results import Results
+from .evaluation.run import PolicyArm, Progress, run_arms
+from .evaluation.store import EvaluationStore
+from .learners.learner import AnyLearner
+from .machine import describe_machine
+from .methods.base import Method, Run
+from .methods.distilled import Distilled
+from .methods.labels import LabelDistillationConfig
+from .methods.learned import LearnedMethod
+from .students.base import Student
+from .tasks.base import LoadedPolicy, Task, make_task
+
+__all__ = [
+    "Evaluation",
+    "configure",
+    "default_student",
+    "distill",
+    "distill_to_file",
+    "evaluate",
+    "load",
+    "plan_evaluation",
+    "task_of",
+]
+
+SUFFIXES = (".h5", ".hdf5")
+
+
+def load(
+    name_or_path: str | Path, *, data_directory: str | Path = DATA_DIRECTORY, task: str | None = None
+) -> OfflineDataset:
+    """Returns a dataset: one that this package or a plug-in knows by name, made at first use, or a file.
+
+    Args:
+        name_or_path: For example ``"starpilot-expert"`` or ``"data/mine.h5"``.
+        data_directory: Where named datasets are kept.
+        task: Of the data, where the file does not say it.
+
+    Raises:
+        UnknownNameError: If there is no such file and no such name.
+        DatasetFormatError: If the file is no complete dataset.
+    """
+    path = Path(name_or_path)
+    if path.suffix in SUFFIXES or path.exists():
+        size = None if task is None else make_task(task).action_size
+        return OfflineDataset.load(path, task=task, action_size=size)
+    made = DATASETS.get(str(name_or_path))(str(name_or_path), Path(data_directory))
+    return OfflineDataset.load(made, task=task, verify=True)
+
+
+def task_of(dataset: OfflineDataset, name: str | None = None) -> Task:
+    """Returns the task to play: the one named, or the dataset's own, on the starts that it was recorded on.
+
+    Raises:
+        SettingsError: If neither is known.
+        UnknownNameError: If there is no such task.
+    """
+    chosen = name or dataset.task
+    if chosen is None:
+        raise SettingsError(
+            f"{dataset.name} does not record its task: name it with --task, for example --task gym/CartPole-v1."
+        )
+    task = make_task(chosen)
+    if name is None or (dataset.task is not None and task.name == dataset.task):
+        task = task.for_dataset(dataset.provenance.settings if dataset.provenance else {})
+    _check_fits(dataset, task)
+    return task
+
+
+def default_student(dataset: OfflineDataset, name: str | None = None) -> str:
+    """Returns the name of the student that suits a dataset: the task's own, else by the kind of observations."""
+    if name is not None:
+        return name
+    if dataset.task is not None:
+        try:
+            return make_task(dataset.task).default_student
+        except DistillError:
+            pass  # a task that is not installed here can still be distilled
+    return "paper" if dataset.has_images and min(dataset.observation_shape[1:]) >= 16 else "mlp"
+
+
+def configure(
+    dataset: OfflineDataset,
+    method: str = "gradient",
+    *,
+    student: str | None = None,
+    preset: str = "default",
+    expert: str | None = None,
+    teachers: str | Path | None = None,
+    device: str = "cpu:0",
+    seed: int = 0,
+    **settings: Any,
+) -> tuple[Method, dict[str, Any]]:
+    """Returns a configured method, and what a distillation records beside its configuration (JSON values).
+
+    Args: those of :func:`distill`.
+    """
+    kind = METHODS.get(method)
+    chosen = STUDENTS.get(default_student(dataset, student))()
+    recorded: dict[str, Any] = {"preset": preset, "expert_sha256": None}
+
+    def load_expert() -> AnyLearner:
+        task = task_of(dataset)
+        name = expert or task.expert_name(dataset.provenance.settings if dataset.provenance else {})
+        if name is None:
+            raise SettingsError("theta 'given': the dataset does not record its expert; name it with --expert.")
+        loaded = task.load_policy(name)
+        if loaded.learner is None:
+            raise SettingsError(f"theta 'given' matches at an expert's weights, and {name} has none that fit.")
+        recorded["expert_sha256"] = loaded.sha256
+        return loaded.learner()
+
+    configured = kind.preset(dataset, chosen, name=preset, settings=settings, expert=load_expert)
+    if teachers is not None:
+        configured, recorded["teachers_sha256"] = _with_teachers(configured, Path(teachers), dataset, device, seed)
+    return configured, recorded
+
+
+def distill(
+    dataset: OfflineDataset,
+    method: str = "gradient",
+    *,
+    student: str | None = None,
+    preset: str = "default",
+    expert: str | None = None,
+    teachers: str | Path | None = None,
+    seed: int = 0,
+    device: str = "cpu:0",
+    checkpoint: Path | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+    command: str = "",
+    **settings: Any,
+) -> Distilled:
+    """Distils a dataset.
+
+    Args:
+        dataset: What to distil.
+        method: A registered method or coreset.
+        student: The students that are to train on the set: their learner is what is matched. By default the task's.
+        preset: One of the method's presets.
+        expert: The policy that methods match at, where they do; by default the one that played the dataset.
+        teachers: A file distilled from the same dataset with soft labels, to take its teachers instead of training some.
+        seed: Fixes everything random.
+        device: torch device.
+        checkpoint: See :class:`~.methods.base.Run`.
+        on_step: Likewise.
+        command: Command line to record.
+        **settings: Fields of the method, for example ``n_samples=50``.
+
+    Raises:
+        SettingsError: If a setting is unknown, out of range, or does not go with another.
+        UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
+    """
+    configured, recorded = configure(
+        dataset,
+        method,
+        student=student,
+        preset=preset,
+        expert=expert,
+        teachers=teachers,
+        device=device,
+        seed=seed,
+        **settings,
+    )
+    distilled = configured.distill(dataset, np.random.default_rng(seed), Run(device, checkpoint, on_step=on_step))
+    provenance = _provenance(dataset, method, configured, recorded, seed, command)
+    return dataclasses.replace(distilled, provenance=provenance)
+
+
+def distill_to_file(
+    dataset: OfflineDataset,
+    path: Path,
+    method: str = "gradient",
+    *,
+    student: str | None = None,
+    preset: str = "default",
+    expert: str | None = None,
+    teachers: str | Path | None = None,
+    seed: int = 0,
+    device: str = "cpu:0",
+    on_step: Callable[[int, int, float], None] | None = None,
+    command: str = "",
+    **settings: Any,
+) -> Method:
+    """Distils into a file, with its checkpoint beside it; does nothing if the file holds just this set already.
+
+    Args: those of :func:`distill`, and ``path``, the file to make.
+
+    Returns:
+        The method as it was configured.
+
+    Raises:
+        OutputExistsError: If the path holds anything else.
+    """
+    configured, recorded = configure(
+        dataset,
+        method,
+        student=student,
+        preset=preset,
+        expert=expert,
+        teachers=teachers,
+        device=device,
+        seed=seed,
+        **settings,
+    )
+    provenance = _provenance(dataset, method, configured, recorded, seed, command)
+    if path.exists():
+        read_own(path, provenance)
+        return configured
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(device, path.with_name(path.name + ".checkpoint"), on_step=on_step)
+    distilled = configured.distill(dataset, np.random.default_rng(seed), run)
+    dataclasses.replace(distilled, provenance=provenance).save(path)
+    return configured
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """An evaluation that is ready to run.
+
+    Args:
+        task: What is played.
+        dataset: The real data.
+        students: By name.
+        policies: Arms that train nothing.
+        arms: Arms that train students.
+        protocol: Numbers, budgets, seed.
+        splits: What is played.
+        identity: What else decides the results (JSON values).
+        provenance: What to record beside them (JSON values).
+    """
+
+    task: Task
+    dataset: OfflineDataset
+    students: Mapping[str, Student]
+    policies: Sequence[PolicyArm]
+    arms: Sequence[Any]
+    protocol: Protocol
+    splits: Sequence[str]
+    identity: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def run(
+        self,
+        directory: Path,
+        *,
+        jobs: int = 1,
+        device: str = "cpu:0",
+        progress: Progress = lambda what, done, total: None,
+    ) -> Results:
+        """Runs it; into the same directory, it goes on where it stopped.
+
+        Args:
+            directory: Keeps students, returns and, in the end, ``results.json``.
+            jobs: Students trained at once, each on one core; 1 trains them one after the other on all cores.
+            device: torch device for training.
+            progress: Told of every step.
+
+        Raises:
+            CheckpointError: If the directory holds another evaluation.
+        """
+        protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
+        store = EvaluationStore(directory, {"task": self.task.name, **protocol})
+        entries = run_arms(
+            self.task,
+            self.dataset,
+            self.policies,
+            self.arms,
+            self.protocol,
+            self.splits,
+            store,
+            jobs=jobs,
+            device=device,
+            progress=progress,
+        )
+        splits = {split: self.task.split_title(split) for split in self.splits}
+        results = Results(self.task.name, protocol, self.provenance, splits, entries)
+        results.save(directory / "results.json")
+        return results
+
+
+def evaluate(
+    dataset: OfflineDataset,
+    *distilled: Distilled,
+    also: Mapping[str, Distilled] | None = None,
+    student: str | Sequence[str] | None = None,
+    task: str | None = None,
+    splits: Sequence[str] | None = None,
+    protocol: Protocol | None = None,
+    arms: Sequence[str] | None = None,
+    coresets: Sequence[str] = (),
+    expert: str | None = None,
+    trust: bool = False,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    device: str = "cpu:0",
+    progress: Progress = lambda what, done, total: None,
+    command: str = "",
+) -> Results:
+    """Trains students on a dataset, on parts of it and on distilled sets, plays them, and returns the results.
+
+    Args:
+        dataset: The dataset that was distilled.
+        *distilled: What it was distilled into; arms ``distilled-N`` or, with soft labels, ``soft-N``.
+        also: Further sets, by the name of their arm.
+        student: Registered students; by default the task's.
+        task: What is played; by default what the dataset was recorded on.
+        splits: Of the task; by default those that it is evaluated on.
+        protocol: Numbers of students and episodes, budgets, seed.
+        arms: Only these.
+        coresets: Further coresets as arms.
+        expert: The expert's name or file; by default the one that played the dataset.
+        trust: Load an expert's file that holds pickled code.
+        out: Directory that keeps everything; by default nothing is kept.
+        jobs: Students trained at once, each on one core.
+        device: torch device.
+        progress: Told of every step.
+        command: Command line to record.
+    """
+    plan = plan_evaluation(
+        dataset,
+        distilled,
+        also=also,
+        student=student,
+        task=task,
+        splits=splits,
+        protocol=protocol,
+        arms=arms,
+        coresets=coresets,
+        expert=expert,
+        trust=trust,
+        device=device,
+        command=command,
+    )
+    if out is not None:
+        return plan.run(Path(out), jobs=jobs, device=device, progress=progress)
+    with tempfile.TemporaryDirectory() as directory:
+        return plan.run(Path(directory) / "evaluation", jobs=jobs, device=device, progress=progress)
+
+
+def plan_evaluation(
+    dataset: OfflineDataset,
+    distilled: Sequence[Distilled],
+    *,
+    also: Mapping[str, Distilled] | None = None,
+    student: str | Sequence[str] | None = None,
+    task: str | None = None,
+    splits: Sequence[str] | None = None,
+    protocol: Protocol | None = None,
+    arms: Sequence[str] | None = None,
+    coresets: Sequence[str] = (),
+    expert: str | None = None,
+    trust: bool = False,
+    device: str = "cpu:0",
+    command: str = "",
+) -> Evaluation:
+    """Returns an evaluation that is ready to run; see :func:`evaluate`.
+
+    Raises:
+        SettingsError: If arms, splits or students are unknown or do not go together.
+        DistillError: If a set was not distilled from the dataset.
+    """
+    played = task_of(dataset, task)
+    names = [student] if isinstance(student, str) else list(student or [played.default_student])
+    students = {name: STUDENTS.get(name)() for name in names}
+    sets = _by_arm(dataset, distilled, also or {})
+    chosen = protocol or Protocol()
+    known_splits = list(splits or played.default_splits)
+    if unknown := [split for split in known_splits if split not in played.splits]:
+        raise SettingsError(f"split {unknown[0]!r}: {played.name} has {', '.join(played.splits)}.")
+    standard = len(students) == 1 and next(iter(students.values())).imitates
+    make = standard_arms if standard else compared_arms
+    rows = [arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, coresets)]
+    player, policies = _policies(dataset, played, sets, expert, device, trust)
+    if arms is not None:
+        known = [*(one.name for one in policies), *(arm.name for arm in rows)]
+        if missing := [name for name in arms if name not in known]:
+            raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
+        rows, policies = [a for a in rows if a.name in arms], [p for p in policies if p.name in arms]
+    else:
+        rows = [arm for arm in rows if not arm.optional]
+    identity = {
+        "real_sha256": dataset.sha256,
+        "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
+        **played.identity(known_splits),
+        "expert_sha256": player.sha256 if player else None,
+    }
+    provenance = {
+        "command": command,
+        "packages": package_versions(),
+        "machine": describe_machine(),
+        **played.versions(),
+        "real": _about(dataset.name, dataset.provenance),
+        "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
+    }
+    return Evaluation(
+        played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance)
+    )
+
+
+def _policies(
+    dataset: OfflineDataset,
+    task: Task,
+    sets: Mapping[str, Distilled],
+    expert: str | None,
+    device: str,
+    trust: bool,
+) -> tuple[LoadedPolicy | None, list[PolicyArm]]:
+    """The arms that train nothing: random play, the expert where there is one, and teachers."""
+    policies = [PolicyArm("random-policy", ArmKind("random-policy"), task.random_policy())]
+    name = expert or task.expert_name(dataset.provenance.settings if dataset.provenance else {})
+    loaded = None
+    if name is not None:
+        loaded = task.load_policy(name, device=device, trust=trust)
+        policies.append(PolicyArm("expert", ArmKind("expert"), loaded.policy))
+    for arm, one in sets.items():
+        if one.teachers is not None:
+            about = ArmKind("teachers", labels="soft", of=arm)
+            policies.append(PolicyArm(f"teachers-of-{arm}", about, one.teachers))
+    return loaded, policies
+
+
+def _by_arm(
+    dataset: OfflineDataset, distilled: Sequence[Distilled], also: Mapping[str, Distilled]
+) -> dict[str, Distilled]:
+    """Distilled sets by the names of their arms, each checked to be the dataset's."""
+    sets: dict[str, Distilled] = {}
+    for one in distilled:
+        sets[f"{'soft' if one.soft else 'distilled'}-{len(one)}"] = one
+    if len(sets) < len(distilled):
+        raise SettingsError(
+            "two sets of one size and kind of labels: give one of them a name of its own with 'also'."
+        )
+    for name, one in also.items():
+        if name in sets:
+            raise SettingsError(f"also {name!r}: the table has an arm of that name; give another.")
+        sets[name] = one
+    if not sets:
+        raise SettingsError("nothing to evaluate: give a distilled set.")
+    for name, one in sets.items():
+        if one.source_sha256 is not None and one.source_sha256 != dataset.sha256:
+            source = one.provenance.settings.get("source") if one.provenance else None
+            raise DistillError(
+                f"{name} was not distilled from {dataset.name}: give the dataset it was made from ({source!r})."
+            )
+        if len(one) > len(dataset):
+            raise DistillError(
+                f"{name} has {len(one)} samples, more than the {len(dataset)} transitions of {dataset.name}: the "
+                "real dataset comes first."
+            )
+    return sets
+
+
+def _with_teachers(
+    method: Method, path: Path, dataset: OfflineDataset, device: str, seed: int
+) -> tuple[Method, str | None]:
+    """The method with the teachers of a file of the same dataset and settings, and the file's hash."""
+    if not isinstance(method, LabelDistillationConfig):
+        raise SettingsError("teachers are for the method 'labels': leave them out, or give that.")
+    if method.steps is not None:
+        raise SettingsError("steps train teachers, and teachers are given: leave one out.")
+    other = Distilled.load(path, device=device)
+    if other.teachers is None or other.provenance is None:
+        raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
+    settings = other.provenance.settings
+    if settings["source_sha256"] != dataset.sha256:
+        raise DistillError(
+            f"{path} was distilled from {settings['source']!r}, not from {dataset.name}: teachers are for the "
+            "dataset that they were trained on."
+        )
+    theirs = {"seed": settings.get("seed"), **settings["config"]}
+    asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
+    defaults = {f.name: f.default for f in dataclasses.fields(method)}
+    for name, value in asked.items():
+        known = theirs.get(name, defaults.get(name))
+        if name not in ("n_samples", "steps") and value != known:
+            raise DistillError(
+                f"{path}'s teachers have {name}={known!r}, asked for was {value!r}: give the options that the "
+                "file was made with, but for the number of samples."
+            )
+    return dataclasses.replace(method, given=other.teachers), other.recorded_sha256
+
+
+def _provenance(
+    dataset: OfflineDataset, name: str, method: Method, recorded: Mapping[str, Any], seed: int, command: str
+) -> Provenance:
+    settings = {
+        **recorded,
+        "method": name,
+        "steps": method.total_steps,
+        "seed": seed,
+        "config": _json(method.to_json()),
+        "source": dataset.name,
+        "source_sha256": dataset.sha256,
+        "version": version("d3rlpy-distill"),
+    }
+    if not isinstance(method, LearnedMethod):
+        del settings["expert_sha256"]
+    return Provenance("distilled", dataset.task, dataset.action_size, command, settings)
+
+
+def _check_fits(dataset: OfflineDataset, task: Task) -> None:
+    given = (dataset.observation_shape, dataset.action_size, dataset.discrete)
+    expected = (task.observation_shape, task.action_size, task.discrete)
+    if given != expected:
+        said = [
+            f"observations of shape {shape}, {size} {'discrete actions' if discrete else 'dimensions of actions'}"
+            for shape, size, discrete in (given, expected)
+        ]
+        raise DistillError(f"{dataset.name} has {said[0]}: expected {said[1]}, those of {task.name}.")
+
+
+def _about(name: str, provenance: Provenance | None) -> dict[str, Any]:
+    known = provenance is not None
+    return {
+        "file": name,
+        "command": provenance.command if provenance is not None and known else None,
+        "settings": dict(provenance.settings) if provenance is not None and known else None,
+    }
+
+
+def _json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as JSON gives it back: lists for tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain

@@ -1,0 +1,46 @@
+"""Behaviour cloning by d3rlpy's own fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from d3rlpy.algos import BCConfig, DiscreteBC, DiscreteBCConfig
+from d3rlpy.base import LearnableConfig
+from d3rlpy.models.encoders import EncoderFactory
+
+from ..learners.learner import AnyLearner
+from ..policies import Policy
+from .base import Budget
+from .cloning import ImitatorPolicy
+from .paper import PaperStudent
+from .stock import StockStudent
+
+__all__ = ["StockCloningStudent"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StockCloningStudent(StockStudent):
+    """d3rlpy's own behaviour cloning, trained by its own fit."""
+
+    name: ClassVar[str] = "bc"
+    imitates: ClassVar[bool] = True
+
+    def discrete(self, budget: Budget, encoder: EncoderFactory) -> LearnableConfig | None:
+        """Returns :class:`d3rlpy.algos.DiscreteBCConfig`, beta 0."""
+        return DiscreteBCConfig(
+            batch_size=budget.batch_size,
+            learning_rate=PaperStudent.learning_rate,
+            encoder_factory=encoder,
+            beta=0.0,
+        )
+
+    def continuous(self, budget: Budget, encoder: EncoderFactory) -> LearnableConfig | None:
+        """Returns :class:`d3rlpy.algos.BCConfig`."""
+        return BCConfig(batch_size=budget.batch_size, encoder_factory=encoder)
+
+    def policy(self, learner: AnyLearner, target_return: float) -> Policy:
+        """Returns the imitator as a policy."""
+        if isinstance(learner, DiscreteBC):
+            return ImitatorPolicy(learner)
+        return super().policy(learner, target_return)

@@ -1,0 +1,138 @@
+"""Files of trained students: weights, and all that it takes to play them again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from d3rlpy.algos import DiscreteBCConfig
+from d3rlpy.base import LearnableConfigWithShape
+from d3rlpy.preprocessing import PixelObservationScaler
+
+from ..catalogue import STUDENTS
+from ..errors import CheckpointError
+from ..files import appears_atomically
+from ..learners.learner import AnyLearner
+from ..policies import Policy
+from .base import Student
+from .paper import PaperStudent
+from .paper_encoder import PaperEncoderFactory
+
+__all__ = ["KeptStudent", "is_student", "load_student", "read_weights", "save_student"]
+
+KEY = "student"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KeptStudent:
+    """A trained student from a file.
+
+    Args:
+        policy: The student, ready to play.
+        learner: The d3rlpy algorithm.
+        shape: Of one observation.
+        action_size: Number of actions, or of the dimensions of one.
+        sha256: Hash of the file, hexadecimal.
+    """
+
+    policy: Policy
+    learner: AnyLearner
+    shape: tuple[int, ...]
+    action_size: int
+    sha256: str
+
+
+def save_student(
+    path: Path, name: str, student: Student, learner: AnyLearner, target_return: float, record: Mapping[str, float]
+) -> None:
+    """Writes a trained student.
+
+    Args:
+        path: A ``.safetensors`` file.
+        name: Of the student, as registered.
+        student: What it is.
+        learner: The trained algorithm.
+        target_return: See :meth:`~.base.Student.policy`.
+        record: Numbers to keep beside it: seconds, steps.
+    """
+    shaped = LearnableConfigWithShape(
+        observation_shape=learner.observation_shape, action_size=learner.action_size, config=learner.config
+    )
+    about = {
+        "name": name,
+        "learner": shaped.serialize(),
+        "target_return": target_return,
+        "record": dict(record),
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in student.weights(learner).items()}
+    with appears_atomically(path) as partial:
+        safetensors.torch.save_file(weights, partial, {KEY: json.dumps(about)})
+
+
+def is_student(path: Path) -> bool:
+    """Tells whether a safetensors file is a kept student; of version 0.1, too, which only says how it was trained."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (safetensors.SafetensorError, OSError):
+        return False
+    return KEY in metadata or "train_seconds" in metadata
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Returns a kept student's weights and what the file says of it.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    try:
+        weights = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(metadata)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
+    return weights, about
+
+
+def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
+    """Reads a kept student.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+        UnknownNameError: If its kind is not registered; its plug-in is missing.
+    """
+    weights, about = read_weights(path)
+    student = STUDENTS.get(about["name"])()
+    shaped = LearnableConfigWithShape.deserialize(about["learner"])
+    shape, size = tuple(shaped.observation_shape), int(shaped.action_size)
+    try:
+        learner = student.restore(shaped.config, weights, shape, size, device=device)
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: its weights do not fit its network ({error}).") from error
+    policy = student.policy(learner, float(about["target_return"]))
+    return KeptStudent(policy, learner, shape, size, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _of_0_1(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What version 0.1 left unsaid: its students were the paper's, of 64x64 frames and 15 actions."""
+    config = DiscreteBCConfig(
+        learning_rate=PaperStudent.learning_rate,
+        encoder_factory=PaperEncoderFactory(),
+        observation_scaler=PixelObservationScaler(),
+        beta=0.0,
+    )
+    shaped = LearnableConfigWithShape(observation_shape=(3, 64, 64), action_size=15, config=config)
+    return {
+        "name": "paper",
+        "learner": shaped.serialize(),
+        "target_return": 0.0,
+        "record": {key: float(value) for key, value in metadata.items()},
+    }

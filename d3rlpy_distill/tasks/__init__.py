@@ -1,0 +1,14 @@
+"""Tasks: what policies are played on. ``procgen/GAME`` is a plug-in; every gymnasium id is ``gym/ID``."""
+
+from .base import CollectSettings, LoadedPolicy, Mode, Shot, Task, TrainedPolicy, TrainSettings, make_task
+
+__all__ = [
+    "CollectSettings",
+    "LoadedPolicy",
+    "Mode",
+    "Shot",
+    "Task",
+    "TrainSettings",
+    "TrainedPolicy",
+    "make_task",
+]
