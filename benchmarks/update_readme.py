@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ from d3rlpy_distill.evaluation import Results, difference_interval
 from d3rlpy_distill.report import Table, build_tables, games_table, read_report, render
 from d3rlpy_distill.report.paper import PAPER_RETURNS
 from d3rlpy_distill.report.sweep import sweep_tables
-from procgen_datasets.policies import bundled_experts, load_expert
+from procgen_datasets.expert import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/experts.md", "docs/other-datasets.md", "docs/results.md")
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+GAMES = ("starpilot", "bigfish", "jumper")
+COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
+"""Arms that are compared over the games, each with the files of the budget that it is made for."""
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w-]+)|games: (?P<games>[\w-]+)|(?P<other>tasks|experts)) -->\n)"
+    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<other>tasks|experts)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -30,7 +34,7 @@ def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
-    ``<!-- games: ARM -->`` an arm over the games, ``<!-- tasks -->`` the table of ``gymnasium_tasks.py``,
+    ``<!-- games: ARM -->`` an arm over the games, ``<!-- tasks -->`` those of the gymnasium tasks of version 0.1,
     ``<!-- experts -->`` that of the bundled experts' cards.
     """
 
@@ -48,10 +52,8 @@ def updated(text: str) -> str:
 
 
 def arm_table(name: str) -> Table:
-    """Returns the table of ``report --compare NAME`` over the three games' files of the arm's budget."""
-    budget = "-1000x64" if name == "soft-150" else ""
-    results = [Results.load(RESULTS / f"{game}{budget}.json") for game in ("starpilot", "bigfish", "jumper")]
-    return games_table(results, name)
+    """Returns the table of ``report --compare NAME`` over the games' files of the arm's budget."""
+    return games_table([Results.load(RESULTS / COMPARED[name].format(game=game)) for game in GAMES], name)
 
 
 def experts_table() -> Table:
@@ -96,6 +98,9 @@ def tasks_table() -> Table:
 
 
 if __name__ == "__main__":
-    for name in DOCUMENTS:
-        document = ROOT / name
-        document.write_text(updated(document.read_text()))
+    for document in DOCUMENTS:
+        old = document.read_text()
+        new = updated(old)
+        if new != old:
+            document.write_text(new)
+            print(document.relative_to(ROOT))

@@ -28,7 +28,7 @@ __all__ = [
 TaskFactory: TypeAlias = "Callable[[str], Task]"
 """Takes what follows the slash of a task's name: ``"starpilot"`` of ``"procgen/starpilot"``."""
 DatasetMaker: TypeAlias = "Callable[[str, Path], Path]"
-"""Takes a dataset's name and the directory where datasets are kept, makes the file unless it is there, and returns it."""
+"""Takes a name and the directory of datasets; makes the file unless it is there, and returns its path."""
 
 CORESET = "coreset"
 

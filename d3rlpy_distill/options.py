@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -46,12 +47,12 @@ class Option:
         return " and ".join(text for text in (low, high) if text)
 
     def admits(self, value: object) -> bool:
-        """Tells whether a value that is not None lies in the range; NaN lies in none."""
+        """Tells whether a value that is not None lies in the range; NaN and infinity lie in none."""
         if self.choices is not None:
             return value in self.choices
         if not isinstance(value, (int, float)):
             return not self.expected()
-        return (
+        return math.isfinite(value) and (
             (self.minimum is None or value >= self.minimum)
             and (self.above is None or value > self.above)
             and (self.maximum is None or value <= self.maximum)

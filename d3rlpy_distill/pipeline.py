@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from d3rlpy.datasets import DATA_DIRECTORY
 from .catalogue import DATASETS, METHODS, STUDENTS
 from .data import OfflineDataset, Provenance, package_versions, read_own
 from .errors import DistillError, SettingsError
-from .evaluation.arms import ArmKind, compared_arms, standard_arms
+from .evaluation.arms import ArmKind, compared_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
 from .evaluation.run import PolicyArm, Progress, run_arms
@@ -41,11 +42,13 @@ __all__ = [
     "distill_to_file",
     "evaluate",
     "load",
+    "load_distilled",
     "plan_evaluation",
     "task_of",
 ]
 
 SUFFIXES = (".h5", ".hdf5")
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # it becomes part of file names
 
 
 def load(
@@ -62,12 +65,38 @@ def load(
         UnknownNameError: If there is no such file and no such name.
         DatasetFormatError: If the file is no complete dataset.
     """
-    path = Path(name_or_path)
-    if path.suffix in SUFFIXES or path.exists():
+    path = _file(name_or_path)
+    if path is not None:
         size = None if task is None else make_task(task).action_size
         return OfflineDataset.load(path, task=task, action_size=size)
-    made = DATASETS.get(str(name_or_path))(str(name_or_path), Path(data_directory))
-    return OfflineDataset.load(made, task=task, verify=True)
+    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=task, verify=True)
+
+
+def load_distilled(
+    name_or_path: str | Path, *, data_directory: str | Path = DATA_DIRECTORY, device: str = "cpu:0"
+) -> Distilled:
+    """Returns a distilled set: a bundled one by its name, or a file; see :func:`load`.
+
+    Args:
+        name_or_path: For example ``"starpilot-soft-150"`` or ``"data/starpilot-150.h5"``.
+        data_directory: Where named datasets are kept.
+        device: torch device of its teachers.
+
+    Raises:
+        UnknownNameError: If there is no such file and no such name.
+        DatasetFormatError: If the file is no complete dataset.
+    """
+    path = _file(name_or_path)
+    return Distilled.load(_make(str(name_or_path), data_directory) if path is None else path, device=device)
+
+
+def _file(name_or_path: str | Path) -> Path | None:
+    path = Path(name_or_path)
+    return path if path.suffix in SUFFIXES or path.exists() else None
+
+
+def _make(name: str, directory: str | Path) -> Path:
+    return DATASETS.get(name)(name, Path(directory))
 
 
 def task_of(dataset: OfflineDataset, name: str | None = None) -> Task:
@@ -161,7 +190,7 @@ def distill(
         student: The students that are to train on the set: their learner is what is matched. By default the task's.
         preset: One of the method's presets.
         expert: The policy that methods match at, where they do; by default the one that played the dataset.
-        teachers: A file distilled from the same dataset with soft labels, to take its teachers instead of training some.
+        teachers: A file with soft labels, distilled from the same dataset, whose teachers are to be taken.
         seed: Fixes everything random.
         device: torch device.
         checkpoint: See :class:`~.methods.base.Run`.
@@ -454,13 +483,16 @@ def _by_arm(
             "two sets of one size and kind of labels: give one of them a name of its own with 'also'."
         )
     for name, one in also.items():
-        if name in sets:
+        if not ARM_NAME.fullmatch(name):
+            raise SettingsError(f"also {name!r}: expected a name of letters, digits and hyphens.")
+        if name in sets or is_reserved(name):
             raise SettingsError(f"also {name!r}: the table has an arm of that name; give another.")
         sets[name] = one
     if not sets:
         raise SettingsError("nothing to evaluate: give a distilled set.")
     for name, one in sets.items():
-        if one.source_sha256 is not None and one.source_sha256 != dataset.sha256:
+        other = one.source_sha256 is not None and one.source_sha256 != dataset.sha256
+        if other or (one.provenance is not None and one.provenance.kind != "distilled"):
             source = one.provenance.settings.get("source") if one.provenance else None
             raise DistillError(
                 f"{name} was not distilled from {dataset.name}: give the dataset it was made from ({source!r})."
@@ -485,6 +517,11 @@ def _with_teachers(
     if other.teachers is None or other.provenance is None:
         raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
     settings = other.provenance.settings
+    if "source_sha256" not in settings or "config" not in settings:
+        raise DistillError(
+            f"{path} does not record how its teachers were trained: give them as 'given' to the method itself, or "
+            "make the file with distill()."
+        )
     if settings["source_sha256"] != dataset.sha256:
         raise DistillError(
             f"{path} was distilled from {settings['source']!r}, not from {dataset.name}: teachers are for the "
@@ -495,6 +532,8 @@ def _with_teachers(
     defaults = {f.name: f.default for f in dataclasses.fields(method)}
     for name, value in asked.items():
         known = theirs.get(name, defaults.get(name))
+        if name == "learner" and value != known:  # too long to print
+            raise DistillError(f"{path}'s teachers are another student's: give the one that the file was made for.")
         if name not in ("n_samples", "steps") and value != known:
             raise DistillError(
                 f"{path}'s teachers have {name}={known!r}, asked for was {value!r}: give the options that the "

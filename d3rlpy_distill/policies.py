@@ -66,7 +66,11 @@ class UniformPolicy:
 
     def actions(self, observations: torch.Tensor) -> torch.Tensor:
         """Returns float32 ``(B, D)``."""
-        drawn = self._rng.uniform(self._low, self._high, (len(observations), len(self._low)))
+        return self.at(self._rng.random((len(observations), len(self._low))))
+
+    def at(self, uniform: npt.NDArray[np.float64]) -> torch.Tensor:
+        """Maps uniforms in [0, 1) to actions, float32, ``(B, D)`` both: for who has a stream for every episode."""
+        drawn = self._low + uniform * (self._high.astype(np.float64) - self._low)
         return torch.from_numpy(drawn.astype(np.float32))
 
 

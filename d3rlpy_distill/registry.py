@@ -181,6 +181,9 @@ def load_plugin(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"--plugin {path} does not exist: expected a Python file that registers something.")
     name = f"d3rlpy_distill_plugin_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and Path(known.__file__ or "").resolve() == path.resolve():
+        return known  # what it registers with d3rlpy can be registered once
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"--plugin {path}: expected a file that ends in .py.")
@@ -189,8 +192,10 @@ def load_plugin(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except PluginError:
+        del sys.modules[name]
         raise
     except Exception as error:  # a plug-in is anybody's code
+        del sys.modules[name]
         raise PluginError(f"--plugin {path} fails: {type(error).__name__}: {error}") from error
     return module
 

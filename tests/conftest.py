@@ -1,8 +1,10 @@
-"""Small real data for the tests: Procgen episodes of the bundled expert, and a seeded generator."""
+"""Small real data for the tests: Procgen episodes of the bundled expert, and a seeded generator.
+
+Session fixtures are made once per worker of pytest-xdist: a second or two each.
+"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import gym_notices.notices
@@ -14,10 +16,11 @@ gym_notices.notices.notices.clear()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 import d3rlpy  # noqa: E402
-from d3rlpy.dataset import ReplayBuffer  # noqa: E402
+from d3rlpy.dataset import ReplayBufferBase  # noqa: E402
 
-from commands import run  # noqa: E402
-from procgen_datasets import CollectConfig, collect, load_dataset  # noqa: E402
+from d3rlpy_distill import OfflineDataset  # noqa: E402
+from d3rlpy_distill.pipeline import distill_to_file, load  # noqa: E402
+from procgen_datasets import CollectConfig, collect  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -29,17 +32,20 @@ def starpilot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def starpilot(starpilot_file: Path) -> ReplayBuffer:
-    return load_dataset(starpilot_file)[0]
+def starpilot_dataset(starpilot_file: Path) -> OfflineDataset:
+    return load(starpilot_file)
 
 
 @pytest.fixture(scope="session")
-def distilled_file(starpilot_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty samples of it, as the command distils them, two steps."""
+def starpilot(starpilot_dataset: OfflineDataset) -> ReplayBufferBase:
+    return starpilot_dataset.buffer
+
+
+@pytest.fixture(scope="session")
+def distilled_file(starpilot_dataset: OfflineDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty samples of it, two steps, seed 0: what 'rld-distill distill --samples 20 --steps 2' makes."""
     out = tmp_path_factory.mktemp("distilled") / "starpilot-20.h5"
-    result = run("distill", starpilot_file, "--samples", 20, "--steps", 2, "--out", out, "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["samples"] == 20 and result.stdout.count("\n") == 1
+    distill_to_file(starpilot_dataset, out, n_samples=20, steps=2, command="made by the tests")
     return out
 
 

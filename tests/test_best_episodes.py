@@ -10,14 +10,17 @@ from d3rlpy.algos import DiscreteBCConfig
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 from d3rlpy.models import VectorEncoderFactory
 
+from buffers import distil
 from d3rlpy_distill import (
     GradientMatchingConfig,
     LabelDistillationConfig,
-    PercentileSelector,
+    OfflineDataset,
     TransitionArrays,
+    UnrolledMatchingConfig,
 )
-from d3rlpy_distill.matching.family import DistillationConfig
-from d3rlpy_distill.selection import best_episodes
+from d3rlpy_distill.data.percentile import best_episodes
+from d3rlpy_distill.errors import SettingsError, UnsuitableDatasetError
+from d3rlpy_distill.methods import LearnedMethod
 
 LEARNER = DiscreteBCConfig(batch_size=16, beta=0.0, encoder_factory=VectorEncoderFactory(hidden_units=[8]))
 RETURNS = [3.0, -1.0, 8.0, 3.0, 0.0, 7.0]
@@ -59,14 +62,21 @@ def test_transitions_of_some_episodes_are_those_of_a_buffer_that_holds_only_them
 @pytest.mark.parametrize(
     "config",
     [
-        GradientMatchingConfig(LEARNER, 12, trajectory_length=3, output_dtype="float32"),
-        GradientMatchingConfig(LEARNER, 12, sharpness=2.0, shared_observations=3, output_dtype="float32"),
-        LabelDistillationConfig(LEARNER, 12, sharpness=2.0, teacher_steps=4, output_dtype="float32"),
+        GradientMatchingConfig(
+            learner=LEARNER, n_samples=12, steps=4, trajectory_length=3, output_dtype="float32"
+        ),
+        GradientMatchingConfig(
+            learner=LEARNER, n_samples=12, steps=4, sharpness=2.0, shared_observations=3, output_dtype="float32"
+        ),
+        UnrolledMatchingConfig(
+            learner=LEARNER, n_samples=12, steps=4, window=2, horizon=4, output_dtype="float32"
+        ),
+        LabelDistillationConfig(learner=LEARNER, n_samples=12, steps=4, sharpness=2.0, teacher_steps=4),
     ],
-    ids=["matching", "sharpened", "labels"],
+    ids=["matching", "sharpened", "unrolled", "labels"],
 )
 def test_a_percentage_distils_as_if_the_other_episodes_were_not_there(
-    config: DistillationConfig, mixed: ReplayBuffer
+    config: LearnedMethod, mixed: ReplayBuffer
 ) -> None:
     everything = TransitionArrays.from_buffer(mixed)
     kept = best_episodes(mixed, PERCENT)
@@ -75,23 +85,38 @@ def test_a_percentage_distils_as_if_the_other_episodes_were_not_there(
     policy = np.random.default_rng(0).dirichlet(np.ones(4), sum(lengths))
     by_episode = np.split(policy, np.cumsum(lengths)[:-1])
     theirs = np.concatenate([by_episode[i] for i in kept])
-    given = {"probabilities": policy} if config.sharpness else {}
-    given_theirs = {"probabilities": theirs} if config.sharpness else {}
 
-    distiller = dataclasses.replace(config, percent=PERCENT).create()
-    ours = TransitionArrays.from_buffer(distiller.fit(mixed, 4, **given))
-    only = PercentileSelector(PERCENT).select(mixed, np.random.default_rng(0))
-    wanted = TransitionArrays.from_buffer(config.create().fit(only, 4, **given_theirs))
-    np.testing.assert_array_equal(ours.observations, wanted.observations)
-    np.testing.assert_array_equal(ours.actions, wanted.actions)
-    np.testing.assert_array_equal(ours.rewards, wanted.rewards)
+    ours = distil(dataclasses.replace(config, percent=PERCENT), mixed, behaviour=policy)
+    only = OfflineDataset(mixed).replay_buffer(PERCENT)
+    assert [len(episode) for episode in only.episodes] == [lengths[i] for i in kept]
+    wanted = distil(config, only, behaviour=theirs)
+    for name in ("observations", "actions", "rewards", "probabilities"):
+        np.testing.assert_array_equal(getattr(ours.samples, name), getattr(wanted.samples, name))
+    assert (ours.samples.probabilities is not None) == (config.labels == "soft")
 
-    assert set(everything.episodes[distiller.source_index]) <= set(kept)
-    initial = TransitionArrays.from_buffer(distiller.initial)
-    np.testing.assert_array_equal(initial.observations, everything.observations[distiller.source_index])
+    assert ours.sources is not None and set(everything.episodes[ours.sources]) <= set(kept)
+    start = ours.samples if ours.initial is None else ours.initial
+    np.testing.assert_array_equal(start.observations, everything.observations[ours.sources])
+
+
+def test_a_hundred_percent_is_all(mixed: ReplayBuffer) -> None:
+    config = GradientMatchingConfig(learner=LEARNER, n_samples=12, steps=2, output_dtype="float32")
+    ours, wanted = (
+        distil(one, mixed).samples.observations for one in (dataclasses.replace(config, percent=100), config)
+    )
+    np.testing.assert_array_equal(ours, wanted)
+
+
+def test_a_percentage_that_leaves_too_few_is_refused(mixed: ReplayBuffer) -> None:
+    config = GradientMatchingConfig(learner=LEARNER, n_samples=50, percent=10, output_dtype="float32")
+    n = mixed.transition_count
+    with pytest.raises(UnsuitableDatasetError, match=rf"percent=10 leaves 22 of {n} .* at least n_samples=50"):
+        distil(config, mixed)
 
 
 @pytest.mark.parametrize("percent", [0, -1, 100.5, float("nan")])
-def test_a_percentage_out_of_range_is_refused(percent: float) -> None:
-    with pytest.raises(ValueError, match="above 0 and at most 100"):
-        GradientMatchingConfig(LEARNER, percent=percent)
+def test_a_percentage_out_of_range_is_refused(percent: float, mixed: ReplayBuffer) -> None:
+    with pytest.raises(SettingsError, match=r"percent=.*above 0 and at most 100"):
+        GradientMatchingConfig(learner=LEARNER, percent=percent)
+    with pytest.raises(SettingsError, match=r"percent=.*above 0 and at most 100"):
+        OfflineDataset(mixed).best(percent)

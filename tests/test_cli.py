@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -15,17 +16,18 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
 
 from buffers import make_buffer
 from commands import fails, run
-from d3rlpy_distill import TransitionArrays
-from d3rlpy_distill.selection import best_episodes
-from procgen_datasets import load_dataset, read_info
-from procgen_datasets.hdf5 import read_extras
+from d3rlpy_distill import Distilled, OfflineDataset
+from d3rlpy_distill.data import load_dataset, read_extras, read_info
+from d3rlpy_distill.data.percentile import best_episodes
+from procgen_datasets import load_expert
 
 QUICK = ["--students", "1", "--episodes", "2", "--bc-steps", "2", "--bc-batch", "8", "--converged-steps", "2",
          "--synthetic-steps", "2"]  # fmt: skip
+SMALL = ["--samples", 20, "--steps", 2]
 
 
 def test_collect_prints_one_object_and_keeps_its_output(tmp_path: Path) -> None:
@@ -35,11 +37,27 @@ def test_collect_prints_one_object_and_keeps_its_output(tmp_path: Path) -> None:
     value = json.loads(first.stdout)
     info = read_info(out)
     assert value["transitions"] == info.num_transitions and value["content_sha256"] == info.content_sha256
+    assert info.provenance is not None and info.provenance.task == "procgen/starpilot"
     before = out.read_bytes()
-    assert run("collect", "starpilot", "--episodes", 2, "--out", out).exit_code == 0
+    same = ["--episodes", 2, "--expert", "starpilot", "--sampled", "--out", out]  # in the names of version 0.1
+    assert run("collect", "procgen/starpilot", *same).exit_code == 0
     assert out.read_bytes() == before
     fails(1, "holds something else", "collect", "starpilot", "--episodes", 3, "--out", out)
+    fails(1, "holds something else", "collect", "starpilot", *same[:2], "--num-levels", 100, "--out", out)
     assert out.read_bytes() == before
+
+
+def test_outputs_are_named_after_what_they_are_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    collected = run("collect", "starpilot", "--episodes", 1, "--policy", "random")
+    assert collected.exit_code == 0 and Path("data/starpilot.h5").exists()
+    distilled = run("distill", "data/starpilot.h5", "--method", "random", "--samples", 5)
+    assert distilled.exit_code == 0 and Path("data/starpilot-5.h5").exists(), distilled.output
+    files, quick = ["data/starpilot.h5", "data/starpilot-5.h5"], ["--students", 1, "--episodes", 1]
+    assert "into results/starpilot:" in run("evaluate", *files, *quick, "--dry-run").stdout
+    named = run("evaluate", *files, *quick, "--student", "paper,mlp", "--dry-run")
+    assert "into results/starpilot-paper-mlp:" in named.stdout
+    assert not Path("results").exists()
 
 
 def test_distilled_file_is_d3rlpys_and_records_where_it_came_from(
@@ -54,30 +72,62 @@ def test_distilled_file_is_d3rlpys_and_records_where_it_came_from(
     assert read_extras(distilled_file, "initial")["observations"].shape == (20, 3, 64, 64)
 
 
-def test_the_same_seed_gives_the_same_bytes(distilled_file: Path, starpilot_file: Path, tmp_path: Path) -> None:
+def test_the_command_gives_what_the_library_gives(
+    distilled_file: Path, starpilot_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "again.h5"
-    run("distill", starpilot_file, "--samples", 20, "--steps", 2, "--out", out)
+    result = run("distill", starpilot_file, *SMALL, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    value = json.loads(result.stdout)
+    assert (value["samples"], value["steps"], value["bytes"]) == (20, 2, out.stat().st_size)
+    assert result.stdout.count("\n") == 1 and result.stderr == ""
     assert read_info(out).content_sha256 == read_info(distilled_file).content_sha256
+    provenance = read_info(out).provenance
+    assert provenance is not None and provenance.command.startswith("rld-distill ")
+    before = out.read_bytes()
+    again = run("distill", starpilot_file, *SMALL, "--out", out, "--json")
+    assert json.loads(again.stdout)["seconds"] == 0 and out.read_bytes() == before
+    fails(1, "holds something else", "distill", starpilot_file, *SMALL, "--seed", 1, "--out", out)
 
 
 def test_the_best_episodes_alone_are_distilled_if_asked_for(
-    distilled_file: Path, starpilot_file: Path, tmp_path: Path
+    distilled_file: Path, starpilot_file: Path, starpilot_dataset: OfflineDataset, tmp_path: Path
 ) -> None:
-    out, common = tmp_path / "best.h5", ("--samples", 20, "--steps", 2)
-    result = run("distill", starpilot_file, *common, "--percent", 30, "--out", out)
+    out = tmp_path / "best.h5"
+    result = run("distill", starpilot_file, *SMALL, "--percent", 30, "--out", out)
     assert result.exit_code == 0 and "samples from the best 30% of " in result.stdout
-    buffer = load_dataset(starpilot_file)[0]
-    transitions = TransitionArrays.from_buffer(buffer)
-    started = transitions.episodes[read_extras(out, "initial")["transition"]]
-    best = best_episodes(buffer, 30)
-    assert set(started) <= set(best) and len(best) < len(buffer.episodes)
+    started = starpilot_dataset.transitions.episodes[read_extras(out, "initial")["transition"]]
+    best = best_episodes(starpilot_dataset.buffer, 30)
+    assert set(started) <= set(best) and len(best) < len(starpilot_dataset.buffer.episodes)
     info = read_info(out)
     assert info.provenance is not None and info.provenance.settings["config"]["percent"] == 30
     everything = tmp_path / "all.h5"
-    assert "the best" not in run("distill", starpilot_file, *common, "--percent", 100, "--out", everything).stdout
+    assert "the best" not in run("distill", starpilot_file, *SMALL, "--percent", 100, "--out", everything).stdout
     assert read_info(everything).content_sha256 == read_info(distilled_file).content_sha256
     fails(2, "0 is not in the range 0<x<=100", "distill", starpilot_file, "--percent", 0)
     fails(1, "expected at least n_samples=999", "distill", starpilot_file, "--percent", 10, "--samples", 999)
+
+
+def test_what_is_typed_for_none_is_none(starpilot_file: Path, tmp_path: Path) -> None:
+    off = ["--sharpness", 0, "--shared-observations", 0, "--real-batch-size", 0, "--percent", 100]
+    result = run("distill", starpilot_file, "--samples", 5, "--steps", 0, *off, "--out", tmp_path / "x.h5")
+    assert result.exit_code == 0, result.output
+    provenance = read_info(tmp_path / "x.h5").provenance
+    assert provenance is not None
+    config = provenance.settings["config"]
+    assert [config[name] for name in ("sharpness", "shared_observations", "real_batch_size", "percent")] == [
+        None
+    ] * 4
+
+
+def test_a_coreset_is_a_method(starpilot_file: Path, starpilot_dataset: OfflineDataset, tmp_path: Path) -> None:
+    out = tmp_path / "herding.h5"
+    result = run("distill", starpilot_file, "--method", "herding", "--samples", 12, "--out", out)
+    assert result.exit_code == 0 and "12 samples" in result.stdout and "0 steps" in result.stdout
+    chosen = Distilled.load(out)
+    assert chosen.sources is not None and len(chosen) == 12
+    real = starpilot_dataset.transitions.observations[chosen.sources]
+    np.testing.assert_array_equal(chosen.samples.observations, real)
 
 
 def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path, tmp_path: Path) -> None:
@@ -85,30 +135,86 @@ def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path,
     result = run("evaluate", starpilot_file, distilled_file, "--out", out, *QUICK, "--json")
     assert result.exit_code == 0, result.output
     value = json.loads(result.stdout)
-    assert value == json.loads((out / "results.json").read_text())
-    assert set(value) == {"game", "protocol", "provenance", "arms"}
-    keys = "name split mode mean std iqm ci95 normalised n_students n_episodes samples bytes train_seconds returns"
+    kept = json.loads((out / "results.json").read_text())
+    assert kept.pop("returns")["file"] == "results.npz" and (out / "results.npz").exists()
+    assert value == kept
+    assert set(value) == {"schema", "task", "protocol", "provenance", "splits", "arms"}
+    keys = "name kind size labels student of split mode mean std iqm ci95 normalised n_students n_episodes samples"
+    keys += " bytes train_seconds"
     assert all(set(arm) == set(keys.split()) for arm in value["arms"]) and len(value["arms"]) == 12 * 4
+    budgets = value["protocol"]["budgets"]["paper"]  # what is given, and the student's own batch on small sets
+    assert budgets == {"full": {"n_steps": 2, "batch_size": 8}, "small": {"n_steps": 2, "batch_size": 15}}
     assert value["provenance"]["machine"]["cores"] >= 1
     again = run("evaluate", starpilot_file, distilled_file, "--out", out, *QUICK)
     assert again.exit_code == 0 and "| distilled-20 |" in again.stdout
-    report = run("report", out, "--format", "md", "--figures", tmp_path / "figures")
+    report = run("report", out, "--format", "md")
     assert report.exit_code == 0 and report.stdout == again.stdout
-    assert (tmp_path / "figures" / "figure-4-ood.png").exists()
     gallery = run("gallery", distilled_file, "--out", tmp_path / "g.png", "--frames", 3)
     assert gallery.exit_code == 0 and (tmp_path / "g.png").exists()
-    fails(
-        1,
-        "differs in episodes",
-        "evaluate",
-        starpilot_file,
-        distilled_file,
-        "--out",
-        out,
-        *QUICK,
-        "--episodes",
-        3,
-    )
+    other = ["--out", out, *QUICK, "--episodes", 3]
+    fails(1, "differs in episodes", "evaluate", starpilot_file, distilled_file, *other)
+
+
+def test_evaluate_takes_students_splits_coresets_and_further_files(
+    starpilot_file: Path, distilled_file: Path, tmp_path: Path
+) -> None:
+    few = ["--students", 2, "--episodes", 1, "--full-steps", 1, "--full-batch", 4, "--small-steps", 1,
+           "--small-batch", 4]  # fmt: skip
+    files = [starpilot_file, distilled_file]
+    chosen = ["--coresets", "herding", "--also", f"twin-20={distilled_file}", "--splits", "validation",
+              "--arms", "expert,herding-20,distilled-20,twin-20"]  # fmt: skip
+    result = run("evaluate", *files, *few, *chosen, "--jobs", 2, "--out", tmp_path / "a", "--json")
+    assert result.exit_code == 0, result.output
+    value = json.loads(result.stdout)
+    assert list(dict.fromkeys(arm["name"] for arm in value["arms"])) == [
+        "expert", "herding-20", "distilled-20", "twin-20",
+    ]  # fmt: skip
+    assert list(value["splits"]) == ["validation"]
+    several = ["--student", "mlp,dqn", "--arms", "mlp-distilled-20,dqn-distilled-20", "--splits", "id"]
+    compared = run("evaluate", *files, *few, *several, "--out", tmp_path / "b", "--json")
+    assert compared.exit_code == 0, compared.output
+    assert {arm["student"] for arm in json.loads(compared.stdout)["arms"]} == {"mlp", "dqn"}
+
+
+def test_evaluate_names_what_is_off(starpilot_file: Path, distilled_file: Path, tmp_path: Path) -> None:
+    files = ["evaluate", starpilot_file, distilled_file, "--out", tmp_path / "r"]
+    fails(2, "arm 'bc-99': expected some of random-policy,expert,bc-10,", *files, "--arms", "bc-99")
+    fails(2, "expected NAME=FILE", *files, "--also", "paper")
+    fails(2, "the table has an arm of that name", *files, "--also", f"random-150={distilled_file}")
+    fails(2, "expected a name of letters", *files, "--also", f"a/b={distilled_file}")
+    fails(1, "was not distilled from", *files, "--also", f"x={starpilot_file}")
+    fails(2, "did you mean 'impala'", *files, "--student", "impla")
+    fails(2, "names one twice", *files, "--student", "mlp,mlp")
+    fails(2, "expected some of balanced, herding", *files, "--coresets", "herdin")
+    fails(2, "procgen/starpilot has id, ood, validation", *files, "--splits", "test")
+    fails(2, "did you mean 'procgen/bigfish'", *files, "--task", "bigfis")
+    fails(2, "Missing argument", "evaluate", starpilot_file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_version_0_1_work_and_warn_once(
+    starpilot_file: Path, distilled_file: Path, tmp_path: Path
+) -> None:
+    def warned(*args: object) -> str:
+        result = run(*args)
+        assert result.exit_code == 0, result.output
+        assert result.stderr.startswith("Warning: ") and result.stderr.count("\n") == 1
+        return result.stderr
+
+    small = ["distill", starpilot_file, "--samples", 5, "--steps", 1]
+    assert "--student dqn" in warned(*small, "--learner", "dqn", "--out", tmp_path / "q.h5")
+    provenance = read_info(tmp_path / "q.h5").provenance
+    assert provenance is not None and provenance.settings["config"]["learner"]["type"] == "dqn"
+    assert "leave it out" in warned(*small, "--learner", "bc", "--out", tmp_path / "bc.h5")
+    assert run(*small, "--out", tmp_path / "own.h5").exit_code == 0
+    assert read_info(tmp_path / "bc.h5").content_sha256 == read_info(tmp_path / "own.h5").content_sha256
+    few = ["evaluate", starpilot_file, distilled_file, *QUICK, "--dry-run"]
+    assert "--student bc,dqn" in warned(*few, "--algos", "bc,dqn")
+    assert "--splits id,validation" in warned(*few, "--unseen-levels", "validation")
+    assert "on id, validation, sampled" in run(*few, "--unseen-levels", "validation").stdout
+    fails(2, "give one of the two", *small, "--learner", "dqn", "--student", "cql")
+    fails(2, "give one of the two", *few, "--algos", "bc", "--student", "cql")
+    fails(2, "give one of the two", *few, "--unseen-levels", "all", "--splits", "id")
 
 
 def test_paper_preset_matches_at_the_expert(starpilot_file: Path, tmp_path: Path) -> None:
@@ -141,6 +247,18 @@ def test_config_files_and_print_config(tmp_path: Path, starpilot_file: Path) -> 
     fails(2, "not valid TOML", "distill", starpilot_file, "--config", config)
 
 
+def test_a_config_file_names_the_method_whose_options_it_sets(tmp_path: Path, starpilot_file: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('method = "unrolled"\nwindow = 3\n')
+    printed = run("distill", starpilot_file, "--config", config, "--print-config")
+    assert {'method = "unrolled"', "window = 3"} <= set(printed.stdout.splitlines()), printed.output
+    gradient = ["distill", starpilot_file, "--config", config, "--method", "gradient"]
+    fails(2, "sets 'window': expected one of", *gradient)
+    config.write_text('expert = "random"\nepisodes = 3\n')  # the name of version 0.1
+    collected = run("collect", "starpilot", "--config", config, "--print-config")
+    assert {'policy = "random"', "episodes = 3"} <= set(collected.stdout.splitlines()), collected.output
+
+
 def test_dry_runs_do_nothing(starpilot_file: Path, distilled_file: Path, tmp_path: Path) -> None:
     for args in (
         ("collect", "starpilot", "--out", tmp_path / "a.h5"),
@@ -151,6 +269,8 @@ def test_dry_runs_do_nothing(starpilot_file: Path, distilled_file: Path, tmp_pat
         result = run(*args, "--dry-run", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["seconds"] > 0
+    coreset = run("distill", starpilot_file, "--method", "random", "--out", tmp_path / "d.h5", "--dry-run")
+    assert coreset.exit_code == 0 and f"0 steps, into {tmp_path / 'd.h5'}." in coreset.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -159,7 +279,30 @@ def test_datasets_list_show_make(tmp_path: Path, starpilot_file: Path) -> None:
     shown = json.loads(run("datasets", "show", "starpilot-expert", "--json").stdout)
     assert shown["collect"]["episodes"] == 100
     assert json.loads(run("datasets", "show", starpilot_file, "--json").stdout)["num_episodes"] == 6
-    fails(1, "did you mean 'starpilot-expert'", "datasets", "show", "starpilot-exprt")
+    fails(2, "did you mean 'starpilot-expert'", "datasets", "show", "starpilot-exprt")
+    made = run("datasets", "make", "starpilot-soft-150", "--data-directory", tmp_path)
+    assert made.exit_code == 0 and "150 episodes, 150 transitions" in made.stdout
+    assert Distilled.load(tmp_path / "starpilot-soft-150.h5").soft
+    fails(2, "did you mean 'starpilot-soft-150'", "datasets", "make", "starpilot-sof-150")
+
+
+def test_list_shows_what_there_is_each_with_a_line() -> None:
+    for kind, names in {
+        "methods": {"gradient", "unrolled", "labels"},
+        "coresets": {"random", "balanced", "prior", "herding", "k-center"},
+        "students": {"paper", "impala", "impala-s2d", "nature", "mlp", "cql", "bcq", "dqn", "sac", "dt"},
+        "tasks": {"gym", "procgen/starpilot", "procgen/bigfish"},
+        "datasets": {"starpilot-expert", "starpilot-soft-150"},
+    }.items():
+        entries = json.loads(run("list", kind, "--json").stdout)[kind]
+        listed = {entry["name"]: entry["line"] for entry in entries}
+        assert names <= set(listed) and all(listed.values())
+        lines = run("list", kind).stdout.splitlines()
+        assert lines == [f"{name}  {line}" for name, line in listed.items()]
+    assert not {"herding", "random"} & {
+        e["name"] for e in json.loads(run("list", "methods", "--json").stdout)["methods"]
+    }
+    fails(2, "did you mean 'students'?", "list", "student")
 
 
 def test_help_loads_no_torch_and_lists_every_command() -> None:
@@ -168,22 +311,49 @@ def test_help_loads_no_torch_and_lists_every_command() -> None:
         "try: cli(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    for name in ("collect", "distill", "evaluate", "report", "gallery", "datasets", "quickstart"):
+    for name in ("collect", "distill", "evaluate", "sweep", "report", "gallery", "play", "list", "datasets",
+                 "train-expert", "quickstart"):  # fmt: skip
         assert name in out
 
 
-def test_usage_errors(starpilot_file: Path, tmp_path: Path) -> None:
-    fails(2, "did you mean 'starpilot'?", "collect", "starpilo")
+def test_help_shows_the_options_of_what_is_named() -> None:
+    gradient, labels = run("distill", "--help").stdout, run("distill", "--method", "labels", "--help").stdout
+    assert "Options of --method gradient" in gradient and "--distance" in gradient
+    assert "--teacher-steps" not in gradient and "--method labels --help" in gradient
+    assert "Options of --method labels" in labels and "--teacher-steps" in labels and "--distance" not in labels
+    every, one = run("collect", "--help").stdout, run("collect", "starpilot", "--help").stdout
+    assert "--episodes" in every and "--num-levels" not in every and "collect TASK --help" in every
+    assert "Options of procgen/starpilot" in one and "--num-levels" in one
+
+
+def test_usage_errors(starpilot_file: Path) -> None:
+    fails(2, "did you mean 'procgen/starpilot'?", "collect", "starpilo")
+    fails(2, "did you mean 'procgen/starpilot'?", "collect", "starpilo", "--num-levels", 3)
+    fails(2, "did you mean 'labels'?", "distill", starpilot_file, "--method", "lables")
+    fails(2, "did you mean 'nature'?", "distill", starpilot_file, "--student", "natur")
+    fails(2, "did you mean 'starpilot-expert'?", "distill", "starpilot-exprt")
     fails(2, "'abc' is not a valid integer", "distill", starpilot_file, "--samples", "abc")
     fails(2, "0 is not in the range x>=1", "distill", starpilot_file, "--samples", "0")
     fails(2, "No such option", "distill", starpilot_file, "--sample", "3")
     fails(2, "Missing argument", "distill")
-    fails(2, "is not one of", "distill", starpilot_file, "--preset", "best")
-    fails(2, "learning_rate=-1.0", "distill", starpilot_file, "--learning-rate", "-1")
-    fails(2, "No such command", "destill")
+    fails(2, "expected one of default, paper", "distill", starpilot_file, "--preset", "best")
+    fails(2, "-1.0 is not in the range x>0", "distill", starpilot_file, "--learning-rate", "-1")
+    fails(2, "learning_rate=nan: expected above 0", "distill", starpilot_file, "--learning-rate", "nan")
+    fails(2, "'l3' is not one of 'l2', 'cosine'", "distill", starpilot_file, "--distance", "l3")
+    fails(2, "did you mean 'distill'?", "destill")
+    fails(2, "No such command", "xyz")
     fails(2, "is no torch device", "collect", "starpilot", "--device", "gpu")
     fails(2, "ignores the start", "collect", "starpilot", "--start-level", "5", "--num-levels", "0")
     fails(2, "is the dataset itself", "distill", starpilot_file, "--out", starpilot_file)
+
+
+def test_an_option_of_another_method_says_whose_it_is(starpilot_file: Path) -> None:
+    distill = ["distill", starpilot_file]
+    fails(2, "--window is for --method unrolled: leave it out, or give that.", *distill, "--window", 3)
+    labels = [*distill, "--method", "labels"]
+    fails(2, "--distance is for --method gradient: leave it out", *labels, "--distance", "l2")
+    fails(2, "--momentum is for --method gradient or unrolled", *labels, "--momentum", 0.5)
+    fails(2, "teachers are for the method 'labels'", *distill, "--teachers", "x.h5")
 
 
 def test_missing_gpu_is_named(starpilot_file: Path) -> None:
@@ -211,7 +381,9 @@ def test_bad_datasets_are_named(starpilot_file: Path, distilled_file: Path, tmp_
         fails(1, message, "evaluate", path, distilled_file, "--out", tmp_path / "r")
         fails(1, message, "evaluate", starpilot_file, path, "--out", tmp_path / "r")
         fails(1, message, "gallery", path, "--out", tmp_path / "g.png")
-    fails(1, "expected (3, 64, 64)", "evaluate", small, distilled_file, "--out", tmp_path / "r")
+    task = ["--task", "procgen/starpilot", "--out", tmp_path / "r"]
+    fails(1, "expected observations of shape (3, 64, 64)", "evaluate", small, distilled_file, *task)
+    fails(2, "does not record its task", "evaluate", small, distilled_file, *task[2:])
     fails(1, "n_samples=99999: expected 1 to", "distill", starpilot_file, "--samples", 99999)
     fails(1, "was not distilled from", "evaluate", distilled_file, distilled_file, "--out", tmp_path / "r")
     fails(1, "does not record the frames", "gallery", starpilot_file, "--out", tmp_path / "g.png")
@@ -227,8 +399,6 @@ def test_bad_experts_are_named(tmp_path: Path) -> None:
     )
     safetensors.torch.save_file({"blocks.0.conv.weight": torch.zeros(16, 5, 3, 3)}, other)
     text.write_text("hello")
-    from procgen_datasets import load_expert
-
     weights = {k: v.float().contiguous() for k, v in load_expert("starpilot").network.state_dict().items()}
     weights["fc.bias"] = weights["fc.bias"] * torch.nan
     safetensors.torch.save_file(weights, nan)
@@ -241,13 +411,23 @@ def test_bad_experts_are_named(tmp_path: Path) -> None:
         ("bigfsh", "bundled are"),
     ):
         fails(1, message, "collect", "starpilot", "--expert", expert, "--out", out)
+    fails(1, "plays bigfish, not starpilot", "collect", "starpilot", "--policy", "bigfish", "--out", out)
     assert not out.exists()
 
 
-def test_an_action_that_never_occurs_is_left_out(tmp_path: Path, starpilot: ReplayBuffer) -> None:
-    episode = starpilot.episodes[0]
-    from d3rlpy.dataset import Episode
+def test_a_dataset_of_another_program_is_distilled_as_the_task_that_is_named(tmp_path: Path) -> None:
+    path, out = tmp_path / "foreign.h5", tmp_path / "out.h5"
+    with path.open("w+b") as raw:
+        make_buffer([9, 9], action_size=3, shape=(3, 64, 64)).dump(raw)
+    few = ["--method", "random", "--samples", 5, "--out", out]
+    assert run("distill", path, "--task", "starpilot", *few).exit_code == 0
+    provenance = read_info(out).provenance
+    assert provenance is not None and (provenance.task, provenance.action_size) == ("procgen/starpilot", 15)
+    fails(2, "did you mean 'procgen/starpilot'", "distill", path, "--task", "starpilt", *few)
 
+
+def test_an_action_that_never_occurs_is_left_out(tmp_path: Path, starpilot: ReplayBufferBase) -> None:
+    episode = starpilot.episodes[0]
     only = Episode(episode.observations, np.where(episode.actions == 7, 6, episode.actions), episode.rewards, True)
     path = tmp_path / "no7.h5"
     with path.open("w+b") as file:
@@ -265,60 +445,53 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    out = tmp_path / "x.h5"
-    command = [
-        sys.executable,
-        "-m",
-        "rld_distill",
-        "collect",
-        "starpilot",
-        "--episodes",
-        "4",
-        "--out",
-        str(out),
-    ]
+    out = str(tmp_path / "x.h5")
+    command = [sys.executable, "-m", "rld_distill", "collect", "starpilot", "--episodes", "4", "--out", out]
     result = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False)
     assert result.returncode == 1, result.stderr
     assert "no space left" in result.stderr and "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
+def start_distilling(starpilot_file: Path, out: Path) -> tuple[list[str], subprocess.Popen[str]]:
+    """Starts a distillation in a process of its own; returns its arguments and it, once there is a checkpoint."""
+    args = ["distill", str(starpilot_file), "--samples", "15", "--steps", "110", "--real-batch-size", "8"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rld_distill", *args, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not out.with_name(out.name + ".checkpoint").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return args, process
+
+
 def test_interrupted_distillation_resumes(tmp_path: Path, starpilot_file: Path) -> None:
     """A real ``kill -9``: the checkpoint survives, the output does not exist, the next run ends the same."""
     out, whole = tmp_path / "a.h5", tmp_path / "b.h5"
-    args = ["distill", str(starpilot_file), "--samples", "15", "--steps", "110", "--real-batch-size", "8"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rld_distill", *args, "--out", str(out)], stdout=subprocess.DEVNULL
-    )
-    checkpoint = tmp_path / "a.h5.checkpoint"
-    while not checkpoint.exists():
-        assert process.poll() is None
+    args, process = start_distilling(starpilot_file, out)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not out.exists()
-    assert run(*args, "--out", out).exit_code == 0 and not checkpoint.exists()
+    assert run(*args, "--out", out).exit_code == 0
+    assert not out.with_name("a.h5.checkpoint").exists()
     assert run(*args, "--out", whole).exit_code == 0
     assert read_info(out).content_sha256 == read_info(whole).content_sha256
+
+
+def test_ctrl_c_ends_with_one_line(tmp_path: Path, starpilot_file: Path) -> None:
+    out = tmp_path / "a.h5"
+    _, process = start_distilling(starpilot_file, out)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "Interrupted: run the same command again to go on.\n"
+    assert not out.exists() and out.with_name("a.h5.checkpoint").exists()
 
 
 def test_progress_is_silent_off_a_terminal(tmp_path: Path) -> None:
     result = run("collect", "starpilot", "--episodes", 1, "--out", tmp_path / "x.h5")
     assert result.exit_code == 0 and result.stderr == ""
     assert result.stdout.count("\n") == 1
-
-
-def test_quickstart_passes_what_its_commands_take(
-    starpilot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The four steps on six episodes: collecting finds its file made, students and episodes are one each."""
-    from rld_distill.commands import collect, quickstart
-
-    for name in ("STUDENTS", "EPISODES", "BC_STEPS", "CONVERGED_STEPS", "DISTILL_STEPS"):
-        monkeypatch.setattr(quickstart, name, 1)
-    copied = tmp_path / "starpilot.h5"
-    copied.write_bytes(starpilot_file.read_bytes())
-    monkeypatch.setattr(collect.command, "callback", lambda **options: None)
-    result = run("quickstart", "--out", tmp_path)
-    assert result.exit_code == 0, (result.output, result.exception)
-    assert "| distilled-150 |" in result.stdout
-    assert (tmp_path / "starpilot-150.png").exists()

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from procgen_datasets import DatasetFormatError, OutputExistsError, load_dataset
+from commands import fails, run
+from d3rlpy_distill.data import load_dataset, read_extras, read_info
+from d3rlpy_distill.errors import DatasetFormatError, OutputExistsError
 from procgen_datasets.gen_dgrl import import_gen_dgrl
-from procgen_datasets.hdf5 import read_extras
-from rld_distill.main import cli
 
 
 def episode(length: int, *, extra: int = 1, dtype: Any = np.uint8, seed: int = 0) -> dict[str, Any]:
@@ -64,6 +63,7 @@ def test_imports_what_the_archive_holds(tmp_path: Path, extra: int, dtype: Any) 
     ticks: list[int] = []
     info = import_gen_dgrl(archive, "coinrun", out, on_episode=lambda: ticks.append(1))
     assert len(ticks) == info.num_episodes == 3 and info.num_transitions == 15
+    assert info.provenance is not None and info.provenance.task == "procgen/coinrun"
     buffer, _ = load_dataset(out, observation_shape=(3, 64, 64), verify=True)
     for ours, value in zip(buffer.episodes, values, strict=True):
         length = len(value["actions"])
@@ -171,14 +171,10 @@ def test_command_imports(tmp_path: Path) -> None:
     values = [episode(4, seed=i) for i in range(3)]
     files = {name_of(value, i): as_npy(value) for i, value in enumerate(values)}
     archive = make_archive(tmp_path / "coinrun.tar.xz", files)
-    arguments = ["import", "gen-dgrl", str(archive), "--game", "coinrun", "--episodes", "2"]
-    result = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path / "x.h5"), "--json"])
+    out = tmp_path / "x.h5"
+    result = run("import", "gen-dgrl", archive, "--game", "coinrun", "--episodes", 2, "--out", out, "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["episodes"] == 2
-    for code, wrong, message in (
-        (2, ["import", "gen-dgrl", str(archive)], "--game"),
-        (2, ["import", "gen-dgrl", str(archive), "--game", "coinrum"], "did you mean 'coinrun'"),
-        (1, ["import", "gen-dgrl", "none.tar.xz", "--game", "coinrun"], "does not exist"),
-    ):
-        result = CliRunner().invoke(cli, wrong)
-        assert result.exit_code == code and message in result.stderr and result.stderr.count("\n") == 1
+    assert json.loads(result.stdout)["episodes"] == 2 == read_info(out).num_episodes
+    fails(2, "--game", "import", "gen-dgrl", archive)
+    fails(2, "did you mean 'coinrun'", "import", "gen-dgrl", archive, "--game", "coinrum")
+    fails(1, "does not exist", "import", "gen-dgrl", "none.tar.xz", "--game", "coinrun")

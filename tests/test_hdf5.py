@@ -12,26 +12,29 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, load
 
 from buffers import make_buffer
-from procgen_datasets import (
-    CollectConfig,
-    DatasetFormatError,
-    OutputExistsError,
-    collect,
-    get_procgen,
-    get_recipe,
-    list_recipes,
+from d3rlpy_distill.data import (
+    EpisodeData,
+    EpisodeWriter,
+    OfflineDataset,
+    Provenance,
     load_dataset,
+    read_episodes,
+    read_extras,
     read_info,
+    read_own,
 )
-from procgen_datasets.collect import return_to_go
-from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, read_episodes, read_extras
+from d3rlpy_distill.data.transitions import return_to_go
+from d3rlpy_distill.errors import DatasetFormatError, OutputExistsError
+from d3rlpy_distill.methods import Distilled
+from procgen_datasets import CollectConfig, collect, get_procgen, get_recipe, list_recipes
+from procgen_datasets.expert import bundled_experts
 from procgen_datasets.mixture import mix
-from procgen_datasets.policies import bundled_experts
 
-PROVENANCE = Provenance("collected", "starpilot", 15, "a test", {"seed": 0})
+PROVENANCE = Provenance("collected", "procgen/starpilot", 15, "a test", {"seed": 0})
 
 
 def frames(length: int, seed: int = 0) -> EpisodeData:
@@ -82,25 +85,134 @@ def test_float_and_vector_observations_survive(tmp_path: Path) -> None:
         np.testing.assert_array_equal(load_dataset(path)[0].episodes[0].observations, obs)
 
 
-def test_a_dump_of_d3rlpy_loads_too(tmp_path: Path) -> None:
-    buffer = make_buffer([5, 7], action_size=15)
-    with (tmp_path / "dump.h5").open("w+b") as file:
+def test_continuous_actions_survive(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    written = [
+        EpisodeData(
+            rng.random((length, 5)).astype(np.float32),
+            rng.normal(size=(length, 2)).astype(np.float32),
+            rng.random(length).astype(np.float32),
+            terminated,
+        )
+        for length, terminated in ((4, True), (6, False))
+    ]
+    path = tmp_path / "x.h5"
+    with EpisodeWriter(path, Provenance("collected", "gym/Any-v1", 2, "a test", {})) as writer:
+        for episode in written:
+            writer.write(episode)
+    buffer, info = load_dataset(path, verify=True)
+    assert buffer.dataset_info.action_space == ActionSpace.CONTINUOUS and info.action_size == 2
+    for episode, back, read in zip(written, buffer.episodes, read_episodes(path), strict=True):
+        np.testing.assert_array_equal(episode.actions, back.actions)
+        assert read.digest() == episode.digest() and back.terminated == episode.terminated
+    with path.open("rb") as file:
+        assert ReplayBuffer.load(file, InfiniteBuffer()).dataset_info.action_size == 2
+    with (
+        pytest.raises(ValueError, match="actions of 2 dimensions; expected 3"),
+        EpisodeWriter(tmp_path / "y.h5", Provenance("collected", None, 3, "a test", {})) as writer,
+    ):
+        writer.write(written[0])
+
+
+def dump(buffer: ReplayBuffer, path: Path) -> Path:
+    """Writes a file as d3rlpy itself does."""
+    with path.open("w+b") as file:
         buffer.dump(file)
-    loaded, info = load_dataset(tmp_path / "dump.h5")
+    return path
+
+
+def test_a_dump_of_d3rlpy_loads_too(tmp_path: Path) -> None:
+    """Its number of actions is what d3rlpy infers, the largest and one more, unless another is given."""
+    buffer = make_buffer([5, 7], shape=(3, 64, 64), action_size=15)
+    largest = max(int(episode.actions.max()) for episode in buffer.episodes)
+    assert largest < 14
+    path = dump(buffer, tmp_path / "dump.h5")
+    loaded, info = load_dataset(path)
     assert info.provenance is None and loaded.transition_count == 12
+    assert info.action_size == loaded.dataset_info.action_size == largest + 1
+    given, about = load_dataset(path, action_size=15)
+    assert about.action_size == given.dataset_info.action_size == 15
+    assert OfflineDataset.load(path, action_size=15).action_size == 15
+    with pytest.raises(DatasetFormatError, match=rf"action {largest}: expected 0 to {largest - 1}"):
+        load_dataset(path, action_size=largest)
+    dataset = OfflineDataset.load(path, task="procgen/starpilot")
+    assert dataset.task == "procgen/starpilot" and dataset.behaviour is None and dataset.provenance is None
+
+
+def test_a_dump_with_continuous_actions_loads_too(tmp_path: Path) -> None:
+    actions = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    episode = Episode(np.zeros((6, 4), np.float32), actions, np.ones((6, 1), np.float32), True)
+    buffer, info = load_dataset(dump(ReplayBuffer(InfiniteBuffer(), episodes=[episode]), tmp_path / "dump.h5"))
+    assert info.action_size == 3 and buffer.dataset_info.action_space == ActionSpace.CONTINUOUS
+    np.testing.assert_array_equal(buffer.episodes[0].actions, actions)
+
+
+def test_our_own_files_say_their_number_of_actions(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with EpisodeWriter(path, PROVENANCE) as writer:
+        writer.write(dataclasses.replace(frames(3), actions=np.zeros(3, np.int32)))
+    assert load_dataset(path)[1].action_size == 15
+    assert load_dataset(path, action_size=4)[1].action_size == 15  # the file knows better
+
+
+def as_of_0_1(path: Path, game: str) -> Path:
+    """Rewrites a file's attributes as version 0.1 wrote them: a game instead of a task."""
+    with h5py.File(path, "r+") as file:
+        del file.attrs["task"]
+        file.attrs["game"] = game
+        file.attrs["format"] = "d3rlpy-distill 1"
+    return path
+
+
+@pytest.mark.parametrize(
+    ("game", "settings", "task"),
+    [
+        ("bigfish", {"environment": "procgen:bigfish", "seed": 0}, "procgen/bigfish"),
+        ("CartPole-v1", {}, "gym/CartPole-v1"),  # what its script for gymnasium's tasks collected
+        ("CartPole-v1", {"preset": "vector", "seed": 0}, "gym/CartPole-v1"),  # and distilled
+    ],
+)
+def test_files_of_version_0_1_read(tmp_path: Path, game: str, settings: dict[str, object], task: str) -> None:
+    path = tmp_path / "old.h5"
+    provenance = Provenance("collected", None, 15, "rld-distill collect", settings, {"d3rlpy-distill": "0.1.0"})
+    episode = frames(4, seed=1)
+    with EpisodeWriter(path, provenance) as writer:
+        writer.write(episode)
+    info = read_info(as_of_0_1(path, game))
+    assert info.provenance == dataclasses.replace(provenance, task=task)
+    assert read_own(path, provenance).content_sha256 == info.content_sha256
+    dataset = OfflineDataset.load(path, verify=True)
+    assert dataset.task == task and dataset.action_size == 15
+    np.testing.assert_array_equal(dataset.transitions.observations, episode.observations)
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        read_own(path, dataclasses.replace(provenance, settings={"other": 1}))
+
+
+def test_a_dataset_survives_saving(tmp_path: Path, starpilot_dataset: OfflineDataset) -> None:
+    path = tmp_path / "again.h5"
+    starpilot_dataset.save(path)
+    again = OfflineDataset.load(path, verify=True)
+    assert again.sha256 == starpilot_dataset.sha256 and again.provenance == starpilot_dataset.provenance
+    assert again.behaviour is not None and starpilot_dataset.behaviour is not None
+    np.testing.assert_array_equal(again.behaviour, starpilot_dataset.behaviour)
+    unknown = OfflineDataset(make_buffer([5, 7]), task="gym/Any-v1")
+    unknown.save(tmp_path / "unknown.h5", command="mine")
+    loaded = OfflineDataset.load(tmp_path / "unknown.h5", verify=True)
+    assert (loaded.task, loaded.action_size, loaded.sha256) == ("gym/Any-v1", 4, unknown.sha256)
+    assert loaded.provenance is not None and loaded.provenance.kind == "imported"
+    with pytest.raises(OutputExistsError):
+        starpilot_dataset.save(path)
 
 
 def test_file_is_at_most_a_quarter_of_a_dump(
     tmp_path: Path, starpilot_file: Path, starpilot: ReplayBuffer
 ) -> None:
-    with (tmp_path / "dump.h5").open("w+b") as file:
-        starpilot.dump(file)
-    assert starpilot_file.stat().st_size * 4 <= (tmp_path / "dump.h5").stat().st_size
+    assert starpilot_file.stat().st_size * 4 <= dump(starpilot, tmp_path / "dump.h5").stat().st_size
 
 
 def test_provenance_and_extras(starpilot_file: Path, starpilot: ReplayBuffer) -> None:
     info = read_info(starpilot_file)
-    assert info.provenance is not None and info.provenance.game == "starpilot"
+    assert info.provenance is not None and info.provenance.task == "procgen/starpilot"
     settings = info.provenance.settings
     assert settings["expert_sha256"] and settings["levels"] == {"start": 0, "num": 200} and settings["seed"] == 3
     assert "procgen" in settings["environment_build"] and info.provenance.packages["d3rlpy"] == "2.8.1"
@@ -137,7 +249,7 @@ def test_an_interrupted_collection_goes_on_after_its_last_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["procgen_datasets.collect"], "BLOCK_EPISODES", 2)
-    config = CollectConfig("starpilot", episodes=10, num_slots=2)
+    config = CollectConfig("starpilot", "random", episodes=10, num_slots=2)
     whole = collect(config, tmp_path / "whole.h5")
     assert whole.num_episodes == 10 and not (tmp_path / "whole.h5.parts").exists()
     played = []
@@ -285,8 +397,8 @@ def test_changed_content_fails_verification(tmp_path: Path, starpilot_file: Path
 def test_a_mixture_has_as_many_transitions_of_each(tmp_path: Path) -> None:
     """Against the rule, episode by episode: the smaller part whole, the shortest prefix of the other."""
     parts = [tmp_path / "expert.h5", tmp_path / "other.h5"]
-    collect(CollectConfig("starpilot", episodes=3, seed=1), parts[0])
-    collect(CollectConfig("starpilot", episodes=9, seed=2), parts[1])
+    collect(CollectConfig("starpilot", "random", episodes=3, seed=1), parts[0])
+    collect(CollectConfig("starpilot", "random", episodes=9, seed=2), parts[1])
     infos = [read_info(part) for part in parts]
     small, large = sorted((0, 1), key=lambda i: infos[i].num_transitions or 0)
     out = tmp_path / "mixed.h5"
@@ -335,13 +447,21 @@ def test_a_distilled_dataset_ships_with_the_package(game: str, kind: str, tmp_pa
     assert env.observation_space.shape == (3, 64, 64)
     path = tmp_path / f"{name}.h5"
     info = read_info(path)
-    assert info.provenance is not None and info.provenance.game == game
+    assert info.provenance is not None and info.provenance.task == f"procgen/{game}"
     assert info.provenance.settings["preset"] == "default"
     before = path.read_bytes()
     get_procgen(name, data_directory=tmp_path)
     assert path.read_bytes() == before
-    labels = read_extras(path, "steps").get("action_probabilities")
-    assert labels is None if kind == "distilled" else labels.shape == (150, 15)
+    distilled = Distilled.load(path)
+    assert distilled.task == f"procgen/{game}" and len(distilled) == len(distilled.sources) == 150  # type: ignore[arg-type]
+    if kind == "soft":
+        assert distilled.teachers is not None and len(distilled.teachers) == 3
+        labels = distilled.samples.probabilities
+        assert labels is not None and labels.shape == (150, 15)
+        np.testing.assert_allclose(labels.sum(1), 1, atol=1e-5)
+        np.testing.assert_allclose(distilled.teachers.label(distilled.samples.observations), labels, atol=0.01)
+    else:
+        assert not distilled.soft and distilled.teachers is None and distilled.initial is not None
     other = {"starpilot": "jumper", "bigfish": "starpilot", "jumper": "bigfish"}[game]
     path.rename(tmp_path / f"{other}-{kind}-150.h5")
     with pytest.raises(OutputExistsError, match=f"is not the {other}-{kind}-150 of this version"):

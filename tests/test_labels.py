@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -17,24 +16,37 @@ from d3rlpy.models.encoders import VectorEncoderFactory
 from d3rlpy.models.torch.imitators import compute_discrete_imitation_loss
 from d3rlpy.preprocessing import PixelObservationScaler
 
-from buffers import make_buffer
-from commands import fails, run
+from buffers import distil, make_buffer, paper_learner
 from d3rlpy_distill import (
     Budget,
+    Distilled,
     GradientMatchingConfig,
     LabelDistillationConfig,
+    OfflineDataset,
+    Protocol,
+    Run,
     Teachers,
     TransitionArrays,
-    UnsuitableDatasetError,
-    paper_student,
-    train_student,
+    evaluate,
 )
-from d3rlpy_distill.evaluation import BenchmarkConfig, SmallSet, StudentPolicy, standard_arms
-from d3rlpy_distill.learner import build_learner, learner_network
-from d3rlpy_distill.selection.geometric import k_center
-from d3rlpy_distill.soft_cloning import soft_cloning_loss
-from procgen_datasets import CollectConfig, collect, load_dataset
-from procgen_datasets.hdf5 import read_extras
+from d3rlpy_distill.data import load_dataset, read_extras
+from d3rlpy_distill.errors import (
+    DatasetFormatError,
+    DistillError,
+    OutputExistsError,
+    SettingsError,
+    UnsuitableDatasetError,
+)
+from d3rlpy_distill.evaluation import standard_arms
+from d3rlpy_distill.learners.convergence import ConvergenceConfig
+from d3rlpy_distill.learners.learner import build_learner, learner_network
+from d3rlpy_distill.learners.soft_cloning import soft_cloning_loss
+from d3rlpy_distill.learners.training import train_learner
+from d3rlpy_distill.methods.k_center import k_center
+from d3rlpy_distill.pipeline import configure, distill, distill_to_file, load
+from d3rlpy_distill.students.cloning import ImitatorPolicy
+from d3rlpy_distill.students.paper import PaperStudent
+from procgen_datasets import CollectConfig, collect
 
 LEARNER = DiscreteBCConfig(
     batch_size=32,
@@ -82,25 +94,29 @@ def test_a_student_of_soft_labels_takes_on_their_probabilities() -> None:
     data = TransitionArrays.from_buffer(make_buffer([8], shape=(4,), action_size=3))
     labels = np.tile(np.float32([[0.7, 0.2, 0.1]]), (8, 1))
     soft = dataclasses.replace(data, observations=np.zeros((8, 4), np.float32), probabilities=labels)
-    student = StudentPolicy(train_student(LEARNER, soft, 300, seed=0))
+    student = ImitatorPolicy(train_learner(LEARNER, soft, 300, seed=0))
     learned = torch.softmax(student.logits(torch.zeros(1, 4)), 1).numpy()
     np.testing.assert_allclose(learned, labels[:1], atol=0.02)
 
 
 def test_teachers_labels_are_nearer_to_the_policy_than_the_actions_it_took() -> None:
     buffer, _ = buffer_of_policy()
-    config = LabelDistillationConfig(LEARNER, 40, teacher_steps=150, output_dtype="float32")
-    distiller = config.create()
-    samples = TransitionArrays.from_buffer(distiller.fit(buffer, 300))
-    data = TransitionArrays.from_buffer(buffer)
-    np.testing.assert_array_equal(samples.observations, data.observations[distiller.source_index])
-    np.testing.assert_array_equal(samples.actions, data.actions[distiller.source_index])
-    assert distiller.teachers is not None and len(distiller.teachers) == 2
-    labels, truth = distiller.teachers.label(data.observations), policy_of(data.observations)
+    distilled = distil(
+        LabelDistillationConfig(learner=LEARNER, n_samples=40, teacher_steps=150, steps=300), buffer
+    )
+    samples, data = distilled.samples, TransitionArrays.from_buffer(buffer)
+    np.testing.assert_array_equal(samples.observations, data.observations[distilled.sources])
+    np.testing.assert_array_equal(samples.actions, data.actions[distilled.sources])
+    assert distilled.soft and distilled.teachers is not None and len(distilled.teachers) == 2
+    labels, truth = distilled.teachers.label(data.observations), policy_of(data.observations)
     np.testing.assert_allclose(labels.sum(1), 1, atol=1e-5)
     assert np.abs(labels - truth).mean() < 0.4 * np.abs(np.eye(3)[data.actions] - truth).mean()
     chosen = k_center(np.log(np.maximum(labels, 1e-6)), 40)
-    np.testing.assert_array_equal(distiller.source_index, chosen)
+    np.testing.assert_array_equal(distilled.sources, chosen)
+    np.testing.assert_array_equal(samples.probabilities, distilled.teachers.label(samples.observations))
+    # as a policy they give the logarithms of their labels
+    logits = distilled.teachers.logits(torch.from_numpy(data.observations[:5]))
+    np.testing.assert_allclose(logits.exp().numpy(), labels[:5], atol=1e-6)
 
 
 def test_a_sharpness_sharpens_the_labels() -> None:
@@ -108,98 +124,122 @@ def test_a_sharpness_sharpens_the_labels() -> None:
     entropy = []
     for sharpness in (1.0, 4.0):
         config = LabelDistillationConfig(
-            LEARNER, 40, teacher_steps=150, sharpness=sharpness, output_dtype="float32"
+            learner=LEARNER, n_samples=40, teacher_steps=150, steps=150, sharpness=sharpness
         )
-        distiller = config.create()
-        distiller.fit(buffer, 150, probabilities=probabilities)
-        assert distiller.teachers is not None
-        labels = distiller.teachers.label(TransitionArrays.from_buffer(buffer).observations)
+        teachers = distil(config, buffer, behaviour=probabilities).teachers
+        assert teachers is not None
+        labels = teachers.label(TransitionArrays.from_buffer(buffer).observations)
         entropy.append(-(labels * np.log(labels)).sum(1).mean())
     assert entropy[1] < 0.6 * entropy[0]
+    with pytest.raises(SettingsError, match=r"sharpness=4\.0: the dataset records no action probabilities"):
+        distil(config, buffer)
 
 
 @pytest.mark.parametrize("stop_at", [5, 7])  # the checkpoint lies between two teachers, and within one
 def test_interrupted_it_resumes_to_the_same_labels(tmp_path: Path, stop_at: int) -> None:
     buffer = make_buffer([9, 9, 9])
-    config = LabelDistillationConfig(paper_student(Budget(1, 8)), 6, teacher_steps=4, seed=3)
-    observations = TransitionArrays.from_buffer(buffer).observations
+    config = LabelDistillationConfig(learner=paper_learner(Budget(1, 8)), n_samples=6, teacher_steps=4, steps=10)
+    checkpoint = tmp_path / "checkpoint"
 
-    def labels(checkpoint: Path | None, stop_at: int | None = None) -> np.ndarray:
-        def stop(step: int, loss: float) -> None:
-            if step == stop_at:
-                raise KeyboardInterrupt
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == stop_at:
+            raise KeyboardInterrupt
 
-        distiller = config.create()
-        distiller.fit(buffer, 10, checkpoint=checkpoint, checkpoint_interval=2, on_step=stop)
-        assert distiller.teachers is not None and len(distiller.teachers) == 3  # the last of two steps only
-        return distiller.teachers.label(observations)
-
-    whole = labels(None)
+    whole = distil(config, buffer, seed=3)
+    assert whole.teachers is not None and len(whole.teachers) == 3  # the last of two steps only
     with pytest.raises(KeyboardInterrupt):
-        labels(tmp_path / "checkpoint", stop_at=stop_at)
-    np.testing.assert_array_equal(labels(tmp_path / "checkpoint"), whole)
+        distil(config, buffer, seed=3, run=Run(checkpoint=checkpoint, checkpoint_interval=2, on_step=stop))
+    steps: list[int] = []
+    resumed = distil(
+        config,
+        buffer,
+        seed=3,
+        run=Run(checkpoint=checkpoint, on_step=lambda step, total, loss: steps.append(step)),
+    )
+    assert steps == list(range(stop_at, 11)) and not checkpoint.exists()
+    assert resumed.teachers is not None
+    everything = TransitionArrays.from_buffer(buffer).observations
+    np.testing.assert_array_equal(resumed.teachers.label(everything), whole.teachers.label(everything))
+    np.testing.assert_array_equal(resumed.sources, whole.sources)
+    np.testing.assert_array_equal(resumed.samples.probabilities, whole.samples.probabilities)
 
 
 def test_without_a_step_there_are_no_labels() -> None:
-    distiller = LabelDistillationConfig(LEARNER, 5, output_dtype="float32").create()
-    distiller.fit(make_buffer([9, 9], shape=(4,)), 0)
-    assert distiller.teachers is None
+    config = LabelDistillationConfig(learner=LEARNER, n_samples=5, steps=0)
+    distilled = distil(config, make_buffer([9, 9], shape=(4,)))
+    assert distilled.teachers is None and not distilled.soft and len(distilled) == 5
+
+
+def test_steps_count_all_teachers() -> None:
+    assert LabelDistillationConfig(learner=LEARNER).total_steps == 3000
+    assert LabelDistillationConfig(learner=LEARNER, n_teachers=2, teacher_steps=7).total_steps == 14
+    assert LabelDistillationConfig(learner=LEARNER, n_teachers=2, teacher_steps=7, steps=5).total_steps == 5
+    config = LabelDistillationConfig(learner=LEARNER, n_samples=4, n_teachers=2, teacher_steps=3)
+    steps: list[tuple[int, int]] = []
+    distilled = distil(
+        config,
+        make_buffer([9, 9], shape=(4,)),
+        run=Run(on_step=lambda step, total, loss: steps.append((step, total))),
+    )
+    assert steps == [(step, 6) for step in range(1, 7)]
+    assert distilled.teachers is not None and len(distilled.teachers) == 2
+    assert config.convergence == ConvergenceConfig(3, 0.1, check_every=3)
 
 
 def test_random_observations_beside_soft_labels_carry_the_same_teachers_labels() -> None:
-    real = make_buffer([30, 30], shape=(3, 16, 16))
-    learner = paper_student(Budget(1, 8))
+    real = OfflineDataset(make_buffer([30, 30], shape=(3, 16, 16)))
+    learner = paper_learner(Budget(1, 8))
     weights = [learner_network(build_learner(learner, (3, 16, 16), 4, seed=s)).state_dict() for s in (1, 2)]
     teachers = Teachers(learner, weights, (3, 16, 16), 4)
     samples = TransitionArrays.from_buffer(make_buffer([10]))
-    small = SmallSet(dataclasses.replace(samples, probabilities=teachers.label(samples.observations)), teachers)
-    arms = standard_arms(real, None, make_buffer([10]), BenchmarkConfig(), {"soft-10": small})
+    soft = dataclasses.replace(samples, probabilities=teachers.label(samples.observations))
+    arms = standard_arms(
+        "paper", PaperStudent(), real, {"soft-10": Distilled(soft, teachers=teachers)}, Protocol()
+    )
     assert [arm.name for arm in arms][-2:] == ["random-soft-10", "soft-10"]
-    first, second = (arms[-2].data(np.random.default_rng(seed)) for seed in (0, 1))
+    assert [arm.about.labels for arm in arms][-2:] == ["soft", "soft"] and arms[-2].about.of == "soft-10"
+    first, second = (arms[-2].draw(np.random.default_rng(seed)).transitions for seed in (0, 1))
     assert len(first) == 10 and not np.array_equal(first.observations, second.observations)
     assert first.probabilities is not None
     np.testing.assert_array_equal(first.probabilities, teachers.label(first.observations))
-    policies = [
-        torch.softmax(StudentPolicy(_with(learner, state)).logits(torch.from_numpy(first.observations)), 1)
-        for state in weights
-    ]
+    policies = []
+    for state in weights:
+        built = build_learner(learner, (3, 16, 16), 4, seed=0)
+        learner_network(built).load_state_dict(state)
+        policies.append(torch.softmax(ImitatorPolicy(built).logits(torch.from_numpy(first.observations)), 1))
     np.testing.assert_allclose(first.probabilities, torch.stack(policies).mean(0).numpy(), atol=2e-3)
-
-
-def _with(learner: DiscreteBCConfig, state: dict[str, torch.Tensor]) -> object:
-    built = build_learner(learner, (3, 16, 16), 4, seed=0)
-    learner_network(built).load_state_dict(state)
-    return built
 
 
 def test_settings_that_do_not_fit_are_named() -> None:
     for settings, message in (
         ({"learner": DQNConfig()}, "label distillation with DQNConfig: for DiscreteBCConfig only"),
-        ({"shared_observations": 3}, "shared_observations with label distillation"),
         ({"teacher_steps": 0}, "teacher_steps=0: expected 1 or more"),
-        ({"held_out": 1.0}, "held_out=1.0: expected a fraction between 0 and 1"),
+        ({"n_teachers": 0}, "n_teachers=0: expected 1 or more"),
+        ({"held_out": 1.0}, r"held_out=1\.0: expected above 0 and below 1"),
+        ({"held_out": 0.0}, r"held_out=0\.0: expected above 0 and below 1"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(SettingsError, match=message):
             LabelDistillationConfig(**{"learner": LEARNER, **settings})  # type: ignore[arg-type]
 
 
+FEW = {"n_samples": 20, "teacher_steps": 2, "steps": 4}
+
+
 @pytest.fixture(scope="module")
-def soft_file(starpilot_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def soft_file(starpilot_dataset: OfflineDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("soft") / "starpilot-soft.h5"
-    settings = ["--method", "labels", "--samples", 20, "--teacher-steps", 2, "--steps", 4]
-    result = run("distill", starpilot_file, *settings, "--out", out)
-    assert result.exit_code == 0, result.output
+    distill_to_file(starpilot_dataset, out, "labels", **FEW)
     return out
 
 
 def test_the_file_holds_labels_and_teachers_and_stock_d3rlpy_loads_it(
-    soft_file: Path, starpilot: ReplayBuffer
+    soft_file: Path, starpilot_dataset: OfflineDataset
 ) -> None:
     stock = ReplayBuffer.load(str(soft_file), InfiniteBuffer())
     assert stock.transition_count == 20
     data = TransitionArrays.from_buffer(load_dataset(soft_file)[0])
     index = read_extras(soft_file, "initial")["transition"]
-    real = TransitionArrays.from_buffer(starpilot)
+    real = starpilot_dataset.transitions
     np.testing.assert_array_equal(data.observations, real.observations[index])
     np.testing.assert_array_equal(data.returns_to_go, real.returns_to_go[index])
     labels = read_extras(soft_file, "steps")["action_probabilities"]
@@ -213,94 +253,109 @@ def test_given_teachers_label_other_samples_without_training(
 ) -> None:
     out, renamed = tmp_path / "few.h5", tmp_path / "renamed.h5"
     shutil.copy(starpilot_file, renamed)  # content decides what belongs together, not the name
-    few = ["--method", "labels", "--teacher-steps", 2, "--teachers", soft_file, "--samples", 5, "--out", out]
-    plan = run("distill", renamed, *few, "--dry-run")
-    assert plan.exit_code == 0 and "0 steps, into" in plan.stdout and not out.exists()
-    result = run("distill", renamed, *few, "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["steps"] == 0
-    mine, theirs = read_extras(out, "teachers"), read_extras(soft_file, "teachers")
-    assert mine.keys() == theirs.keys() and all((mine[key] == theirs[key]).all() for key in mine)
-    index, many = (read_extras(path, "initial")["transition"] for path in (out, soft_file))
-    labels, all_labels = (read_extras(path, "steps")["action_probabilities"] for path in (out, soft_file))
-    assert len(index) == 5  # k-center chooses in an order: fewer samples are the first of more
-    place = [int(np.flatnonzero(many == row)[0]) for row in index]
-    np.testing.assert_allclose(labels, all_labels[place], atol=1e-6)
-    assert run("distill", renamed, *few).exit_code == 0  # made by the same settings: left as it is
+    dataset = load(renamed)
+    few = {"n_samples": 5, "teacher_steps": 2, "teachers": soft_file}
+    assert configure(dataset, "labels", **few)[0].total_steps == 0  # type: ignore[arg-type]
+    steps: list[int] = []
+    distill_to_file(dataset, out, "labels", on_step=lambda step, total, loss: steps.append(step), **few)  # type: ignore[arg-type]
+    mine, theirs = Distilled.load(out), Distilled.load(soft_file)
+    assert steps == [] and mine.provenance is not None and mine.provenance.settings["steps"] == 0
+    assert mine.teachers is not None and theirs.teachers is not None
+    for ours, given in zip(mine.teachers.weights, theirs.teachers.weights, strict=True):
+        assert ours.keys() == given.keys() and all(torch.equal(ours[key], given[key]) for key in ours)
+    index, many = mine.sources, theirs.sources
+    assert index is not None and many is not None and len(index) == 5
+    # k-center chooses in an order: fewer samples are the first of more
+    np.testing.assert_array_equal(index, many[:5])
+    assert mine.samples.probabilities is not None and theirs.samples.probabilities is not None
+    np.testing.assert_allclose(mine.samples.probabilities, theirs.samples.probabilities[:5], atol=1e-6)
+    written = out.stat().st_mtime_ns
+    distill_to_file(dataset, out, "labels", **few)  # type: ignore[arg-type]
+    assert out.stat().st_mtime_ns == written  # made by the same settings: left as it is
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        distill_to_file(dataset, out, "labels", **{**few, "n_samples": 6})  # type: ignore[arg-type]
 
 
 def test_teachers_that_do_not_fit_are_refused(
-    soft_file: Path, starpilot_file: Path, distilled_file: Path, tmp_path: Path
+    soft_file: Path, starpilot_dataset: OfflineDataset, distilled_file: Path, tmp_path: Path
 ) -> None:
-    labels = ["--out", tmp_path / "x.h5", "--method", "labels"]
-    same = [*labels, "--teacher-steps", 2]
-    fails(2, "--teachers is for --method labels", "distill", starpilot_file, *labels[:2], "--teachers", soft_file)
-    fails(2, "--steps trains teachers", "distill", starpilot_file, *same, "--teachers", soft_file, "--steps", 4)
-    fails(1, "has no teachers", "distill", starpilot_file, *same, "--teachers", distilled_file)
-    fails(1, "missing.h5", "distill", starpilot_file, *same, "--teachers", tmp_path / "missing.h5")
-    fails(1, "have teacher_steps=2, asked for was 3", "distill", starpilot_file, *labels, "--teacher-steps", 3,
-          "--teachers", soft_file)  # fmt: skip
+    def refused(error: type[Exception], message: str, method: str = "labels", **settings: object) -> None:
+        dataset = settings.pop("dataset", starpilot_dataset)
+        with pytest.raises(error, match=message):
+            distill(dataset, method, **{"teacher_steps": 2, "teachers": soft_file, **settings})  # type: ignore[arg-type]
+
+    with pytest.raises(SettingsError, match="teachers are for the method 'labels'"):
+        distill(starpilot_dataset, "gradient", teachers=soft_file)
+    refused(SettingsError, "steps train teachers, and teachers are given", steps=4)
+    refused(DistillError, "has no teachers", teachers=distilled_file)
+    refused(DatasetFormatError, r"missing\.h5", teachers=tmp_path / "missing.h5")
+    refused(DistillError, "have teacher_steps=2, asked for was 3", teacher_steps=3)
+    refused(DistillError, "have seed=0, asked for was 1", seed=1)
+    refused(DistillError, r"have sharpness=4\.0, asked for was 2", sharpness=2.0)
+    refused(DistillError, "teachers are another student's: give the one", student="impala-s2d")
     other = tmp_path / "other.h5"
     collect(CollectConfig("starpilot", episodes=2, seed=9), other)
-    fails(1, "was distilled from 'starpilot.h5', not from", "distill", other, *same, "--teachers", soft_file)
-    config = LabelDistillationConfig(LEARNER, 5, output_dtype="float32")
+    refused(DistillError, r"was distilled from 'starpilot\.h5', not from other\.h5", dataset=load(other))
     teachers = Teachers(LEARNER, [learner_network(build_learner(LEARNER, (4,), 3, seed=0)).state_dict()], (4,), 3)
-    with pytest.raises(ValueError, match="n_steps=1 with given teachers: expected 0"):
-        config.create(teachers=teachers).fit(make_buffer([9, 9], shape=(4,)), 1)
-    with pytest.raises(ValueError, match="teachers given to GradientMatchingConfig: it has none"):
-        GradientMatchingConfig(LEARNER, 5).create(teachers=teachers)
+    with pytest.raises(SettingsError, match="steps=1 with given teachers: expected 0"):
+        LabelDistillationConfig(learner=LEARNER, n_samples=5, steps=1, given=teachers)
+    with pytest.raises(TypeError, match="given"):
+        GradientMatchingConfig(learner=LEARNER, n_samples=5, given=teachers)  # type: ignore[call-arg]
+    labelled = distil(
+        LabelDistillationConfig(learner=LEARNER, n_samples=5, given=teachers),
+        make_buffer([9, 9], shape=(4,), action_size=3),
+    )
+    assert labelled.teachers is teachers and labelled.soft
 
 
-def test_teachers_without_labels_are_refused(soft_file: Path, starpilot_file: Path, tmp_path: Path) -> None:
+def test_teachers_without_labels_are_refused(soft_file: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.h5"
     shutil.copy(soft_file, broken)
     with h5py.File(broken, "a") as file:
         del file["steps"]
-    fails(1, "broken.h5 has teachers but no steps/action_probabilities", "evaluate", starpilot_file, broken)
+    with pytest.raises(DatasetFormatError, match=r"broken\.h5 has teachers but no steps/action_probabilities"):
+        Distilled.load(broken)
+    with h5py.File(broken, "a") as file:
+        file["steps/action_probabilities"] = np.full((19, 15), 1 / 15)
+    with pytest.raises(DatasetFormatError, match=r"soft labels of shape \(19, 15\): expected \(20, 15\)"):
+        Distilled.load(broken)
 
 
 def test_evaluate_gives_soft_labels_arms_of_their_own(
-    starpilot_file: Path, distilled_file: Path, soft_file: Path, tmp_path: Path
+    starpilot_dataset: OfflineDataset, distilled_file: Path, soft_file: Path
 ) -> None:
-    quick = ["--students", 2, "--episodes", 1, "--synthetic-steps", 1, "--bc-steps", 1, "--converged-steps", 1]
-    arms = ["--arms", "random-20,random-soft-20,soft-20,teachers-of-soft-20"]
-    alone = run("evaluate", starpilot_file, soft_file, *quick, *arms, "--out", tmp_path / "a", "--json")
-    assert alone.exit_code == 0, alone.output
-    names = list(dict.fromkeys(arm["name"] for arm in json.loads(alone.stdout)["arms"]))
-    assert names == ["teachers-of-soft-20", "random-20", "random-soft-20", "soft-20"]
-    fails(
-        2,
-        "--arms 'distilled-20': expected some of",
-        "evaluate",
-        starpilot_file,
-        soft_file,
-        "--arms",
-        "distilled-20",
+    hard, soft = Distilled.load(distilled_file), Distilled.load(soft_file)
+    quick = Protocol(
+        students=2, episodes=1, small=Budget(1, 15), full=Budget(1, 15), convergence=ConvergenceConfig(1)
     )
-    also = ["--also", f"soft-20={soft_file}"]
-    fails(2, "makes an arm of that name", "evaluate", starpilot_file, soft_file, *also)
-    fails(2, "--algos trains on actions", "evaluate", starpilot_file, soft_file, "--algos", "bc")
-    beside = run(
-        "evaluate", starpilot_file, distilled_file, *also, *quick, *arms, "--out", tmp_path / "b", "--json"
-    )
-    assert beside.exit_code == 0, beside.output
+    arms = ["teachers-of-soft-20", "random-20", "random-soft-20", "soft-20"]
+    alone = evaluate(starpilot_dataset, soft, protocol=quick, arms=arms, splits=["id"])
+    assert list(dict.fromkeys(arm.name for arm in alone.arms)) == arms
+    with pytest.raises(SettingsError, match="arm 'distilled-20': expected some of"):
+        evaluate(starpilot_dataset, soft, arms=["distilled-20"])
+    with pytest.raises(SettingsError, match="the table has an arm of that name"):
+        evaluate(starpilot_dataset, soft, also={"soft-20": soft})
+    beside = evaluate(starpilot_dataset, hard, also={"soft-20": soft}, protocol=quick, arms=arms, splits=["id"])
     for name in ("random-soft-20", "soft-20"):  # an arm's students do not depend on the other arms
         one, two = (
-            [arm["returns"] for arm in json.loads(result.stdout)["arms"] if arm["name"] == name]
-            for result in (alone, beside)
+            [arm.returns.tolist() for arm in results.arms if arm.name == name] for results in (alone, beside)
         )
-        assert one == two
+        assert one == two and len(one) == 2
 
 
 def test_one_episode_leaves_none_to_hold_out() -> None:
     with pytest.raises(UnsuitableDatasetError, match="the dataset has 1 episode: expected at least 2"):
-        LabelDistillationConfig(LEARNER, 5, output_dtype="float32").create().fit(make_buffer([9], shape=(4,)), 1)
+        distil(LabelDistillationConfig(learner=LEARNER, n_samples=5, steps=1), make_buffer([9], shape=(4,)))
 
 
-def test_options_that_do_not_fit_are_refused(starpilot_file: Path, tmp_path: Path) -> None:
-    labels = ["distill", starpilot_file, "--out", tmp_path / "x.h5", "--method", "labels"]
-    fails(2, "--window is for --method unrolled", *labels, "--window", 3)
-    fails(2, "--distance is for --method gradient", *labels, "--distance", "l2")
-    fails(2, "--teacher-steps is for --method labels", *labels[:4], "--teacher-steps", 3)
-    fails(2, "label distillation with DQNConfig", *labels, "--learner", "dqn")
-    fails(2, "shared_observations with label distillation", *labels, "--shared-observations", 3)
+def test_options_that_do_not_fit_are_refused(starpilot_dataset: OfflineDataset) -> None:
+    for method, settings, message in (
+        ("labels", {"window": 3}, "window: LabelDistillationConfig has no such setting"),
+        ("labels", {"distance": "l2"}, "distance: LabelDistillationConfig has no such setting"),
+        ("labels", {"shared_observations": 3}, "shared_observations: LabelDistillationConfig has no such setting"),
+        ("gradient", {"teacher_steps": 3}, "teacher_steps: GradientMatchingConfig has no such setting"),
+        ("labels", {"student": "dqn"}, "label distillation with DQNConfig"),
+        ("labels", {"preset": "paper"}, "preset='paper' with LabelDistillationConfig: expected one of default"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            distill(starpilot_dataset, method, **settings)  # type: ignore[arg-type]

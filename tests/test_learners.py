@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from d3rlpy.algos import (
     BCConfig,
     DiscreteBCConfig,
@@ -19,56 +19,40 @@ from d3rlpy.algos import (
     DQNConfig,
 )
 from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
-from d3rlpy.models.encoders import VectorEncoderFactory
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, TransitionMiniBatch
+from d3rlpy.models.encoders import PixelEncoderFactory, VectorEncoderFactory
 from d3rlpy.preprocessing import (
     MinMaxActionScaler,
     PixelObservationScaler,
     StandardObservationScaler,
+    StandardRewardScaler,
 )
 from d3rlpy.torch_utility import TorchMiniBatch
 
-from buffers import make_buffer
-from d3rlpy_distill import (
-    PAPER_BC,
-    GradientMatchingConfig,
-    TransitionArrays,
-    UnsuitableDatasetError,
-    learner_for,
-    paper_student,
-)
-from d3rlpy_distill.batch import Batch
-from d3rlpy_distill.learner import build_learner, learner_loss, learner_network
-from d3rlpy_distill.matching.gradients import synthetic_gradient
-from d3rlpy_distill.matching.synthetic import SyntheticSet, as_monte_carlo, source_rewards
-from d3rlpy_distill.scalers import fit_scalers
-from d3rlpy_distill.training import Trainer, make_batch
-from d3rlpy_distill.transitions import channel_first
-from procgen_datasets.hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset
-from rld_distill.main import cli
+from buffers import distil, make_buffer, paper_learner, vectors
+from d3rlpy_distill import GradientMatchingConfig, OfflineDataset, PaperEncoderFactory, Run, TransitionArrays
+from d3rlpy_distill.catalogue import STUDENTS
+from d3rlpy_distill.data import EpisodeData, EpisodeWriter, Provenance, load_dataset
+from d3rlpy_distill.data.transitions import channel_first
+from d3rlpy_distill.errors import OutputExistsError, SettingsError, UnknownNameError, UnsuitableDatasetError
+from d3rlpy_distill.learners.batch import Batch
+from d3rlpy_distill.learners.gradients import synthetic_gradient
+from d3rlpy_distill.learners.learner import build_learner, learner_loss, learner_network
+from d3rlpy_distill.learners.scalers import fit_scalers
+from d3rlpy_distill.learners.training import Trainer, make_batch
+from d3rlpy_distill.methods.synthetic import SyntheticSet, as_monte_carlo, source_rewards
+from d3rlpy_distill.pipeline import distill, distill_to_file
+from d3rlpy_distill.students import Budget
 
 SMALL = VectorEncoderFactory(hidden_units=[8])
 VALUE_BASED = [DQNConfig, DoubleDQNConfig, DiscreteCQLConfig]
 
 
-def vectors(continuous: bool, *, terminated: bool = True, seed: int = 0) -> ReplayBuffer:
-    """Six episodes of vectors whose features differ in scale a thousandfold."""
-    rng = np.random.default_rng(seed)
-    episodes = []
-    for length in (5, 3, 8, 6, 4, 7):
-        observations = (rng.normal(size=(length, 3)) * [0.01, 1, 10]).astype(np.float32)
-        actions = np.tanh(observations[:, :2]) if continuous else rng.integers(0, 3, (length, 1)).astype(np.int32)
-        rewards = rng.normal(size=(length, 1)).astype(np.float32)
-        episodes.append(Episode(observations, actions, rewards, terminated))
-    space = ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE
-    return ReplayBuffer(
-        InfiniteBuffer(), episodes=episodes, action_space=space, action_size=2 if continuous else 3
-    )
-
-
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("d3rlpy_distill.training.autocast", lambda device: torch.autocast("cpu", enabled=False))
+    monkeypatch.setattr(
+        "d3rlpy_distill.learners.training.autocast", lambda device: torch.autocast("cpu", enabled=False)
+    )
 
 
 @pytest.mark.parametrize("terminated", [True, False])
@@ -116,8 +100,6 @@ def test_value_loss_and_update_are_stock_d3rlpys(config: Any, float32: None) -> 
         picks = []
         for episode in buffer.episodes:
             picks += [buffer.transition_picker(episode, step) for step in range(episode.transition_count)]
-        from d3rlpy.dataset import TransitionMiniBatch
-
         numpy_batch = TransitionMiniBatch.from_transitions([picks[i] for i in index])
         batch = TorchMiniBatch.from_batch(numpy_batch, 0.9, False, "cpu:0")
         expected = theirs.impl.inner_update(batch, grad_step)
@@ -146,112 +128,112 @@ def test_value_of_a_terminal_sample_is_regressed_on_its_reward() -> None:
 
 def test_rewards_of_a_q_learner_are_discounted_returns_to_go() -> None:
     data = TransitionArrays.from_buffer(vectors(continuous=False))
-    config = GradientMatchingConfig(DQNConfig(gamma=0.8), 3, output_dtype="float32")
-    rewards = source_rewards(config, data)
+    learner = DQNConfig(gamma=0.8)
+    rewards = source_rewards(learner, data)
     for i in range(len(data)):
         same = np.flatnonzero((data.episodes == data.episodes[i]) & (data.steps >= data.steps[i]))
         expected = sum(0.8**k * data.rewards[j] for k, j in enumerate(same))
         assert rewards[i] == pytest.approx(expected, rel=1e-5, abs=1e-6)
     form = as_monte_carlo(data, rewards)
     np.testing.assert_array_equal(form.rewards, rewards)
-    batch = make_batch(build_learner(config.learner, (3,), 3, seed=0), form, np.arange(len(form)))
+    batch = make_batch(build_learner(learner, (3,), 3, seed=0), form, np.arange(len(form)))
     assert batch.terminals.min() == 1 and batch.next_observations is None  # type: ignore[union-attr]
-    imitation = GradientMatchingConfig(DiscreteBCConfig(), 3, output_dtype="float32")
-    np.testing.assert_array_equal(source_rewards(imitation, data), data.returns_to_go)
+    np.testing.assert_array_equal(source_rewards(DiscreteBCConfig(), data), data.returns_to_go)
 
 
 @pytest.mark.parametrize("config", VALUE_BASED)
-def test_gradient_of_rewards_equals_finite_differences(config: Any) -> None:
+def test_gradient_of_rewards_equals_finite_differences(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """How the matched gradient moves with a sample's reward, by brute force."""
+    monkeypatch.setattr("d3rlpy_distill.learners.gradients.scale", lambda learner, observations: observations)
     learner = build_learner(config(encoder_factory=SMALL), (3,), 3, seed=1)
     learner_network(learner).double()
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     actions = torch.tensor([0, 1, 2, 1])
     rewards = torch.tensor([0.1, -0.2, 0.3, 0.0], dtype=torch.float64, requires_grad=True)
-    learner_scale = lambda _, observations: observations  # noqa: E731
-    import d3rlpy_distill.matching.gradients as module
 
-    original, module.scale = module.scale, learner_scale  # type: ignore[assignment]
-    try:
+    def size(r: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(g**2).sum() for g in synthetic_gradient(learner, x, actions, r)]).sum()
 
-        def size(r: torch.Tensor) -> torch.Tensor:
-            return torch.stack([(g**2).sum() for g in synthetic_gradient(learner, x, actions, r)]).sum()
-
-        (gradient,) = torch.autograd.grad(size(rewards), rewards)
-        for i in range(4):
-            step = torch.zeros(4, dtype=torch.float64)
-            step[i] = 1e-6
-            difference = (size(rewards.detach() + step) - size(rewards.detach() - step)) / 2e-6
-            assert gradient[i].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-9)
-    finally:
-        module.scale = original
+    (gradient,) = torch.autograd.grad(size(rewards), rewards)
+    assert gradient.abs().max() > 1e-4
+    for i in range(4):
+        step = torch.zeros(4, dtype=torch.float64)
+        step[i] = 1e-6
+        difference = (size(rewards.detach() + step) - size(rewards.detach() - step)) / 2e-6
+        assert gradient[i].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize("config", VALUE_BASED)
 @pytest.mark.parametrize("rewards", ["return_to_go", "learned"])
 def test_distils_for_q_learners_and_resumes_to_the_same_values(config: Any, rewards: Any, tmp_path: Path) -> None:
     settings = config(batch_size=16, encoder_factory=SMALL, target_update_interval=3)
-    distiller = GradientMatchingConfig(
-        settings, 6, output_dtype="float32", rewards=rewards, learning_rate=0.1, trajectory_length=4, seed=2
-    )
+    method = GradientMatchingConfig(
+        learner=settings, n_samples=6, steps=9, output_dtype="float32", rewards=rewards, learning_rate=0.1,
+        trajectory_length=4,
+    )  # fmt: skip
     buffer = vectors(continuous=False)
-    whole = TransitionArrays.from_buffer(distiller.create().fit(buffer, 9))
+    whole = distil(method, buffer, seed=2)
     checkpoint = tmp_path / "checkpoint"
 
     class Stop(Exception):
         pass
 
-    def stop(step: int, loss: float) -> None:
+    def stop(step: int, total: int, loss: float) -> None:
         if step == 7:
             raise Stop
 
     with pytest.raises(Stop):
-        distiller.create().fit(buffer, 9, checkpoint=checkpoint, checkpoint_interval=3, on_step=stop)
-    resumed = TransitionArrays.from_buffer(
-        distiller.create().fit(buffer, 9, checkpoint=checkpoint, checkpoint_interval=3)
-    )
-    np.testing.assert_array_equal(resumed.observations, whole.observations)
-    np.testing.assert_array_equal(resumed.rewards, whole.rewards)
-    first = TransitionArrays.from_buffer(distiller.create().fit(buffer, 0))
-    assert np.array_equal(first.rewards, whole.rewards) == (rewards == "return_to_go")
-    assert not np.array_equal(first.observations, whole.observations)
+        distil(method, buffer, seed=2, run=Run(checkpoint=checkpoint, checkpoint_interval=3, on_step=stop))
+    assert checkpoint.exists()
+    resumed = distil(method, buffer, seed=2, run=Run(checkpoint=checkpoint, checkpoint_interval=3))
+    np.testing.assert_array_equal(resumed.samples.observations, whole.samples.observations)
+    np.testing.assert_array_equal(resumed.samples.rewards, whole.samples.rewards)
+    first = distil(dataclasses.replace(method, steps=0), buffer, seed=2)
+    assert whole.initial is not None
+    np.testing.assert_allclose(first.samples.rewards, whole.initial.rewards, rtol=1e-6)  # divided by their unit
+    assert np.array_equal(first.samples.rewards, whole.samples.rewards) == (rewards == "return_to_go")
+    assert not np.array_equal(first.samples.observations, whole.samples.observations)
 
 
-def test_distils_continuous_actions_learned_or_kept() -> None:
+@pytest.mark.parametrize("learn", [True, False])
+def test_distils_continuous_actions_learned_or_kept(learn: bool) -> None:
     buffer = vectors(continuous=True)
     data = TransitionArrays.from_buffer(buffer)
     assert not data.discrete and data.actions.shape == (33, 2)
     scaler = MinMaxActionScaler(minimum=[-1, -1], maximum=[1, 1])
-    for learn in (True, False):
-        learner = BCConfig(batch_size=16, encoder_factory=SMALL, action_scaler=scaler)
-        config = GradientMatchingConfig(
-            learner, 5, output_dtype="float32", learn_actions=learn, learning_rate=0.1, label_learning_rate=0.1
-        )
-        distiller = config.create()
-        synthetic = distiller.fit(buffer, 5)
-        assert synthetic.dataset_info.action_space == ActionSpace.CONTINUOUS
-        out, initial = TransitionArrays.from_buffer(synthetic), TransitionArrays.from_buffer(distiller.initial)
-        np.testing.assert_array_equal(initial.observations, data.observations[distiller.source_index])
-        assert np.array_equal(out.actions, initial.actions) == (not learn)
-        assert not np.array_equal(out.observations, initial.observations)
-        for now, real in ((out.observations, data.observations), (out.actions, data.actions)):
-            assert (now >= real.min(0) - 1e-5).all() and (now <= real.max(0) + 1e-5).all()
-        algo = BCConfig(batch_size=4, encoder_factory=SMALL).create()
-        algo.build_with_dataset(synthetic)
-        algo.update(synthetic.sample_transition_batch(4))
-        assert algo.predict(data.observations[:3]).shape == (3, 2)
+    learner = BCConfig(batch_size=16, encoder_factory=SMALL, action_scaler=scaler)
+    method = GradientMatchingConfig(
+        learner=learner, n_samples=5, steps=5, output_dtype="float32", learn_actions=learn, learning_rate=0.1,
+        label_learning_rate=0.1,
+    )  # fmt: skip
+    distilled = distil(method, buffer)
+    out, initial = distilled.samples, distilled.initial
+    assert initial is not None and distilled.sources is not None and (np.diff(distilled.sources) > 0).all()
+    np.testing.assert_array_equal(initial.observations, data.observations[distilled.sources])
+    np.testing.assert_array_equal(initial.actions, data.actions[distilled.sources])
+    assert np.array_equal(out.actions, initial.actions) == (not learn)
+    assert not np.array_equal(out.observations, initial.observations)
+    for now, real in ((out.observations, data.observations), (out.actions, data.actions)):
+        assert (now >= real.min(0) - 1e-5).all() and (now <= real.max(0) + 1e-5).all()
+    synthetic = distilled.to_buffer()
+    assert synthetic.dataset_info.action_space == ActionSpace.CONTINUOUS
+    algo = BCConfig(batch_size=4, encoder_factory=SMALL).create()
+    algo.build_with_dataset(synthetic)
+    algo.update(synthetic.sample_transition_batch(4))
+    assert algo.predict(data.observations[:3]).shape == (3, 2)
 
 
 def test_one_learning_rate_moves_every_feature_by_its_own_scale() -> None:
     """Adam's first step is the learning rate itself, here in standard deviations of each feature."""
     buffer = vectors(continuous=False)
     data = TransitionArrays.from_buffer(buffer)
-    config = GradientMatchingConfig(
-        DiscreteBCConfig(batch_size=16, encoder_factory=SMALL), 6, output_dtype="float32", learning_rate=0.01
+    learner = DiscreteBCConfig(batch_size=16, encoder_factory=SMALL)
+    method = GradientMatchingConfig(
+        learner=learner, n_samples=6, steps=1, output_dtype="float32", learning_rate=0.01
     )
-    distiller = config.create()
-    moved = TransitionArrays.from_buffer(distiller.fit(buffer, 1)).observations
-    start = data.observations[distiller.source_index]
+    distilled = distil(method, buffer)
+    moved = distilled.samples.observations
+    start = data.observations[distilled.sources]
     inside = (moved > data.observations.min(0)) & (moved < data.observations.max(0))
     steps = np.abs(moved - start) / data.observations.std(0)
     np.testing.assert_allclose(steps[inside & (steps > 1e-3)], 0.01, rtol=0.05)
@@ -260,13 +242,13 @@ def test_one_learning_rate_moves_every_feature_by_its_own_scale() -> None:
 
 def test_pixels_move_in_grey_levels() -> None:
     data = TransitionArrays.from_buffer(make_buffer([9, 9]))
-    config = GradientMatchingConfig(DiscreteBCConfig(), 4)
-    samples = SyntheticSet(config, data, np.arange(4), data.actions[:4], "cpu:0")
+    samples = SyntheticSet(data, np.arange(4), data.actions[:4], data.returns_to_go)
     np.testing.assert_array_equal(samples.observations.detach().numpy(), data.observations[:4])
     with torch.no_grad():
         samples.parameters["observations"] += 300
     samples.clamp()
     assert float(samples.observations.detach().max()) == 255.0
+    assert samples.to_transitions("uint8").observations.dtype == np.uint8
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (84, 84, 4), (20, 32, 1)])
@@ -278,13 +260,12 @@ def test_channel_last_images_come_out_channel_first(shape: tuple[int, int, int])
     learner = DiscreteBCConfig(
         batch_size=4, observation_scaler=PixelObservationScaler(), encoder_factory=small_cnn()
     )
-    synthetic = GradientMatchingConfig(learner, 4).create().fit(buffer, 1)
-    assert synthetic.dataset_info.observation_signature.shape[0] == data.observations.shape[1:]
+    distilled = distil(GradientMatchingConfig(learner=learner, n_samples=4, steps=1), buffer)
+    assert distilled.samples.observations.shape == (4, *data.observations.shape[1:])
+    assert OfflineDataset(buffer).observation_shape == data.observations.shape[1:]
 
 
-def small_cnn() -> Any:
-    from d3rlpy.models.encoders import PixelEncoderFactory
-
+def small_cnn() -> PixelEncoderFactory:
     return PixelEncoderFactory(filters=[(4, 3, 2)], feature_size=8)
 
 
@@ -298,12 +279,10 @@ def test_scalers_are_fitted_to_the_real_data() -> None:
     buffer = vectors(continuous=False)
     data = TransitionArrays.from_buffer(buffer)
     scaler = StandardObservationScaler()
-    config = GradientMatchingConfig(
-        DiscreteBCConfig(batch_size=8, encoder_factory=SMALL, observation_scaler=scaler), 6, output_dtype="float32"
-    )
-    config.create().fit(buffer, 1)
+    learner = DiscreteBCConfig(batch_size=8, encoder_factory=SMALL, observation_scaler=scaler)
+    distil(GradientMatchingConfig(learner=learner, n_samples=6, steps=1, output_dtype="float32"), buffer)
     np.testing.assert_allclose(scaler.mean, data.observations.mean(0), rtol=1e-4)
-    batch = make_batch(build_learner(config.learner, (3,), 3, seed=0), data, np.arange(len(data)))
+    batch = make_batch(build_learner(learner, (3,), 3, seed=0), data, np.arange(len(data)))
     np.testing.assert_allclose(batch.observations.mean(0), 0, atol=1e-5)
 
 
@@ -320,20 +299,24 @@ def test_tuple_observations_are_refused() -> None:
 
 
 def test_what_does_not_fit_together_is_named() -> None:
-    with pytest.raises(UnsuitableDatasetError, match="actions are continuous and the learner is DQNConfig"):
-        GradientMatchingConfig(DQNConfig(), 4, output_dtype="float32").create().fit(vectors(continuous=True), 1)
-    with pytest.raises(UnsuitableDatasetError, match="actions are discrete and the learner is BCConfig"):
-        GradientMatchingConfig(BCConfig(), 4, output_dtype="float32").create().fit(vectors(continuous=False), 1)
+    vector = {"n_samples": 4, "steps": 1, "output_dtype": "float32"}
+    for learner, continuous, message in (
+        (DQNConfig(), True, "actions are continuous and the learner is DQNConfig: give .* BCConfig"),
+        (BCConfig(), False, "actions are discrete and the learner is BCConfig: give .* DiscreteBCConfig, DQN"),
+    ):
+        with pytest.raises(UnsuitableDatasetError, match=message):
+            distil(GradientMatchingConfig(learner=learner, **vector), vectors(continuous))  # type: ignore[arg-type]
     with pytest.raises(UnsuitableDatasetError, match="n_samples=99: expected 1 to 33"):
-        GradientMatchingConfig(BCConfig(), 99, output_dtype="float32").create().fit(vectors(continuous=True), 1)
-    with pytest.raises(ValueError, match="rewards='learned' with DiscreteBCConfig"):
-        GradientMatchingConfig(DiscreteBCConfig(), 4, rewards="learned")
-    with pytest.raises(ValueError, match="learn_actions with DQNConfig"):
-        GradientMatchingConfig(DQNConfig(), 4, learn_actions=True)
-    with pytest.raises(ValueError, match="continuous actions have no groups"):
-        GradientMatchingConfig(BCConfig(), 4, grouping="action")
-    with pytest.raises(ValueError, match="learner=DiscreteSACConfig: expected one of DiscreteBCConfig"):
-        GradientMatchingConfig(DiscreteSACConfig(), 4)
+        many = GradientMatchingConfig(learner=BCConfig(), n_samples=99, steps=1, output_dtype="float32")
+        distil(many, vectors(continuous=True))
+    for settings, message in (
+        ({"learner": DiscreteBCConfig(), "rewards": "learned"}, "rewards='learned' with DiscreteBCConfig"),
+        ({"learner": DQNConfig(), "learn_actions": True}, "learn_actions with DQNConfig"),
+        ({"learner": BCConfig(), "grouping": "action"}, "continuous actions have no groups"),
+        ({"learner": DiscreteSACConfig()}, "learner=DiscreteSACConfig: expected one of DiscreteBCConfig"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            GradientMatchingConfig(n_samples=4, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("continuous", [True, False])
@@ -360,9 +343,6 @@ def test_files_hold_vectors_and_continuous_actions(continuous: bool, tmp_path: P
 
 def test_action_and_reward_scalers_are_applied_as_d3rlpy_does(float32: None) -> None:
     """The loss with scalers is stock d3rlpy's, on the same transitions."""
-    from d3rlpy.dataset import TransitionMiniBatch
-    from d3rlpy.preprocessing import MinMaxActionScaler, StandardRewardScaler
-
     for continuous in (True, False):
         buffer = vectors(continuous)
         data = TransitionArrays.from_buffer(buffer)
@@ -388,48 +368,74 @@ def test_action_and_reward_scalers_are_applied_as_d3rlpy_does(float32: None) -> 
 
 
 @pytest.mark.parametrize("continuous", [True, False])
-def test_command_distils_vectors(continuous: bool, tmp_path: Path) -> None:
-    """The file of any task, ours or stock d3rlpy's dump, by the preset for vectors; resumed after a stop."""
-    buffer = vectors(continuous)
+def test_vectors_are_distilled_by_their_preset_from_any_file(continuous: bool, tmp_path: Path) -> None:
+    """The file of any task, here stock d3rlpy's dump; made a second time it is left as it is."""
     source, out = tmp_path / "task.h5", tmp_path / "task-5.h5"
     with source.open("w+b") as file:
-        buffer.dump(file)
-    flags = ["distill", str(source), "--samples", "5", "--steps", "3", "--out", str(out), "--json"]
-    result = CliRunner().invoke(cli, flags)
-    assert result.exit_code == 0, (result.output, result.exception)
+        vectors(continuous).dump(file)
+    dataset = OfflineDataset.load(source)
+    distill_to_file(dataset, out, n_samples=5, steps=3)
     synthetic, info = load_dataset(out, verify=True)
     assert synthetic.transition_count == 5 and info.action_size == (2 if continuous else 3)
-    config = info.provenance.settings["config"]  # type: ignore[union-attr]
+    assert info.provenance is not None and info.provenance.settings["preset"] == "default"
+    config = info.provenance.settings["config"]
     assert config["distance"] == "l2" and config["learn_actions"] is continuous
-    again = CliRunner().invoke(cli, flags)
-    assert again.exit_code == 0, again.output
-    refused = CliRunner().invoke(cli, [*flags[:-3], "--preset", "paper", "--out", str(tmp_path / "x.h5")])
-    assert refused.exit_code == 2 and "--preset paper is for images" in refused.stderr
+    assert (config["learning_rate"], config["momentum"], config["trajectory_length"]) == (0.02, 0.9, 200)
+    written = out.stat().st_mtime_ns
+    distill_to_file(dataset, out, n_samples=5, steps=3)
+    assert out.stat().st_mtime_ns == written
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        distill_to_file(dataset, out, n_samples=5, steps=4)
+    with pytest.raises(SettingsError, match="preset 'paper' is for images"):
+        distill(dataset, preset="paper", n_samples=5)
 
 
 @pytest.mark.parametrize("name", ["dqn", "cql"])
-def test_command_distils_for_q_learners(name: str, starpilot_file: Path, tmp_path: Path) -> None:
-    flags = ["distill", str(starpilot_file), "--samples", "20", "--steps", "2", "--learner", name]
-    for rewards in ("return_to_go", "learned"):
-        out = tmp_path / f"{rewards}.h5"
-        result = CliRunner().invoke(cli, [*flags, "--rewards", rewards, "--out", str(out)])
-        assert result.exit_code == 0, (result.output, result.exception)
+def test_images_are_distilled_for_q_learners(name: str) -> None:
+    dataset = OfflineDataset(make_buffer([30, 30]))
     kept, learned = (
-        TransitionArrays.from_buffer(load_dataset(tmp_path / f"{r}.h5")[0]) for r in ("return_to_go", "learned")
+        distill(dataset, student=name, n_samples=10, steps=2, rewards=rewards, real_batch_size=16).samples
+        for rewards in ("return_to_go", "learned")
     )
     np.testing.assert_array_equal(kept.actions, learned.actions)
     assert not np.array_equal(kept.rewards, learned.rewards)
-    refused = CliRunner().invoke(cli, [*flags[:-1], "bc", "--rewards", "learned", "--out", str(tmp_path / "x.h5")])
-    assert refused.exit_code == 2 and "its loss reads no rewards" in refused.stderr
+    with pytest.raises(SettingsError, match="its loss reads no rewards"):
+        distill(dataset, student="paper", n_samples=10, steps=2, rewards="learned")
 
 
-def test_learners_fit_the_data() -> None:
-    assert isinstance(learner_for(vectors(continuous=True)), BCConfig)
-    assert isinstance(learner_for(vectors(continuous=False), "cql"), DiscreteCQLConfig)
-    images = learner_for(make_buffer([3], shape=(64, 64, 3)))
-    assert images.serialize_to_dict() == paper_student(PAPER_BC).serialize_to_dict()
-    assert learner_for(make_buffer([3], shape=(4, 12, 12))).encoder_factory.get_type() == "default"
-    with pytest.raises(UnsuitableDatasetError, match="actions are continuous: expected the learner bc, not dqn"):
-        learner_for(vectors(continuous=True), "dqn")
-    with pytest.raises(ValueError, match="expected one of bc, dqn, cql"):
-        learner_for(vectors(continuous=True), "ppo")
+def learner_of(buffer: ReplayBuffer, student: str) -> Any:
+    return STUDENTS.get(student)().learner(OfflineDataset(buffer))
+
+
+def test_learners_of_version_0_1_are_those_of_the_students() -> None:
+    """What is matched by default, written out."""
+    continuous = learner_of(vectors(continuous=True), "mlp")
+    assert isinstance(continuous, BCConfig) and isinstance(continuous.action_scaler, MinMaxActionScaler)
+    assert (continuous.batch_size, continuous.learning_rate) == (64, 1e-3)
+    discrete = learner_of(vectors(continuous=False), "mlp")
+    assert isinstance(discrete, DiscreteBCConfig) and discrete.beta == 0
+    scaler = discrete.observation_scaler
+    assert isinstance(scaler, StandardObservationScaler) and scaler.built
+    assert (discrete.batch_size, discrete.learning_rate) == (64, 1e-3)
+
+    pixels = PixelObservationScaler()
+    images = learner_of(make_buffer([3], shape=(64, 64, 3)), "paper")
+    wanted = DiscreteBCConfig(
+        batch_size=256, learning_rate=5e-3, beta=0.0, encoder_factory=PaperEncoderFactory(),
+        observation_scaler=pixels,
+    )  # fmt: skip
+    assert images.serialize_to_dict() == wanted.serialize_to_dict()
+    assert paper_learner(Budget(7, 256)).serialize_to_dict() == wanted.serialize_to_dict()
+    for name, kind in (("cql", DiscreteCQLConfig), ("dqn", DQNConfig)):
+        ours = learner_of(make_buffer([3], shape=(3, 64, 64)), name)
+        theirs = kind(
+            batch_size=256, learning_rate=1e-3, encoder_factory=PaperEncoderFactory(), observation_scaler=pixels,
+            target_update_interval=100,
+        )  # fmt: skip
+        assert ours.serialize_to_dict() == theirs.serialize_to_dict()
+        of_vectors = learner_of(vectors(continuous=False), name)
+        assert of_vectors.batch_size == 64 and of_vectors.observation_scaler.built
+    with pytest.raises(UnsuitableDatasetError, match="actions are continuous: the student 'dqn' is not for them"):
+        learner_of(vectors(continuous=True), "dqn")
+    with pytest.raises(UnknownNameError, match="unknown student 'ppo'"):
+        STUDENTS.get("ppo")

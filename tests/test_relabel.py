@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +11,24 @@ import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig, DQNConfig
 from d3rlpy.models.encoders import VectorEncoderFactory
 
-from buffers import make_buffer
-from commands import fails, run
+from buffers import distil, make_buffer
 from d3rlpy_distill import (
+    Distilled,
     GradientMatchingConfig,
-    PriorSelector,
+    OfflineDataset,
     TransitionArrays,
     UnrolledMatchingConfig,
-    UnsuitableDatasetError,
-    train_student,
+    evaluate,
 )
-from d3rlpy_distill.allocation import allocate
-from d3rlpy_distill.evaluation.players import StudentPolicy
-from d3rlpy_distill.relabel import relabel, sharpen, transition_probabilities
-from procgen_datasets import read_info
+from d3rlpy_distill.data.allocation import allocate
+from d3rlpy_distill.data.relabel import relabel, sharpen, transition_probabilities
+from d3rlpy_distill.errors import DistillError, SettingsError, UnsuitableDatasetError
+from d3rlpy_distill.evaluation import Protocol
+from d3rlpy_distill.learners.training import train_learner
+from d3rlpy_distill.methods.prior import PriorMethod
+from d3rlpy_distill.pipeline import distill
+from d3rlpy_distill.students import Budget
+from d3rlpy_distill.students.cloning import ImitatorPolicy
 
 LEARNER = DiscreteBCConfig(batch_size=16, beta=0.0, encoder_factory=VectorEncoderFactory(hidden_units=[8]))
 
@@ -72,20 +75,20 @@ def test_probabilities_are_those_of_the_transitions(rng: np.random.Generator) ->
 
 def test_shared_observations_carry_every_action_alike() -> None:
     buffer = make_buffer([300], shape=(5,), action_size=4)
-    config = GradientMatchingConfig(
-        learner=LEARNER, n_samples=40, shared_observations=4, output_dtype="float32", seed=3
+    method = GradientMatchingConfig(
+        learner=LEARNER, n_samples=40, steps=0, shared_observations=4, output_dtype="float32"
     )
-    distiller = config.create()
-    data = TransitionArrays.from_buffer(distiller.fit(buffer, 0))
+    distilled = distil(method, buffer, seed=3)
+    data = distilled.samples
     observations, group = np.unique(data.observations, axis=0, return_inverse=True)
     counts = np.array([np.bincount(data.actions[group.ravel() == k], minlength=4) for k in range(4)])
     per_action = allocate(40, TransitionArrays.from_buffer(buffer).action_counts(), "frequency")
     assert len(observations) == 4 and (counts.sum(0) == per_action).all()
     assert (np.abs(counts - per_action / 4) < 1).all()
     real = TransitionArrays.from_buffer(buffer)
-    np.testing.assert_array_equal(data.observations, real.observations[distiller.source_index])
-    initial = TransitionArrays.from_buffer(distiller.initial)
-    np.testing.assert_array_equal(initial.actions, data.actions)
+    np.testing.assert_array_equal(data.observations, real.observations[distilled.sources])
+    assert distilled.initial is not None
+    np.testing.assert_array_equal(distilled.initial.actions, data.actions)
 
 
 def test_a_student_of_the_prior_learns_the_frequencies_and_no_more() -> None:
@@ -96,92 +99,88 @@ def test_a_student_of_the_prior_learns_the_frequencies_and_no_more() -> None:
     config = dataclasses.replace(LEARNER, learning_rate=1e-2, batch_size=40)
     unseen = torch.from_numpy(np.random.default_rng(0).random((200, 5), dtype=np.float32))
 
-    def spread(samples: TransitionArrays) -> float:
-        students = [StudentPolicy(train_student(config, samples, 800, seed=seed)) for seed in range(2)]
+    def spread(distilled: Distilled) -> float:
+        samples = dataclasses.replace(
+            distilled.samples, observations=distilled.samples.observations.astype(np.float32) / 255
+        )
+        students = [ImitatorPolicy(train_learner(config, samples, 800, seed=seed)) for seed in range(2)]
         p = torch.stack([torch.softmax(student.logits(unseen), 1) for student in students]).numpy()
         return float(np.abs(p - frequencies).mean())
 
-    def scaled(buffer_: object) -> TransitionArrays:
-        arrays = TransitionArrays.from_buffer(buffer_)  # type: ignore[arg-type]
-        return dataclasses.replace(arrays, observations=arrays.observations.astype(np.float32) / 255)
-
-    prior = spread(scaled(PriorSelector(40, n_observations=5).select(buffer, np.random.default_rng(0))))
-    own = spread(scaled(GradientMatchingConfig(learner=LEARNER, n_samples=40).create().fit(buffer, 0)))
+    prior = spread(distil(PriorMethod(n_samples=40, n_observations=5), buffer))
+    own = spread(distil(GradientMatchingConfig(learner=LEARNER, n_samples=40, steps=0), buffer))
     # over six seeds a single student's own is 0.15 to 0.22, the prior's 0.01 to 0.03; of two, 0.19 and 0.02
     assert prior < 0.05 < 0.15 < own
 
 
-@pytest.mark.parametrize("config", [GradientMatchingConfig, UnrolledMatchingConfig])
-def test_both_methods_match_the_sharpened_actions(config: type[GradientMatchingConfig]) -> None:
+@pytest.mark.parametrize("method", [GradientMatchingConfig, UnrolledMatchingConfig])
+def test_both_methods_match_the_sharpened_actions(method: type[GradientMatchingConfig]) -> None:
     buffer = make_buffer([100], shape=(5,), action_size=3)
     probabilities = np.tile([0.6, 0.4, 0.0], (100, 1))
-    settings = {"learner": LEARNER, "n_samples": 30, "sharpness": 4.0, "output_dtype": "float32"}
-    distiller = config(**settings).create()  # type: ignore[arg-type]
-    data = TransitionArrays.from_buffer(distiller.fit(buffer, 2, probabilities=probabilities))
+    config = method(learner=LEARNER, n_samples=30, steps=2, sharpness=4.0, output_dtype="float32")
+    data = distil(config, buffer, behaviour=probabilities).samples
+    # 0.6^4 : 0.4^4 is 0.835 : 0.165, and 30 samples follow the drawn actions' frequencies
     assert set(data.actions) == {0, 1} and (data.actions == 0).mean() > 0.7
-    with pytest.raises(ValueError, match=r"probabilities missing with sharpness=4\.0"):
-        distiller.fit(buffer, 0)
-    with pytest.raises(ValueError, match="probabilities given with sharpness=None"):
-        config(learner=LEARNER).create().fit(buffer, 0, probabilities=probabilities)
+    with pytest.raises(SettingsError, match=r"sharpness=4\.0: the dataset records no action probabilities"):
+        distil(config, buffer)
+    taken = distil(dataclasses.replace(config, sharpness=None), buffer, behaviour=probabilities).samples
+    assert set(taken.actions) == {0, 1, 2}  # recorded, and not asked for
 
 
 def test_bad_settings_are_refused() -> None:
     for settings, message in (
-        ({"sharpness": 0.0}, "sharpness=0.0: expected above 0"),
-        ({"shared_observations": 0}, "shared_observations=0: expected 1 to n_samples, 150"),
+        ({"sharpness": 0.0}, r"sharpness=0\.0: expected above 0 or None"),
+        ({"sharpness": float("nan")}, "sharpness=nan: expected above 0 or None"),
+        ({"shared_observations": 0}, "shared_observations=0: expected 1 or more or None"),
         ({"shared_observations": 151}, "shared_observations=151: expected 1 to n_samples, 150"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(SettingsError, match=message):
             GradientMatchingConfig(learner=LEARNER, **settings)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="sharpness with BCConfig: for DiscreteBCConfig only"):
+    with pytest.raises(SettingsError, match="sharpness with BCConfig: for DiscreteBCConfig only"):
         GradientMatchingConfig(learner=BCConfig(), sharpness=2.0)
-    with pytest.raises(ValueError, match="shared_observations with DQNConfig: for DiscreteBCConfig only"):
+    with pytest.raises(SettingsError, match="shared_observations with DQNConfig: for DiscreteBCConfig only"):
         GradientMatchingConfig(learner=DQNConfig(), shared_observations=2)
-    with pytest.raises(ValueError, match="n_observations=0"):
-        PriorSelector(5, n_observations=0)
+    with pytest.raises(SettingsError, match="n_observations=0"):
+        PriorMethod(n_samples=5, n_observations=0)
 
 
-def test_the_command_takes_method_sharpness_and_start(
-    starpilot_file: Path, distilled_file: Path, tmp_path: Path
+def test_a_method_takes_its_own_settings_only(distilled_file: Path) -> None:
+    dataset = OfflineDataset(make_buffer([30, 30]), behaviour=np.full((60, 4), 0.25))
+    mine = {"window": 2, "horizon": 4, "sharpness": 3.0, "shared_observations": 5}
+    few = {"n_samples": 20, "steps": 1}
+    distilled = distill(dataset, "unrolled", **few, **mine)
+    assert distilled.provenance is not None
+    config = distilled.provenance.settings["config"]
+    assert config["method"] == "UnrolledMatchingConfig" and {name: config[name] for name in mine} == mine
+    with pytest.raises(
+        SettingsError, match=r"window: GradientMatchingConfig has no such setting; expected some of"
+    ):
+        distill(dataset, "gradient", window=3, **few)
+    with pytest.raises(SettingsError, match="grouping: UnrolledMatchingConfig has no such setting"):
+        distill(dataset, "unrolled", grouping="batch", **few)
+    with pytest.raises(
+        SettingsError, match="percent: RandomCoreset has no such setting; expected some of n_samples"
+    ):
+        distill(dataset, "random", percent=50)
+    without = OfflineDataset.load(distilled_file)
+    with pytest.raises(SettingsError, match="sharpness 2: the dataset records no action probabilities"):
+        distill(without, sharpness=2.0, n_samples=5)
+
+
+def test_evaluate_takes_further_sets_and_chosen_arms(
+    starpilot_dataset: OfflineDataset, distilled_file: Path
 ) -> None:
-    out = tmp_path / "unrolled.h5"
-    settings = [
-        "--method",
-        "unrolled",
-        "--window",
-        2,
-        "--horizon",
-        4,
-        "--sharpness",
-        3,
-        "--shared-observations",
-        5,
-    ]
-    result = run("distill", starpilot_file, "--samples", 20, "--steps", 1, *settings, "--out", out)
-    assert result.exit_code == 0, result.output
-    provenance = read_info(out).provenance
-    assert provenance is not None
-    config = provenance.settings["config"]
-    chosen = ("method", "window", "horizon", "sharpness", "shared_observations")
-    assert [config[name] for name in chosen] == ["UnrolledMatchingConfig", 2, 4, 3.0, 5]
-    small = ["--samples", 20, "--out", tmp_path / "x.h5"]
-    fails(2, "--window is for --method unrolled", "distill", starpilot_file, "--window", 3, *small)
-    fails(2, "--grouping is for --method gradient", "distill", starpilot_file, *settings, "--grouping", "batch")
-    fails(2, "records no action probabilities", "distill", distilled_file, "--sharpness", 2, *small)
-
-
-def test_evaluate_takes_further_files_and_chosen_arms(
-    starpilot_file: Path, distilled_file: Path, tmp_path: Path
-) -> None:
-    files = [starpilot_file, distilled_file]
-    quick = ["--students", 1, "--episodes", 1, "--synthetic-steps", 1, "--out", tmp_path / "r"]
-    also = ["--also", f"paper-20={distilled_file}"]
-    result = run("evaluate", *files, *quick, *also, "--arms", "expert,prior-20,distilled-20,paper-20", "--json")
-    assert result.exit_code == 0, result.output
-    names = [arm["name"] for arm in json.loads(result.stdout)["arms"]]
-    assert list(dict.fromkeys(names)) == ["expert", "prior-20", "distilled-20", "paper-20"]
-    fails(2, "--arms 'bc-99': expected some of random-policy,expert,bc-10,", "evaluate", *files, "--arms", "bc-99")
-    fails(2, "expected NAME=FILE", "evaluate", *files, "--also", "paper")
-    fails(2, "the table has an arm of that name", "evaluate", *files, "--also", f"random-150={distilled_file}")
-    fails(1, "was not distilled from", "evaluate", *files, "--also", f"x={starpilot_file}")
-    fails(2, "leave them out with --algos", "evaluate", *files, *also, "--algos", "bc")
+    distilled = Distilled.load(distilled_file)
+    quick = Protocol(students=1, episodes=1, small=Budget(1, 15))
+    arms = ["expert", "prior-20", "distilled-20", "paper-20"]
+    results = evaluate(starpilot_dataset, distilled, also={"paper-20": distilled}, protocol=quick, arms=arms)
+    assert list(dict.fromkeys(arm.name for arm in results.arms)) == arms
+    with pytest.raises(SettingsError, match="arm 'bc-99': expected some of random-policy,expert,bc-10,"):
+        evaluate(starpilot_dataset, distilled, arms=["bc-99"])
+    with pytest.raises(SettingsError, match="the table has an arm of that name"):
+        evaluate(starpilot_dataset, distilled, also={"distilled-20": distilled})
+    with pytest.raises(SettingsError, match="the table has an arm of that name"):
+        evaluate(starpilot_dataset, distilled, also={"random-150": distilled})
+    other = distill(OfflineDataset(make_buffer([30], action_size=15, shape=(3, 64, 64))), "random", n_samples=5)
+    with pytest.raises(DistillError, match=r"x was not distilled from starpilot\.h5"):
+        evaluate(starpilot_dataset, distilled, also={"x": other})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -12,19 +13,25 @@ import pytest
 import torch
 from d3rlpy.metrics import EnvironmentEvaluator
 
-from d3rlpy_distill import PAPER_SYNTHETIC, TransitionArrays, paper_student, train_student
+from d3rlpy_distill import PAPER_SMALL, OfflineDataset
+from d3rlpy_distill.data.training_set import TrainingSet
+from d3rlpy_distill.policies import RandomPolicy, sample_actions
+from d3rlpy_distill.students.paper import PaperStudent
 from procgen_datasets import (
     ALL_LEVELS,
     GAMES,
+    N_ACTIONS,
     TRAIN_LEVELS,
     Levels,
     ProcgenGymnasiumEnv,
+    ProcgenPlayer,
     ProcgenVecEnv,
     load_expert,
+    rollout,
 )
-from procgen_datasets.player import ProcgenPlayer
-from procgen_datasets.policies import RandomPolicy
-from procgen_datasets.rollout import RolloutEpisode, rollout, sample_actions, slot_quotas
+from procgen_datasets.rollout import RolloutEpisode, slot_quotas
+
+RANDOM = RandomPolicy(N_ACTIONS)
 
 
 class Constant:
@@ -72,7 +79,7 @@ def test_smaller_batches_for_the_last_episodes_change_nothing(game: str, monkeyp
 
     def play(fewest: int) -> list[RolloutEpisode]:
         monkeypatch.setattr(importlib.import_module("procgen_datasets.rollout"), "FEWEST", fewest)
-        return list(rollout(env, [RandomPolicy(), Constant(7)], 8, greedy=False, seed=1, record=True))
+        return list(rollout(env, [RANDOM, Constant(7)], 8, greedy=False, seed=1, record=True))
 
     whole, sizes = play(13), []
     monkeypatch.setattr(ProcgenVecEnv, "half", _noting(ProcgenVecEnv.half, sizes))
@@ -96,7 +103,7 @@ def _noting(half: Callable[[ProcgenVecEnv], ProcgenVecEnv], sizes: list[int]) ->
 
 def test_reset_and_copies_play_the_same_levels() -> None:
     env = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=5, copies=2)
-    policies = [RandomPolicy(), Constant(7)]
+    policies = [RANDOM, Constant(7)]
     first = list(rollout(env, policies, 7, greedy=False, seed=1))
     again = list(rollout(env, policies, 7, greedy=False, seed=1))
     assert first == again
@@ -105,14 +112,14 @@ def test_reset_and_copies_play_the_same_levels() -> None:
     ]
     assert levels[0] == levels[1] and len(levels[0]) == 7
     alone = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=5)
-    mine = list(rollout(alone, [RandomPolicy()], 7, greedy=False, seed=1))
+    mine = list(rollout(alone, [RANDOM], 7, greedy=False, seed=1))
     assert mine == [e for e in first if e.policy == 0]
 
 
 def test_threads_do_not_change_results() -> None:
     def play(threads: int) -> list[object]:
         env = ProcgenVecEnv("bigfish", 4, levels=TRAIN_LEVELS, rand_seed=1, num_threads=threads)
-        return list(rollout(env, [RandomPolicy()], 8, greedy=False, seed=2))
+        return list(rollout(env, [RANDOM], 8, greedy=False, seed=2))
 
     assert play(1) == play(2)
 
@@ -120,7 +127,7 @@ def test_threads_do_not_change_results() -> None:
 def test_recorded_steps_equal_a_plain_loop() -> None:
     """Frames, actions and rewards are those of one environment stepped by hand, to the last."""
     env = ProcgenVecEnv("jumper", 1, levels=TRAIN_LEVELS, rand_seed=2)
-    episodes = list(rollout(env, [RandomPolicy()], 3, greedy=False, seed=4, record=True))
+    episodes = list(rollout(env, [RANDOM], 3, greedy=False, seed=4, record=True))
     frames = env.reset()
     for episode in episodes:
         assert episode.steps is not None and episode.length == len(episode.steps.actions)
@@ -140,15 +147,19 @@ def test_timeouts_are_told_from_terminals() -> None:
 
 
 def test_one_step_levels_of_jumper_are_kept() -> None:
-    env = ProcgenVecEnv("jumper", 50, levels=TRAIN_LEVELS, rand_seed=0)
-    lengths = [e.length for e in rollout(env, [RandomPolicy()], 150, greedy=False, seed=0)]
-    assert len(lengths) == 150 and min(lengths) == 1
+    """About 7% of jumper's levels end in one step, level 37 among them, whatever is done."""
+    env = ProcgenVecEnv("jumper", 4, levels=Levels(36, 2), rand_seed=0)
+    episodes = list(rollout(env, [RANDOM], 12, greedy=False, seed=0, record=True))
+    assert len(episodes) == 12 and {e.level_seed for e in episodes} == {36, 37}
+    for episode in episodes:
+        assert (episode.length == 1) == (episode.level_seed == 37) and not episode.timeout
+        assert episode.steps is not None and len(episode.steps.observations) == episode.length
 
 
 def test_quota_counts_the_first_episodes_of_every_slot() -> None:
     assert slot_quotas(7, 3).tolist() == [3, 2, 2]
     env = ProcgenVecEnv("starpilot", 3, levels=TRAIN_LEVELS, rand_seed=0)
-    played = [(e.slot, e.index) for e in rollout(env, [RandomPolicy()], 7, greedy=False, seed=0)]
+    played = [(e.slot, e.index) for e in rollout(env, [RANDOM], 7, greedy=False, seed=0)]
     assert sorted(played) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]
 
 
@@ -162,8 +173,6 @@ def test_actions_are_sampled_from_the_probabilities() -> None:
 
 
 def test_the_bundled_expert_gives_its_recorded_outputs() -> None:
-    from pathlib import Path
-
     check = np.load(Path(__file__).parent / "data" / "check_starpilot.npz")
     expert = load_expert("starpilot", dtype=torch.float32)
     torch.testing.assert_close(
@@ -175,7 +184,7 @@ def test_the_bundled_expert_gives_its_recorded_outputs() -> None:
     assert learner.predict(check["obs"]).tolist() == check["logits"].argmax(1).tolist()
 
 
-def test_gymnasium_env_and_d3rlpy_evaluator(starpilot: object) -> None:
+def test_gymnasium_env_and_d3rlpy_evaluator(starpilot_dataset: OfflineDataset) -> None:
     env = ProcgenGymnasiumEnv("starpilot", levels=ALL_LEVELS, rand_seed=1)
     obs, info = env.reset(seed=1)
     assert env.observation_space.contains(obs) and "level_seed" in info
@@ -186,13 +195,9 @@ def test_gymnasium_env_and_d3rlpy_evaluator(starpilot: object) -> None:
     assert terminated and not truncated
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(4)
-    student = train_student(
-        paper_student(PAPER_SYNTHETIC),
-        TransitionArrays.from_buffer(starpilot),
-        1,
-        seed=0,  # type: ignore[arg-type]
-    )
-    assert np.isfinite(EnvironmentEvaluator(env, n_trials=2)(student, starpilot))  # type: ignore[arg-type]
+    student, data = PaperStudent(), TrainingSet(starpilot_dataset.transitions)
+    learner = student.fit(student.learner(starpilot_dataset, PAPER_SMALL), data, 1, seed=0)
+    assert np.isfinite(EnvironmentEvaluator(env, n_trials=2)(learner, starpilot_dataset.buffer))
 
 
 def test_reset_in_mid_episode_starts_the_next_level() -> None:
@@ -205,9 +210,9 @@ def test_reset_in_mid_episode_starts_the_next_level() -> None:
 
 def test_player_gives_every_policy_the_same_levels_and_own_draws() -> None:
     player = ProcgenPlayer("starpilot", {"id": TRAIN_LEVELS}, 5, seed=0)
-    both = player.play([RandomPolicy(), RandomPolicy()], split="id", mode="sampled")
+    both = player.play([RANDOM, RANDOM], split="id", mode="sampled")
     assert both.shape == (2, 5)
-    alone = player.play([RandomPolicy()], split="id", mode="sampled")
+    alone = player.play([RANDOM], split="id", mode="sampled")
     np.testing.assert_array_equal(both[0], alone[0])
     with pytest.raises(ValueError, match="expected one of id"):
-        player.play([RandomPolicy()], split="ood", mode="sampled")
+        player.play([RANDOM], split="ood", mode="sampled")

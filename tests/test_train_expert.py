@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,13 +19,18 @@ import torch
 from stable_baselines3.common.vec_env import VecNormalize
 
 from commands import fails, run
-from procgen_datasets import Levels, OutputExistsError, ProcgenVecEnv, load_expert
+from d3rlpy_distill import make_task
+from d3rlpy_distill.errors import OutputExistsError, SettingsError
+from d3rlpy_distill.students.impala_encoder import ImpalaNetwork, max_pool
+from procgen_datasets import Levels, ProcgenVecEnv, load_expert
 from procgen_datasets.errors import TrainingError
-from procgen_datasets.policies.impala import ImpalaNetwork, max_pool
+from procgen_datasets.expert import bundled_experts
 from procgen_datasets.training import TrainExpertConfig, TrainResult, export_expert, export_run, train_expert
 from procgen_datasets.training.card import card_markdown
+from procgen_datasets.training.command import ProcgenTrainSettings
 from procgen_datasets.training.environment import Sb3ProcgenEnv
 
+ROOT = Path(__file__).parent.parent
 ROLLOUT = 8 * 32
 CONFIG = TrainExpertConfig(
     "starpilot",
@@ -186,8 +192,6 @@ def test_export_writes_cards_and_a_medium_policy(whole: tuple[Path, TrainResult]
 
 
 def test_bundled_cards_are_complete() -> None:
-    from procgen_datasets.policies import bundled_experts
-
     assert bundled_experts()
     for name in bundled_experts():
         expert = load_expert(name)
@@ -261,6 +265,47 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, whole: tuple[Path, Tr
     with pytest.raises(TrainingError, match="truncated or damaged"):
         train_expert(CONFIG, tmp_path, resume=True)
     assert (tmp_path / "checkpoint.pt").stat().st_size == size
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:
+    loaded = torch.load(whole[0] / "checkpoint.pt", weights_only=True)
+    torch.save({**loaded, "format": 99}, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="is of format 99, this version reads 1"):
+        train_expert(CONFIG, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
+def test_the_experts_own_checkpoints_resume(tmp_path: Path, game: str) -> None:
+    """Those of version 0.1 among them; asked for no more steps, a run gives back the weights it holds."""
+    kept = ROOT / "datasets" / "checkpoints" / game / "checkpoint.pt"
+    if not kept.exists():
+        pytest.skip(f"{kept} is not in source distributions, only in the repository")
+    saved = torch.load(kept, weights_only=True)
+    settings = json.loads(saved["identity"])
+    del settings["init_sha256"]
+    settings["levels"] = Levels(**settings["levels"])
+    shutil.copy(kept, tmp_path)
+    steps = saved["state"]["curve"][-1]["steps"]
+    result = train_expert(TrainExpertConfig(steps=steps, **settings), tmp_path, resume=True)
+    assert result.finished and result.steps == steps and len(result.curve) == len(saved["state"]["curve"])
+    policy = saved["state"]["learner"]["policy"]
+    assert all(torch.equal(weight, policy[f"network.{name}"]) for name, weight in result.weights.items())
+
+
+def test_the_tasks_settings_are_those_of_the_paper(tmp_path: Path) -> None:
+    """Unless told otherwise: 64 environments, on a GPU 256; what a user gives is what is trained."""
+    task = make_task("starpilot")
+    settings = task.train_settings()
+    assert settings is ProcgenTrainSettings
+    assert settings().config("starpilot", "cpu:0") == TrainExpertConfig("starpilot")
+    assert settings().config("starpilot", "cuda:0").envs == 256
+    given = ProcgenTrainSettings(
+        steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, minibatches=4, seed=1, start_level=300, num_levels=50
+    ).config("bigfish", "cpu:0")
+    common = {"steps": 3 * ROLLOUT, "envs": 8, "horizon": 32, "epochs": 2, "minibatches": 4, "seed": 1}
+    assert given == TrainExpertConfig("bigfish", levels=Levels(300, 50), **common)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="expected 1 or more"):
+        ProcgenTrainSettings(epochs=0)
 
 
 def test_command_trains_exports_and_resumes(tmp_path: Path) -> None:

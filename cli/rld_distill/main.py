@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import sys
@@ -20,11 +21,14 @@ COMMANDS = {
     "report": "report",
     "gallery": "gallery",
     "play": "play",
+    "list": "list",
     "datasets": "datasets",
     "train-expert": "train_expert",
     "quickstart": "quickstart",
 }
 """The module of each command."""
+
+INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 
 EPILOG = """
 Examples:
@@ -36,6 +40,8 @@ Examples:
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --out results/starpilot
 
   rld-distill report results/starpilot --format md
+
+  rld-distill list methods
 """
 
 
@@ -52,17 +58,46 @@ class LazyGroup(click.RichGroup):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            nearest = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not nearest:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}: did you mean {nearest[0]!r}?", ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
         except BrokenPipeError:
             raise
         except OSError as error:
             raise click.ClickException(_explain(error)) from error
         except Exception as error:
-            if not isinstance(error, _expected_errors()):
+            translated = self._translate(ctx, error)
+            if translated is None:
                 raise
-            raise click.ClickException(str(error)) from error
+            raise translated from error
+
+    def _translate(self, ctx: click.Context, error: Exception) -> click.ClickException | None:
+        """Returns the library's own error as click's; None for any other. Only what is imported can be raised."""
+        errors = sys.modules.get("d3rlpy_distill.errors")
+        if errors is None or not isinstance(error, errors.DistillError):
+            return None
+        if isinstance(error, errors.UnknownNameError):  # says what to type itself
+            return click.UsageError(str(error))
+        if isinstance(error, errors.SettingsError):
+            name = ctx.invoked_subcommand or ""
+            command = self.get_command(ctx, name)
+            return click.UsageError(
+                str(error), None if command is None else click.Context(command, parent=ctx, info_name=name)
+            )
+        return click.ClickException(str(error))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
@@ -76,14 +111,8 @@ class LazyGroup(click.RichGroup):
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo("Interrupted: run the same command again to go on.", err=True)
-            sys.exit(1)
+            sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """The packages' own errors; only those already imported, so that ``--help`` loads no torch."""
-    bases = {"d3rlpy_distill.errors": "DistillError", "procgen_datasets.errors": "DatasetError"}
-    return tuple(getattr(sys.modules[m], name) for m, name in bases.items() if m in sys.modules)
 
 
 def _explain(error: OSError) -> str:
@@ -98,10 +127,14 @@ def _explain(error: OSError) -> str:
 @click.version_option(package_name="d3rlpy-distill", prog_name="rld-distill")
 def cli() -> None:
     """Dataset distillation for offline RL: collect, distill, evaluate."""
-    import gym_notices.notices
     import structlog
 
-    gym_notices.notices.notices.clear()  # d3rlpy and procgen import gym, which prints an advertisement
+    try:
+        import gym_notices.notices
+    except ModuleNotFoundError:  # where there is no Procgen, there is no gym
+        pass
+    else:
+        gym_notices.notices.notices.clear()  # procgen imports gym, which prints an advertisement
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # d3rlpy logs every load
 
 

@@ -1,4 +1,4 @@
-"""Options that every command shares: configuration files, seeds, devices, JSON output."""
+"""Options that every command shares: configuration files, plug-ins, seeds, devices, JSON output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ else:
     import tomli as tomllib
 
 __all__ = [
-    "GAME",
     "ConfigCommand",
     "Names",
     "check_device",
@@ -26,26 +25,16 @@ __all__ = [
     "dry_run_option",
     "echo_result",
     "json_option",
+    "plugin_option",
+    "read_config",
     "seed_option",
+    "trust_option",
+    "warn",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-class _Game(click.ParamType):  # type: ignore[type-arg]
-    name = "game"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from procgen_datasets.errors import UnknownGameError
-        from procgen_datasets.games import get_game
-
-        try:
-            return get_game(str(value)).name
-        except UnknownGameError as error:
-            self.fail(str(error), param, ctx)
-
-
-GAME = _Game()
+PRINT, PLUGINS = "rld_distill.print_config", "rld_distill.plugins"
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]
@@ -72,24 +61,42 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return names
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """Returns the options of a TOML file, with underscores in the place of hyphens.
+
+    Raises:
+        click.BadParameter: If it is no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} is not valid TOML: {error}", param_hint="--config") from error
+    return {key.replace("-", "_"): value for key, value in table.items()}
+
+
 def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
     if value is None:
         return
-    try:
-        table = tomllib.loads(value.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{value} is not valid TOML: {error}", ctx, param) from error
-    known = {p.name for p in ctx.command.params if isinstance(p, click.Option) and p.expose_value}
-    given = {key.replace("-", "_"): item for key, item in table.items()}
-    if unknown := sorted(set(given) - known):
-        raise click.BadParameter(
-            f"{value} sets {unknown[0]!r}: expected one of {', '.join(sorted(map(str, known)))}.", ctx, param
-        )
+    options = [p for p in ctx.command.get_params(ctx) if isinstance(p, click.Option) and _is_setting(p)]
+    known = {str(p.name): str(p.name) for p in options}
+    spelled = {opt.lstrip("-").replace("-", "_"): str(p.name) for p in options for opt in p.opts}
+    given = {}
+    for key, item in read_config(value).items():
+        name = known.get(key) or spelled.get(key)  # a file may use any of an option's names
+        if name is None:
+            raise click.BadParameter(
+                f"{value} sets {key!r}: expected one of {', '.join(sorted(known))}.", ctx, param
+            )
+        given[name] = item
     ctx.default_map = given
 
 
+def _is_setting(param: click.Option) -> bool:
+    return param.expose_value or param.name == "plugin"
+
+
 def _ask_print(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    ctx.meta["rld_distill.print_config"] = value
+    ctx.meta[PRINT] = value
 
 
 class ConfigCommand(click.RichCommand):
@@ -116,13 +123,15 @@ class ConfigCommand(click.RichCommand):
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        if ctx.meta.get("rld_distill.print_config"):
-            options = {p.name for p in self.params if isinstance(p, click.Option)}
-            for name, value in ctx.params.items():
-                if name in options and value is not None:
-                    click.echo(f"{name} = {_toml(value)}")
-            return None
-        return super().invoke(ctx)
+        if not ctx.meta.get(PRINT):
+            return super().invoke(ctx)
+        options = {p.name for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        plugins = ctx.meta.get(PLUGINS)
+        values = {**({"plugin": plugins} if plugins else {}), **ctx.params}
+        for name, value in values.items():
+            if (name in options or name == "plugin") and value is not None:
+                click.echo(f"{name} = {_toml(value)}")
+        return None
 
 
 def _toml(value: Any) -> str:
@@ -131,6 +140,29 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return json.dumps(str(value))
+
+
+def _load_plugins(ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]) -> None:
+    ctx.meta[PLUGINS] = value
+    if value:
+        from d3rlpy_distill.registry import load_plugin
+
+        for path in value:
+            load_plugin(path)
+
+
+def plugin_option(f: F) -> F:
+    """Adds ``--plugin``, which is dealt with before any other option."""
+    return click.option(
+        "--plugin",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_load_plugins,
+        metavar="FILE",
+        help="Python file that registers methods, students, tasks or datasets; repeatable.",
+    )(f)
 
 
 def seed_option(f: F) -> F:
@@ -161,6 +193,13 @@ def dry_run_option(f: F) -> F:
     """Adds ``--dry-run``."""
     return click.option(
         "--dry-run", is_flag=True, help="Say what would be done and about how long it takes, and stop."
+    )(f)
+
+
+def trust_option(f: F) -> F:
+    """Adds ``--trust``."""
+    return click.option(
+        "--trust", is_flag=True, help="Load policy files that hold pickled code, which then runs: .zip, .d3, .pt."
     )(f)
 
 
@@ -197,3 +236,8 @@ def command_line() -> str:
 def echo_result(as_json: bool, value: dict[str, Any], text: str) -> None:
     """Prints the result on stdout: a JSON object or text."""
     click.echo(json.dumps(value) if as_json else text)
+
+
+def warn(text: str) -> None:
+    """Says on stderr that an option of an earlier version was used, and what it is now."""
+    click.echo(f"Warning: {text}", err=True)

@@ -16,7 +16,7 @@ from d3rlpy.dataset import EpisodeBase, InfiniteBuffer, ReplayBuffer, ReplayBuff
 from ..errors import SettingsError
 from .hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset, read_extras
 from .percentile import best_episodes
-from .relabel import transition_probabilities
+from .relabel import check_probabilities, transition_probabilities
 from .transitions import TransitionArrays, channel_first
 
 __all__ = ["OfflineDataset"]
@@ -87,8 +87,12 @@ class OfflineDataset:
 
         Raises:
             OutputExistsError: If the path exists.
+            UnsuitableDatasetError: If the behaviour policy's probabilities do not fit the episodes.
         """
+        if self.behaviour is not None:
+            check_probabilities(self.buffer, self.behaviour)
         provenance = self.provenance or Provenance("imported", self.task, self.action_size, command, {})
+        provenance = dataclasses.replace(provenance, task=self.task)
         start = 0
         with EpisodeWriter(path, provenance) as writer:
             for episode in self.buffer.episodes:
@@ -99,7 +103,7 @@ class OfflineDataset:
 
     def __len__(self) -> int:
         """Number of transitions, N."""
-        return self.buffer.transition_count
+        return int(self.buffer.transition_count)
 
     @property
     def action_size(self) -> int:

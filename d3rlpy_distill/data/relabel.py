@@ -12,7 +12,7 @@ from d3rlpy.dataset import ReplayBufferBase
 from ..errors import UnsuitableDatasetError
 from .transitions import TransitionArrays
 
-__all__ = ["relabel", "sharpen", "transition_probabilities"]
+__all__ = ["check_probabilities", "relabel", "sharpen", "transition_probabilities"]
 
 
 def sharpen(probabilities: npt.NDArray[np.floating[Any]], sharpness: float) -> npt.NDArray[np.float64]:
@@ -42,8 +42,21 @@ def transition_probabilities(
     Raises:
         UnsuitableDatasetError: If they are not that many, or no probabilities.
     """
+    check_probabilities(dataset, probabilities)
     lengths = np.array([len(episode) for episode in dataset.episodes])
-    expected = (int(lengths.sum()), data.action_size)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    rows: npt.NDArray[np.floating[Any]] = probabilities[starts[data.episodes] + data.steps]
+    return rows
+
+
+def check_probabilities(dataset: ReplayBufferBase, probabilities: npt.NDArray[np.floating[Any]]) -> None:
+    """Refuses what are no probabilities of the steps of a buffer, ``(S, A)``.
+
+    Raises:
+        UnsuitableDatasetError: If they are not that many, not finite, below 0, or do not sum to 1.
+    """
+    steps = sum(len(episode) for episode in dataset.episodes)
+    expected = (steps, dataset.dataset_info.action_size)
     if probabilities.shape != expected:
         raise UnsuitableDatasetError(
             f"action probabilities of shape {probabilities.shape}: expected {expected}, one row for each step."
@@ -52,9 +65,6 @@ def transition_probabilities(
         raise UnsuitableDatasetError("action probabilities below 0 or not finite: expected 0 to 1.")
     if not np.allclose(probabilities.sum(1), 1, atol=1e-3):
         raise UnsuitableDatasetError("action probabilities of a step do not sum to 1.")
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    rows: npt.NDArray[np.floating[Any]] = probabilities[starts[data.episodes] + data.steps]
-    return rows
 
 
 def relabel(

@@ -1,7 +1,7 @@
 """The evaluation protocol: which students are trained on what, how they play, and how returns are summarised."""
 
 from .arms import Arm, ArmKind, compared_arms, is_reserved, standard_arms
-from .protocol import Protocol
+from .protocol import PartialBudget, Protocol
 from .results import ArmResult, Results
 from .run import PolicyArm, run_arms, student_seeds
 from .statistics import Summary, difference_interval, summarise
@@ -12,6 +12,7 @@ __all__ = [
     "ArmKind",
     "ArmResult",
     "EvaluationStore",
+    "PartialBudget",
     "PolicyArm",
     "Protocol",
     "Results",

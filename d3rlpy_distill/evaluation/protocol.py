@@ -9,7 +9,24 @@ from ..errors import SettingsError
 from ..learners.convergence import ConvergenceConfig
 from ..students.base import Budget, Student
 
-__all__ = ["Protocol"]
+__all__ = ["PartialBudget", "Protocol"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PartialBudget:
+    """A budget that leaves to each student what it does not say.
+
+    Args:
+        n_steps: Gradient steps; None takes the student's own number.
+        batch_size: Samples a step; None likewise.
+    """
+
+    n_steps: int | None = None
+    batch_size: int | None = None
+
+    def of(self, own: Budget) -> Budget:
+        """Returns the budget of a student."""
+        return Budget(self.n_steps or own.n_steps, self.batch_size or own.batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +44,8 @@ class Protocol:
 
     students: int = 10
     episodes: int = 100
-    full: Budget | None = None
-    small: Budget | None = None
+    full: Budget | PartialBudget | None = None
+    small: Budget | PartialBudget | None = None
     convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
     seed: int = 0
 
@@ -38,7 +55,7 @@ class Protocol:
 
     def budgets(self, student: Student) -> tuple[Budget, Budget]:
         """Returns a student's budgets on real data and on small sets."""
-        return self.full or student.full, self.small or student.small
+        return _of(self.full, student.full), _of(self.small, student.small)
 
     def to_json(self, students: dict[str, Student]) -> dict[str, Any]:
         """Returns JSON values, the budgets of these students among them."""
@@ -53,3 +70,9 @@ class Protocol:
             "convergence": dataclasses.asdict(self.convergence),
             "seed": self.seed,
         }
+
+
+def _of(given: Budget | PartialBudget | None, own: Budget) -> Budget:
+    if given is None:
+        return own
+    return given.of(own) if isinstance(given, PartialBudget) else given

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DistillError
-from ..files import appears_atomically, write_json
+from ..files import appears_atomically
+from ..tasks.base import MODES
 from .arms import ArmKind
+from .layout import lay_out
 from .legacy import from_0_1
+from .returns import load_returns, save_returns
 from .statistics import summarise
 
-__all__ = ["SCHEMA", "ArmResult", "Results"]
+__all__ = ["SCHEMA", "ArmResult", "Results", "shapes"]
 
 SCHEMA = 2
 
@@ -159,6 +159,11 @@ class Results:
             and student in (None, about.student)
         ]
 
+    @property
+    def students(self) -> list[str]:
+        """Names of the students, each once, in the file's order."""
+        return list(dict.fromkeys(arm.about.student for arm in self.arms if arm.about.student is not None))
+
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON object, without the raw returns."""
         return {
@@ -172,11 +177,9 @@ class Results:
 
     def save(self, path: Path) -> None:
         """Writes ``NAME.json``, and the raw returns as ``NAME.npz`` beside it, each atomically."""
-        data = _pack([arm.returns for arm in self.arms])
-        with appears_atomically(path.with_suffix(".npz")) as partial:
-            partial.write_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-        write_json(path, {**self.to_json(), "returns": {"file": path.with_suffix(".npz").name, "sha256": digest}})
+        digest = save_returns(path.with_suffix(".npz"), [arm.returns for arm in self.arms])
+        with appears_atomically(path) as partial:
+            partial.write_text(lay_out({**self.to_json(), "returns_sha256": digest}) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -198,8 +201,16 @@ class Results:
         return cls.from_json(value, path)
 
     @classmethod
-    def from_json(cls, value: Any, path: Path) -> Results:
-        """Reads the object of a results file; the raw returns lie beside the file, in version 0.1 in the object.
+    def from_json(
+        cls, value: Any, path: Path, returns: Sequence[npt.NDArray[np.float64]] | None = None
+    ) -> Results:
+        """Reads the object of a results file.
+
+        Args:
+            value: The object.
+            path: Its file.
+            returns: The raw returns, where they do not lie in ``NAME.npz`` beside the file or, as in version 0.1, in
+                the object itself.
 
         Raises:
             DistillError: If the object does not follow the schema.
@@ -211,47 +222,50 @@ class Results:
                 raise DistillError(
                     f"{path} is of schema {value['schema']}: this version reads {SCHEMA}; update d3rlpy-distill."
                 )
-            else:
-                shapes = [(int(arm["n_students"]), int(arm["n_episodes"])) for arm in value["arms"]]
-                returns = _unpack(path.with_name(value["returns"]["file"]), value["returns"]["sha256"], shapes)
+            elif returns is None:
+                returns = load_returns(path.with_suffix(".npz"), value["returns_sha256"], shapes(value))
             arms = [_arm(arm, one) for arm, one in zip(value["arms"], returns, strict=True)]
-            return cls(value["task"], value["protocol"], value["provenance"], value["splits"], arms)
+            results = cls(
+                str(value["task"]), dict(value["protocol"]), dict(value["provenance"]), dict(value["splits"]), arms
+            )
+            results._check()
         except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
-            raise DistillError(
-                f"{path} does not follow the schema of 'rld-distill evaluate': {type(error).__name__} {error}"
-            ) from error
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            raise DistillError(f"{path} does not follow the schema of 'rld-distill evaluate': {reason}") from error
+        return results
+
+    def _check(self) -> None:
+        if not self.arms:
+            raise ValueError("no arms")
+        for arm in self.arms:
+            if arm.split not in self.splits or arm.mode not in MODES:
+                raise ValueError(f"arm {arm.name!r} has split {arm.split!r}, mode {arm.mode!r}")
 
 
-def _arm(value: dict[str, Any], returns: npt.NDArray[np.float64]) -> ArmResult:
-    about = ArmKind(**{field.name: value[field.name] for field in dataclasses.fields(ArmKind)})
-    names = {field.name for field in dataclasses.fields(ArmResult)} - {"about", "returns", "ci95"}
+def shapes(value: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Returns the shape ``(S, K)`` of every arm's returns, from the JSON object of results."""
+    return [(int(arm["n_students"]), int(arm["n_episodes"])) for arm in value["arms"]]
+
+
+def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResult:
+    size, normalised = value["size"], value["normalised"]
     low, high = value["ci95"]
-    return ArmResult(about=about, returns=returns, ci95=(low, high), **{name: value[name] for name in names})
-
-
-def _pack(returns: Sequence[npt.NDArray[np.float64]]) -> bytes:
-    """All returns in one array, float32 where that loses nothing, deflated; equal returns give equal bytes."""
-    flat = np.concatenate([one.ravel() for one in returns]) if returns else np.zeros(0)
-    short = flat.astype(np.float32)
-    array = short if np.array_equal(short.astype(np.float64), flat) else flat
-    raw = io.BytesIO()
-    np.lib.format.write_array(raw, array, allow_pickle=False)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr(zipfile.ZipInfo("returns.npy"), raw.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    return packed.getvalue()
-
-
-def _unpack(path: Path, sha256: str, shapes: Sequence[tuple[int, int]]) -> list[npt.NDArray[np.float64]]:
-    if not path.is_file():
-        raise DistillError(f"{path} does not exist: the raw returns belong beside the results; copy both files.")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DistillError(f"{path} was changed: it is not the file that its results were written with.")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        flat = archive["returns"].astype(np.float64)
-    ends = np.cumsum([students * episodes for students, episodes in shapes])
-    if len(flat) != (ends[-1] if len(ends) else 0):
-        raise DistillError(f"{path} has {len(flat)} returns: expected {ends[-1] if len(ends) else 0}.")
-    parts = np.split(flat, ends[:-1]) if len(ends) else []
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return ArmResult(
+        name=str(value["name"]),
+        about=ArmKind(
+            value["kind"], None if size is None else int(size), value["labels"], value["student"], value["of"]
+        ),
+        split=str(value["split"]),
+        mode=str(value["mode"]),
+        mean=float(value["mean"]),
+        std=float(value["std"]),
+        iqm=float(value["iqm"]),
+        ci95=(float(low), float(high)),
+        normalised=None if normalised is None else float(normalised),
+        n_students=int(value["n_students"]),
+        n_episodes=int(value["n_episodes"]),
+        samples=int(value["samples"]),
+        bytes=int(value["bytes"]),
+        train_seconds=float(value["train_seconds"]),
+        returns=returns,
+    )

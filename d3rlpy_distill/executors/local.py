@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import multiprocessing.connection
+import pickle
+import signal
+import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
+import structlog
 import torch
 
 from ..cores import available_cores
+from ..errors import DistillError
 
 __all__ = ["in_processes", "in_threads"]
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+PATIENCE = 10.0  # seconds that a process has to remove its unfinished files
 
 
 def in_threads(function: Callable[[A], R], units: Sequence[A], jobs: int) -> list[R]:
@@ -42,10 +54,14 @@ def in_threads(function: Callable[[A], R], units: Sequence[A], jobs: int) -> lis
 def in_processes(function: Callable[[A], R], units: Sequence[A], jobs: int) -> Iterator[tuple[A, R | Exception]]:
     """Yields each unit as it ends, with what the function returned or raised; ``jobs`` processes at a time.
 
+    A unit has a process of its own, so one that is killed, for example for its memory, takes no other with it. With
+    one job, units run in this process, one after the other. Whoever stops iterating, by Ctrl-C too, ends the processes
+    that run, and no further one begins.
+
     Args:
         function: Of a module, because each process imports it anew.
-        units: What to call it with.
-        jobs: Processes; each has its share of the cores as torch threads.
+        units: What to call it with; pickled.
+        jobs: Processes at a time; each has its share of the cores as torch threads.
     """
     if jobs == 1:
         for unit in units:
@@ -56,15 +72,59 @@ def in_processes(function: Callable[[A], R], units: Sequence[A], jobs: int) -> I
         return
     threads = max(1, available_cores() // jobs)
     context = multiprocessing.get_context("spawn")  # Procgen's threads do not survive a fork
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(threads,))
+    waiting = deque(units)
+    running: dict[Any, tuple[BaseProcess, A]] = {}
     try:
-        waiting: dict[Future[R], A] = {pool.submit(function, unit): unit for unit in units}
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                error = future.exception()
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield waiting.pop(future), error if error is not None else future.result()
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                unit = waiting.popleft()
+                ours, theirs = context.Pipe(duplex=False)
+                process: BaseProcess = context.Process(
+                    target=_run, args=(theirs, function, unit, threads), daemon=True
+                )
+                process.start()
+                theirs.close()  # else the end of the process would not be seen at ours
+                running[ours] = process, unit
+            for ready in multiprocessing.connection.wait(list(running)):
+                outcome: R | Exception = _outcome(ready, running[ready][0])
+                yield running.pop(ready)[1], outcome
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for left, _ in running.values():
+            left.terminate()
+        for left, _ in running.values():
+            left.join(PATIENCE)
+            left.kill()
+
+
+def _run(connection: Connection, function: Callable[[A], R], unit: A, threads: int) -> None:
+    """What a process does: one unit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the parent decides
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that unfinished files are removed
+    # what d3rlpy logs goes to stdout
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    torch.set_num_threads(threads)
+    outcome: R | Exception
+    try:
+        outcome = function(unit)
+    except Exception as error:  # told to the caller
+        outcome = _portable(error)
+    connection.send(outcome)
+
+
+def _outcome(connection: Any, process: BaseProcess) -> Any:
+    """What a process sent, or how it ended without a word."""
+    with connection:
+        try:
+            return connection.recv()
+        except EOFError:
+            process.join()
+            return DistillError(f"its process ended without a result (status {process.exitcode}): out of memory?")
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or its text where it cannot be sent."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # anybody's class may raise anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -13,7 +13,7 @@ import torch
 from d3rlpy.optimizers.lr_schedulers import CosineAnnealingLRFactory
 
 from ..data.transitions import TransitionArrays
-from ..errors import UnsuitableDatasetError
+from ..errors import SettingsError, UnsuitableDatasetError
 from .learner import Learner, LearnerConfig, build_learner, learner_network
 from .training import Trainer, held_out_loss
 
@@ -38,9 +38,9 @@ class ConvergenceConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out={self.held_out}: expected a fraction between 0 and 1.")
+            raise SettingsError(f"held_out={self.held_out}: expected a fraction between 0 and 1.")
         if min(self.steps, self.check_every, self.max_held_out) < 1:
-            raise ValueError("steps, check_every and max_held_out: expected 1 or more each.")
+            raise SettingsError("steps, check_every and max_held_out: expected 1 or more each.")
 
 
 class ConvergenceRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from typing_extensions import Self
 from ..data import OfflineDataset
 from ..errors import SettingsError
 from ..learners.learner import AnyLearner
-from ..options import check_options, option
+from ..options import check_options, option, options_of
 from ..students.base import Student
 from .distilled import Distilled
 
@@ -83,7 +83,21 @@ class Method(abc.ABC):
         """
         if name not in cls.PRESETS:
             raise SettingsError(f"preset={name!r} with {cls.__name__}: expected one of {', '.join(cls.PRESETS)}.")
-        return cls(**(settings or {}))
+        given = dict(settings or {})
+        cls.check_names(given)
+        return cls(**given)
+
+    @classmethod
+    def check_names(cls, settings: Iterable[str]) -> None:
+        """Refuses settings that the method does not have.
+
+        Raises:
+            SettingsError: Naming the first one, and those that there are.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if unknown := [name for name in settings if name not in fields]:
+            known = ", ".join(field.name for field, _ in options_of(cls))
+            raise SettingsError(f"{unknown[0]}: {cls.__name__} has no such setting; expected some of {known}.")
 
     @property
     def total_steps(self) -> int:

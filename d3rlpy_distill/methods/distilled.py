@@ -29,6 +29,9 @@ from ..students.teachers import Teachers
 
 __all__ = ["Distilled"]
 
+LEARNER = "teaching/learner"
+"""Where a file keeps the teachers' configuration: JSON as bytes, since weights alone make no network."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distilled:
@@ -129,6 +132,7 @@ class Distilled:
                 for t, weights in enumerate(self.teachers.weights)
                 for name, value in weights.items()
             }
+            groups[LEARNER] = np.frombuffer(self.teachers.config.serialize().encode(), np.uint8)
         provenance = self.provenance or Provenance("distilled", None, self.samples.action_size, "", {})
         with EpisodeWriter(path, provenance, groups=groups) as writer:
             for episode in self._episodes():
@@ -137,6 +141,8 @@ class Distilled:
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu:0") -> Distilled:
         """Reads a file of :meth:`save`, or any d3rlpy file as samples of which nothing else is known.
+
+        Longer episodes become samples of one step each, whose reward is the return-to-go.
 
         Args:
             path: The file.
@@ -148,6 +154,8 @@ class Distilled:
         path = Path(path)
         buffer, info = load_dataset(path)
         samples = TransitionArrays.from_buffer(buffer)
+        if not samples.terminals.all():  # of another program: its steps become samples, each with its return
+            samples = samples.take(np.arange(len(samples)))
         begun = read_extras(path, "initial")
         soft = read_extras(path, "steps").get("action_probabilities") if _is_distilled(info) else None
         teachers = _read_teachers(path, info, samples, device)
@@ -213,9 +221,14 @@ def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, dev
     weights: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in read_extras(path, "teachers").items():
         number, _, name = key.partition(".")
-        weights.setdefault(number, {})[name] = torch.from_numpy(value)
+        weights.setdefault(number, {})[name] = torch.from_numpy(np.asarray(value))
     if not weights or info.provenance is None:
         return None
-    learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
+    group, _, name = LEARNER.partition("/")
+    told = read_extras(path, group).get(name)
+    if told is not None:
+        learner = DiscreteBCConfig.deserialize(told.tobytes().decode())
+    else:  # a file of version 0.1
+        learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
     ordered = [weights[number] for number in sorted(weights, key=int)]
     return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)

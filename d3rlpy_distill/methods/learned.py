@@ -81,6 +81,7 @@ class LearnedMethod(Method):
         if name not in cls.PRESETS:
             raise SettingsError(f"preset={name!r} with {cls.__name__}: expected one of {', '.join(cls.PRESETS)}.")
         given = dict(settings or {})
+        cls.check_names(given)
         if given.get("sharpness") is not None and dataset.behaviour is None:
             raise SettingsError(
                 f"sharpness {given['sharpness']:g}: the dataset records no action probabilities, as 'rld-distill "

@@ -5,6 +5,7 @@ from .gallery import save_gallery
 from .games import games_table
 from .read import read_report
 from .render import FORMATS, render
+from .sweep import save_size_curve, sweep_tables
 from .table import Table
 from .tables import build_tables
 
@@ -17,4 +18,6 @@ __all__ = [
     "render",
     "save_figures",
     "save_gallery",
+    "save_size_curve",
+    "sweep_tables",
 ]

@@ -1,38 +1,68 @@
-"""The table algorithm x dataset."""
+"""The table algorithm x dataset: several students, each on the same data."""
 
 from __future__ import annotations
 
-from ..evaluation.algorithm_benchmark import algorithm_arm
-from ..evaluation.results import Results
-from ..presets import Budget
-from .table import SPLIT_TITLES, Table
+from ..evaluation.results import ArmResult, Results
+from .cells import return_cell
+from .table import Table
+from .verdicts import budget
 
 __all__ = ["algorithm_tables"]
 
+BEST_ACTION = ("cql", "bcq", "dqn")
+"""Students that have values and no policy to sample from: they play the best action in either mode."""
+
+BUDGETS = ("real data, steps x batch", "small sets, steps x batch")
+
 
 def algorithm_tables(results: Results) -> list[Table]:
-    """Returns the tables of ``rld-distill evaluate --algos``: one a split, an algorithm a row, a dataset a column.
+    """Returns the tables of several students: one a split, a student a row, a dataset a column.
 
-    The reference policies have a row each, with one figure.
+    Policies that nothing trains have a row each, with one figure. Where students have different budgets, the last
+    columns say them.
     """
-    datasets: list[str] = results.protocol["datasets"]
+    datasets = list(dict.fromkeys(_dataset(arm) for arm in results.arms if arm.about.student is not None))
+    budgets = {
+        student: [budget(results, size, student) for size in ("full", "small")] for student in results.students
+    }
+    alike = len({tuple(each) for each in budgets.values()}) == 1
+    columns = ("algorithm", *datasets, *(() if alike else BUDGETS))
     tables = []
-    for split, (_, where) in SPLIT_TITLES.items():
+    for split in results.splits:
+        entries = [arm for name in results.names() if (arm := results.main(name, split)) is not None]
         rows = []
-        for policy in ("random-policy", "expert"):
-            rows.append((policy, _cell(results, policy, split), *([""] * (len(datasets) - 1))))
-        for algorithm in results.protocol["algorithms"]:
-            rows.append((algorithm, *(_cell(results, algorithm_arm(algorithm, name), split) for name in datasets)))
-        count, episodes = results.protocol["students"], results.protocol["episodes"]
-        real, small = (Budget(**results.protocol[name]) for name in ("bc", "synthetic"))
-        title = (
-            f"Algorithms: {results.game}, {where}, {count} students x {episodes} episodes, real data {real}, "
-            f"small sets {small}, actions sampled (best action for cql, bcq and dqn)"
-        )
-        tables.append(Table(title, ("algorithm", *datasets), rows))
+        for arm in entries:
+            if arm.about.student is None:
+                rows.append((arm.name, return_cell(arm), *[""] * (len(columns) - 2)))
+        for student in results.students:
+            own = {_dataset(arm): arm for arm in entries if arm.about.student == student}
+            cells = [return_cell(own.get(dataset)) for dataset in datasets]
+            rows.append((student, *cells, *([] if alike else budgets[student])))
+        tables.append(Table(_title(results, split, alike), columns, rows))
     return tables
 
 
-def _cell(results: Results, arm: str, split: str) -> str:
-    entry = results.get(arm, split, "sampled")
-    return f"{entry.mean:.2f} ± {entry.std:.2f}" if entry else ""
+def _dataset(arm: ArmResult) -> str:
+    """What stands above an arm's column: its name without its student's, which begins it."""
+    return arm.name.removeprefix(f"{arm.about.student}-")
+
+
+def _title(results: Results, split: str, alike: bool) -> str:
+    first = next(arm for arm in results.arms if arm.about.student is not None)
+    real, small = (budget(results, size, first.about.student) if alike else "" for size in ("full", "small"))
+    given = [
+        f"Algorithms: {results.title}, {results.splits[split]}",
+        f"{first.n_students} students x {first.n_episodes} episodes",
+        f"real data {real}" if real else "",
+        f"small sets {small}" if small else "",
+        _mode(results),
+    ]
+    return ", ".join(text for text in given if text)
+
+
+def _mode(results: Results) -> str:
+    if all(arm.mode == "greedy" for arm in results.arms):
+        return "greedy actions"
+    best = [student for student in BEST_ACTION if student in results.students]
+    names = " and ".join([*([", ".join(best[:-1])] if best[1:] else []), *best[-1:]])
+    return "actions sampled" + (f" (best action for {names})" if best else "")

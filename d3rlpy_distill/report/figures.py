@@ -1,27 +1,29 @@
-"""The paper's figures 3 and 4, from our results: returns of every arm on seen and on unseen levels."""
+"""Bar charts of every arm's return, the paper's figures 3 and 4 among them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..evaluation.results import Results
+from ..evaluation.results import ArmResult, Results
 from ..files import appears_atomically
+from .paper import PAPER_FIGURES, reproduces_paper
 
 __all__ = ["save_figures"]
 
-FIGURES = {"figure-3-id": ("id", "Seen levels (ID)"), "figure-4-ood": ("ood", "Unseen levels (OOD)")}
-COLOURS = {"distilled": "tab:red", "init": "tab:orange", "random": "tab:gray", "balanced": "tab:olive"}
+COLOURS = {"distilled": "tab:red", "initial": "tab:orange", "random": "tab:gray", "balanced": "tab:olive"}
 
 
 def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
-    """Draws one panel a game: mean return with sampled actions, bars of one standard deviation over students.
+    """Draws a figure for each split, a panel for each evaluation that has it.
 
-    The expert's return stands as a dotted line where it fits, else in the title.
+    Bars are mean returns with sampled actions, greedy where a task has nothing else, and one standard deviation over
+    students. The expert's return stands in the title, where it dwarfs nothing.
 
     Args:
-        results: One or more games.
-        directory: Where ``figure-3-id.png`` and ``figure-4-ood.png`` go.
+        results: One or more evaluations.
+        directory: Where ``returns-SPLIT.png`` go; of the paper's student on its games, ``figure-3-id.png`` and
+            ``figure-4-ood.png``.
 
     Returns:
         The files.
@@ -29,32 +31,32 @@ def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     paths = []
-    for stem, (split, title) in FIGURES.items():
-        figure = Figure(figsize=(6 * len(results), 4), layout="constrained")
-        axes = figure.subplots(1, len(results), squeeze=False)[0]
-        for axis, result in zip(axes, results, strict=True):
-            arms = [a for a in result.arms if a.split == split and a.mode == "sampled"]
-            shown = [a for a in arms if a.name != "expert"]
-            names = [a.name for a in shown]
-            colours = [COLOURS.get(name.split("-")[0], "tab:blue") for name in names]
+    for split in dict.fromkeys(split for result in results for split in result.splits):
+        shown = [result for result in results if split in result.splits]
+        figure = Figure(figsize=(6 * len(shown), 4), layout="constrained")
+        axes = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axis, result in zip(axes, shown, strict=True):
+            arms = [arm for name in result.names() if (arm := result.main(name, split)) is not None]
+            bars = [arm for arm in arms if arm.about.kind != "expert"]
             axis.bar(
-                names,
-                [a.mean for a in shown],
-                yerr=[_spread(a.std, a.n_students) for a in shown],
-                color=colours,
+                [arm.name for arm in bars],
+                [arm.mean for arm in bars],
+                yerr=[_spread(arm) for arm in bars],
+                color=[COLOURS.get(arm.about.kind, "tab:blue") for arm in bars],
                 capsize=3,
             )
-            expert = next((a for a in arms if a.name == "expert"), None)
-            note = f", expert {expert.mean:.1f}" if expert else ""
-            axis.set_title(f"{result.game}: {title}{note}")
+            where = result.splits[split]
+            experts = [f", expert {arm.mean:.1f}" for arm in arms if arm.about.kind == "expert"]
+            axis.set_title(f"{result.title}: {where[:1].upper()}{where[1:]}{''.join(experts)}")
             axis.set_ylabel("return")
             axis.tick_params(axis="x", rotation=60)
-        path = directory / f"{stem}.png"
+        stem = PAPER_FIGURES.get(split) if all(map(reproduces_paper, shown)) else None
+        path = directory / f"{stem or f'returns-{split}'}.png"
         with appears_atomically(path) as partial:
             figure.savefig(partial, format="png", dpi=120)
         paths.append(path)
     return paths
 
 
-def _spread(std: float, n_students: int) -> float:
-    return std if n_students > 1 else 0.0  # over the episodes of one policy it would dwarf the others
+def _spread(arm: ArmResult) -> float:
+    return arm.std if arm.n_students > 1 else 0.0  # over the episodes of one policy it would dwarf the others

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["PAPER_COLUMNS", "PAPER_RETURNS", "PAPER_SIZES"]
+from ..evaluation.results import Results
+
+__all__ = [
+    "PAPER_COLUMNS",
+    "PAPER_FIGURES",
+    "PAPER_RETURNS",
+    "PAPER_SIZES",
+    "PAPER_TABLES",
+    "PAPER_TABLE_OF_SIZES",
+    "reproduces_paper",
+]
+
+PAPER_TABLES: Mapping[str, str] = MappingProxyType({"id": "Table 2", "ood": "Table 3"})
+PAPER_FIGURES: Mapping[str, str] = MappingProxyType({"id": "figure-3-id", "ood": "figure-4-ood"})
+PAPER_TABLE_OF_SIZES = "Table 4"
 
 PAPER_COLUMNS = ("Expert", "BC10%", "BC25%", "BC40%", "BC100%", "Synthetic")
 
@@ -29,3 +43,9 @@ PAPER_SIZES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 """Table 4: transitions in the order of :data:`PAPER_COLUMNS` without the expert."""
+
+
+def reproduces_paper(results: Results) -> bool:
+    """Tells whether results are of the paper's student on one of its games: only these bear its tables' numbers."""
+    game = results.title
+    return results.task == f"procgen/{game}" and game in PAPER_SIZES and results.students == ["paper"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..evaluation.results import Results
-from .sweep_cell import SweepCell
+from ..sweeping.cell import SweepCell, load_sweep
 
 __all__ = ["read_report"]
 
@@ -25,5 +25,5 @@ def read_report(path: Path) -> Results | list[SweepCell]:
         except ValueError:
             value = None  # to be named by the next reader
         if isinstance(value, dict) and isinstance(value.get("cells"), list):
-            return [SweepCell.from_json(cell) for cell in value["cells"]]
+            return load_sweep(path)
     return Results.load(path)

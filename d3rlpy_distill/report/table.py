@@ -5,12 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-__all__ = ["SPLIT_TITLES", "Table"]
-
-SPLIT_TITLES = {
-    "id": ("Table 2", "seen levels (ID)"),
-    "ood": ("Table 3", "unseen levels (OOD)"),
-}
+__all__ = ["Table"]
 
 
 @dataclasses.dataclass(frozen=True)

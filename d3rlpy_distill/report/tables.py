@@ -1,96 +1,128 @@
-"""Tables from results: returns on seen and unseen levels, and what each arm was trained on."""
+"""Tables from results: returns on every split, and what each arm was trained on."""
 
 from __future__ import annotations
 
-from ..evaluation.results import Results
+from ..evaluation.results import ArmResult, Results
 from .algorithms import algorithm_tables
-from .paper import PAPER_COLUMNS, PAPER_RETURNS, PAPER_SIZES
-from .table import SPLIT_TITLES, Table
-from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm
+from .cells import return_cell
+from .paper import (
+    PAPER_COLUMNS,
+    PAPER_RETURNS,
+    PAPER_SIZES,
+    PAPER_TABLE_OF_SIZES,
+    PAPER_TABLES,
+    reproduces_paper,
+)
+from .table import Table
+from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm, reference
 
 __all__ = ["build_tables"]
 
 
 def build_tables(results: Results) -> list[Table]:
-    """Returns a game's tables: returns on either split, data and cost, and the paper's own numbers if it has any.
+    """Returns the tables of an evaluation: returns on each split, data and cost, and the paper's own numbers.
 
-    The percentage is of ``bc-100-converged``'s mean; the gain is over the mean of ``random-N`` or ``balanced-N``,
-    whichever returns more, with a 95% bootstrap interval over students. An arm is as good as ``bc-100`` where the
-    lower end of the 95% interval of the difference lies above -5% of that arm's mean. Results of ``--algos`` give
-    a table algorithm x dataset instead.
+    The percentage is of the mean of converged cloning of all data. The gain is over the mean of random or balanced
+    samples with their actions, whichever returns more, with a 95% bootstrap interval over students. An arm is as good
+    as all data where the lower end of the 95% interval of the difference lies above -5% of that arm's mean; at least
+    five students are needed to tell.
+
+    Results of several students give a table student x data instead. The paper's numbers, and its tables' numbers in the
+    titles, belong to results of its student on its games.
     """
-    if "algorithms" in results.protocol:
+    if len(results.students) > 1:
         return algorithm_tables(results)
-    tables = [_returns_table(results, split) for split in SPLIT_TITLES]
+    tables = [_returns_table(results, split) for split in results.splits]
     tables.append(_data_table(results))
-    if (results.game, "id") in PAPER_RETURNS:
-        tables.append(_paper_table(results.game))
+    printed = [split for split in PAPER_TABLES if split in results.splits]
+    if reproduces_paper(results) and printed:
+        tables.append(_paper_table(results.title, printed))
     return tables
 
 
 def _returns_table(results: Results, split: str) -> Table:
-    number, where = SPLIT_TITLES[split]
-    rows = []
     random = random_arm(results, split)
-    converged = results.get(CONVERGED, split, "sampled")
-    full = results.get(FULL, split, "sampled")
-    for name in results.names():
-        sampled, greedy = results.get(name, split, "sampled"), results.get(name, split, "greedy")
-        if sampled is None:
-            continue
-        low, high = sampled.ci95
-        share = f"{100 * sampled.mean / converged.mean:.0f}%" if converged and converged.mean > 0 else ""
-        rows.append(
-            (
-                name,
-                f"{sampled.mean:.2f} ± {sampled.std:.2f}",
-                f"{sampled.iqm:.2f} [{low:.2f}, {high:.2f}]",
-                f"{sampled.normalised:.3f}",
-                share,
-                gain(sampled, random),
-                as_good(sampled, full),
-                f"{greedy.mean:.2f} ± {greedy.std:.2f}" if greedy else "",
-            )
-        )
-    first = next((arm for arm in results.arms if arm.n_students > 1), results.arms[0])
-    played = f"{where}, {first.n_students} students x {first.n_episodes} episodes"
-    given = [text for text in (played, budget(results), "actions sampled unless marked greedy") if text]
-    title = f"{number}: {results.game}, {', '.join(given)}"
-    columns = (
+    full, converged = (reference(results, kind, split) for kind in (FULL, CONVERGED))
+    columns = [
         "arm",
         "return",
         "IQM [95%]",
         "normalised",
         "of converged BC",
         f"gain over {random.name} [95%]" if random else "gain",
-        "as good as bc-100",
+        f"as good as {full.name if full else 'all data'}",
         "greedy return",
+    ]
+    rows = []
+    for name in results.names():
+        arm, greedy = results.main(name, split), results.get(name, split, "greedy")
+        if arm is not None:
+            rows.append(
+                [
+                    name,
+                    return_cell(arm),
+                    f"{arm.iqm:.2f} [{arm.ci95[0]:.2f}, {arm.ci95[1]:.2f}]",
+                    "" if arm.normalised is None else f"{arm.normalised:.3f}",
+                    _share(arm, converged),
+                    gain(arm, random),
+                    as_good(arm, full),
+                    return_cell(greedy),
+                ]
+            )
+    sampled = any(arm.mode == "sampled" for arm in results.arms)
+    told = {
+        "normalised": any(arm.normalised is not None for arm in results.arms),
+        "greedy return": sampled,  # without sampled actions it is the return
+    }
+    kept = [i for i, column in enumerate(columns) if told.get(column, True)]
+    return Table(
+        _title(results, split, sampled),
+        tuple(columns[i] for i in kept),
+        [tuple(row[i] for i in kept) for row in rows],
     )
-    return Table(title, columns, rows)
+
+
+def _title(results: Results, split: str, sampled: bool) -> str:
+    first = next((arm for arm in results.arms if arm.about.student is not None), results.arms[0])
+    small = budget(results, "small", first.about.student)
+    given = [
+        f"{results.title}, {results.splits[split]}",
+        f"{first.n_students} students x {first.n_episodes} episodes",
+        f"small sets {small}" if small else "",
+        "actions sampled unless marked greedy" if sampled else "greedy actions",
+    ]
+    number = PAPER_TABLES.get(split) if reproduces_paper(results) else None
+    return _numbered(number, ", ".join(text for text in given if text))
+
+
+def _numbered(number: str | None, title: str) -> str:
+    return title if number is None else f"{number}: {title}"
+
+
+def _share(arm: ArmResult, converged: ArmResult | None) -> str:
+    return f"{100 * arm.mean / converged.mean:.0f}%" if converged and converged.mean > 0 else ""
 
 
 def _data_table(results: Results) -> Table:
     rows = []
     for name in results.names():
-        arm = results.get(name, "id", "sampled")
+        arm = results.main(name, next(iter(results.splits)))
         if arm is not None and arm.samples:
             rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
-    return Table(
-        f"Table 4: {results.game}, what a student is trained on",
-        ("arm", "samples", "MB", "seconds a student"),
-        rows,
-    )
+    number = PAPER_TABLE_OF_SIZES if reproduces_paper(results) else None
+    title = _numbered(number, f"{results.title}, what a student is trained on")
+    return Table(title, ("arm", "samples", "MB", "seconds a student"), rows)
 
 
-def _paper_table(game: str) -> Table:
+def _paper_table(game: str, splits: list[str]) -> Table:
     rows = [
         (
-            f"Table {2 if split == 'id' else 3}, returns {split.upper()}",
-            *(f"{v:.2f}" for v in PAPER_RETURNS[game, split]),
+            f"{PAPER_TABLES[split]}, returns {split.upper()}",
+            *(f"{value:.2f}" for value in PAPER_RETURNS[game, split]),
         )
-        for split in SPLIT_TITLES
+        for split in splits
     ]
-    rows.append(("Table 4, size", "", *(str(v) for v in PAPER_SIZES[game])))
+    rows.append((f"{PAPER_TABLE_OF_SIZES}, size", "", *(str(value) for value in PAPER_SIZES[game])))
     return Table(
         f"{game} as printed in arXiv 2407.20299 (another expert, other data; quoted, not measured)",
         ("paper", *PAPER_COLUMNS),

@@ -2,52 +2,77 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from ..evaluation.results import ArmResult, Results
 from ..evaluation.statistics import difference_interval
+from .cells import difference_cell
 
-__all__ = ["CONVERGED", "FULL", "as_good", "budget", "gain", "random_arm"]
+__all__ = ["CONVERGED", "FULL", "TOO_FEW", "as_good", "budget", "gain", "random_arm", "reference"]
 
-FULL = "bc-100"
-CONVERGED = "bc-100-converged"
-MARGIN = 0.05  # of full BC's mean return
+FULL = "full"
+CONVERGED = "converged"
+RANDOM = ("random", "balanced")
+MARGIN = 0.05  # of the mean return of students of all data
+MIN_STUDENTS = 5
+TOO_FEW = "too few students"
 
 
-def random_arm(results: Results, split: str) -> ArmResult | None:
-    """Returns the arm ``random-N`` or ``balanced-N`` of the higher mean return, actions sampled, or None.
+def reference(results: Results, kind: str, split: str, student: str | None = None) -> ArmResult | None:
+    """Returns the arm of all data, actions as labels, as the tables show it.
+
+    Args:
+        results: The results.
+        kind: :data:`FULL` or :data:`CONVERGED`.
+        split: One of the results'.
+        student: Whose arm; None where there is one student only.
+    """
+    names = results.find([kind], student=student)
+    return results.main(names[0], split) if names else None
+
+
+def random_arm(results: Results, split: str, student: str | None = None) -> ArmResult | None:
+    """Returns the arm of random or balanced samples, actions as labels, of the higher mean return, or None.
 
     The better of the two on this very split: the choice favours the baseline, never the arm beside it.
     """
-    names = [name for name in results.names() if re.fullmatch(r"(random|balanced)-\d+", name)]
-    arms = [results.get(name, split, "sampled") for name in names]
+    arms = [results.main(name, split) for name in results.find(RANDOM, student=student)]
     return max((arm for arm in arms if arm is not None), key=lambda arm: arm.mean, default=None)
 
 
 def gain(arm: ArmResult, random: ArmResult | None) -> str:
-    """Returns the difference of the means with its 95% interval; "" where there is nothing to compare."""
-    if random is None or arm.n_students == 1 or arm.name == random.name:
+    """Returns the difference of the means with its 95% interval over students, which one student alone has not.
+
+    "" where there is nothing to compare: no such arm, a policy that nothing trains, or ``random`` itself.
+    """
+    if random is None or arm.about.student is None or arm.name == random.name:
         return ""
-    value, low, high = difference_interval(
-        np.array(arm.returns), np.array(random.returns), np.random.default_rng(0)
-    )
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+    value, low, high = difference_interval(arm.returns, random.returns, np.random.default_rng(0))
+    alone = min(arm.n_students, random.n_students) == 1
+    return f"{value:+.2f}" if alone else difference_cell(value, low, high)
 
 
 def as_good(arm: ArmResult, full: ArmResult | None) -> str:
     """Returns "yes" where the 95% interval of the difference lies above -5% of ``full``'s mean, else "no".
 
-    "" where there is nothing to compare: no such arm, one policy instead of students, or ``full`` itself.
+    "too few students" with fewer than five; "" where there is nothing to compare: no such arm, a policy that nothing
+    trains, or ``full`` itself.
     """
-    if full is None or arm.n_students == 1 or arm.name == full.name:
+    if full is None or arm.about.student is None or arm.name == full.name:
         return ""
-    _, low, _ = difference_interval(np.array(arm.returns), np.array(full.returns), np.random.default_rng(0))
+    if min(arm.n_students, full.n_students) < MIN_STUDENTS:
+        return TOO_FEW
+    _, low, _ = difference_interval(arm.returns, full.returns, np.random.default_rng(0))
     return "yes" if low > -MARGIN * abs(full.mean) else "no"
 
 
-def budget(results: Results) -> str:
-    """Returns what small sets were trained with, for a title: ``"small sets 100 x 15"``, or ""."""
-    given = results.protocol.get("synthetic")
-    return f"small sets {given['n_steps']} x {given['batch_size']}" if given else ""
+def budget(results: Results, size: str, student: str | None) -> str:
+    """Returns what a student was trained with, for example ``"100 x 15"``, or "" where that is not recorded.
+
+    Args:
+        results: The results.
+        size: ``"full"`` for real data, ``"small"`` for small sets.
+        student: Its name; None gives "".
+    """
+    given = results.protocol.get("budgets", {}).get(student, {}).get(size)
+    return f"{given['n_steps']} x {given['batch_size']}" if given else ""

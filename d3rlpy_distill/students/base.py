@@ -14,6 +14,7 @@ from d3rlpy.preprocessing import PixelObservationScaler, StandardObservationScal
 
 from ..data import OfflineDataset
 from ..data.training_set import TrainingSet
+from ..errors import SettingsError
 from ..learners.learner import AnyLearner, build_learner
 from ..learners.scalers import fit_scalers
 from ..policies import Policy
@@ -35,7 +36,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.n_steps < 1 or self.batch_size < 1:
-            raise ValueError(f"budget of {self.n_steps} x {self.batch_size}: expected 1 or more each.")
+            raise SettingsError(f"budget of {self.n_steps} x {self.batch_size}: expected 1 or more each.")
 
     def __str__(self) -> str:
         return f"{self.n_steps} x {self.batch_size}"

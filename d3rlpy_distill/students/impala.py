@@ -23,6 +23,7 @@ class ImpalaStudent(CloningStudent):
     learning_rate: ClassVar[float] = 5e-4
     full: ClassVar[Budget] = Budget(3000, 256)
     small: ClassVar[Budget] = Budget(1000, 64)
+    match_batch_size: ClassVar[int] = 64
     architecture: ClassVar[str] = "impala"
     even: ClassVar[int] = 1
 
@@ -40,7 +41,7 @@ class ImpalaStudent(CloningStudent):
 
 @dataclasses.dataclass(frozen=True)
 class ImpalaS2dStudent(ImpalaStudent):
-    """IMPALA after folding 2x2 pixels into channels: a quarter of the work, 234,336 parameters with its expert's heads."""
+    """IMPALA on 2x2 pixels folded into channels: a quarter of the work, 234,336 parameters with both heads."""
 
     architecture: ClassVar[str] = "impala-s2d"
     even: ClassVar[int] = 2

@@ -25,6 +25,6 @@ class NatureStudent(CloningStudent):
         if not dataset.has_images or smallest_side(dataset) < SMALLEST_SIDE:
             raise UnsuitableDatasetError(
                 f"observations of shape {dataset.observation_shape}: the student 'nature' reads images of at least "
-                f"{SMALLEST_SIDE}x{SMALLEST_SIDE}; give --student mlp, or another that 'rld-distill list students' shows."
+                f"{SMALLEST_SIDE}x{SMALLEST_SIDE}; give --student mlp, or see 'rld-distill list students'."
             )
         return PixelEncoderFactory()

@@ -27,6 +27,6 @@ class PaperStudent(CloningStudent):
         if not dataset.has_images or smallest_side(dataset) < SMALLEST_SIDE:
             raise UnsuitableDatasetError(
                 f"observations of shape {dataset.observation_shape}: the student 'paper' reads images of at least "
-                f"{SMALLEST_SIDE}x{SMALLEST_SIDE}; give --student mlp, or another that 'rld-distill list students' shows."
+                f"{SMALLEST_SIDE}x{SMALLEST_SIDE}; give --student mlp, or see 'rld-distill list students'."
             )
         return PaperEncoderFactory()

@@ -60,9 +60,12 @@ class SoftBCImpl(DiscreteBCImpl):  # type: ignore[misc]
 class SoftBC(DiscreteBC):  # type: ignore[misc]
     """Behaviour cloning of soft labels, see :class:`SoftBCConfig`."""
 
+    _impl: DiscreteBCImpl | None
+
     def inner_create_impl(self, observation_shape: tuple[int, ...], action_size: int) -> None:
         """Creates the network of ``DiscreteBC``; ``action_size`` is the width of the distributions, A."""
         super().inner_create_impl(observation_shape, action_size)
+        assert self._impl is not None
         self._impl = SoftBCImpl(
             observation_shape=observation_shape,
             action_size=action_size,

@@ -145,6 +145,8 @@ class Task(abc.ABC):
     """Name of the student that an evaluation trains unless told otherwise."""
     collect_settings: type[CollectSettings] = CollectSettings
     """What ``collect`` takes."""
+    default_policy: str | None = None
+    """What ``collect`` plays unless told otherwise; None where that has to be named."""
 
     def __init__(self, name: str) -> None:
         self.name = name

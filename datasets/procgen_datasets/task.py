@@ -79,6 +79,7 @@ class ProcgenTask(Task):
     def __init__(self, game: str, *, levels: Levels = TRAIN_LEVELS, mode: str = "easy") -> None:
         self.game = get_game(game)
         super().__init__(task_name(game))
+        self.default_policy = game
         self.levels = {"id": levels, "ood": ALL_LEVELS, "validation": VALIDATION_LEVELS}
         self.mode = mode
         self._players: dict[tuple[int, int], ProcgenPlayer] = {}  # kept: Procgen leaks what is destroyed

@@ -3,121 +3,94 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import rich_click as click
 
 from ..dataset_result import echo_dataset
+from ..duration import duration
 from ..options import (
-    GAME,
-    ConfigCommand,
     check_device,
     command_line,
     device_option,
     dry_run_option,
     echo_result,
     json_option,
-    seed_option,
+    plugin_option,
+    trust_option,
 )
+from ..tasks import TaskCommand
 
-STEPS_AN_EPISODE = 300  # for estimates only: experts' episodes last 50 to 600 steps, depending on the game
+if TYPE_CHECKING:
+    from d3rlpy_distill.tasks import Task
 
 EPILOG = """
-Example:
+Examples:
 
   rld-distill collect starpilot --episodes 100 --out data/starpilot.h5
+
+  rld-distill collect gym/CartPole-v1 --policy random --episodes 50
+
+  rld-distill collect gym/LunarLander-v3 --policy experts/LunarLander-v3/policy.zip --trust
 """
 
 
-@click.command("collect", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("game", type=GAME)
-@click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes to collect.")
+class _CollectCommand(TaskCommand):
+    also: ClassVar[Mapping[str, Sequence[str]]] = {"policy": ("--expert",)}  # its name in version 0.1
+
+    def settings_of(self, task: Task | None) -> type[Any]:
+        from d3rlpy_distill.tasks import CollectSettings
+
+        return CollectSettings if task is None else task.collect_settings
+
+
+@click.command("collect", cls=_CollectCommand, epilog=EPILOG)
+@click.argument("task")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/GAME.h5]"
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to make.  [default: data/NAME.h5, NAME of the task]",
 )
-@click.option("--expert", help="Bundled expert, or a .safetensors file.  [default: the game's]")
-@click.option("--start-level", type=click.IntRange(0), default=0, show_default=True, help="First level.")
-@click.option(
-    "--num-levels",
-    type=click.IntRange(0),
-    default=200,
-    show_default=True,
-    help="Levels; 0 means all there are.",
-)
-@click.option("--mode", type=click.Choice(["easy", "hard"]), default="easy", show_default=True, help="Difficulty.")
-@click.option("--greedy/--sampled", default=False, show_default=True, help="How the expert's actions are chosen.")
-@click.option("--envs", type=click.IntRange(1), help="Environments at once.  [default: 64, at most --episodes]")
-@seed_option
+@trust_option
+@plugin_option
 @device_option
 @json_option
 @dry_run_option
 def command(
-    game: str,
-    episodes: int,
-    out: Path | None,
-    expert: str | None,
-    start_level: int,
-    num_levels: int,
-    mode: str,
-    greedy: bool,
-    envs: int | None,
-    seed: int,
-    device: str,
-    as_json: bool,
-    dry_run: bool,
+    task: str, out: Path | None, trust: bool, device: str, as_json: bool, dry_run: bool, settings: dict[str, Any]
 ) -> None:
-    """Play an expert on GAME and write what it did as a d3rlpy dataset.
+    """Play a policy on TASK and write what it did as a d3rlpy dataset.
 
-    The file is d3rlpy's HDF5 with provenance beside the episodes. Run again into the same file, the command
-    finds its own work and does nothing; it never overwrites anything else.
+    TASK is a game of Procgen's, gym/ID with any id of gymnasium's, or another of 'rld-distill list tasks'; a task has
+    options of its own, which 'rld-distill collect TASK --help' shows. The file is d3rlpy's HDF5 with provenance beside
+    the episodes. Run again into the same file, the command finds its own work and does nothing; it never overwrites
+    anything else.
     """
     check_device(device)
-    from procgen_datasets import CollectConfig, Levels, collect, load_expert
+    from d3rlpy_distill.estimates import collection_seconds
+    from d3rlpy_distill.tasks import make_task
 
-    path = out or Path("data") / f"{game}.h5"
-    try:
-        levels = Levels(start_level, num_levels)
-        config = CollectConfig(game, expert, episodes, levels, mode, greedy, seed, envs)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if dry_run:
-        seconds = episodes * STEPS_AN_EPISODE / _frames_per_second(load_expert(expert or game, device=device))
-        _echo_plan(as_json, config.slots, episodes, path, seconds)
-        return
     from ..progress import ProgressBar
 
+    played = make_task(task)
+    path = out or Path("data") / f"{played.name.rpartition('/')[2]}.h5"
+    chosen = played.collect_settings(**settings)
+    if dry_run:
+        seconds, steps = collection_seconds(played, chosen, device=device, trust=trust)
+        _echo_plan(as_json, chosen.episodes, path, seconds, steps)
+        return
     start = time.perf_counter()
-    with ProgressBar(f"collecting {game}", episodes) as bar:
-        info = collect(
-            config, path, command=command_line(), device=device, on_episode=lambda episode: bar.advance()
+    with ProgressBar(f"collecting {played.name}", chosen.episodes) as bar:
+        info = played.collect(
+            chosen, path, command=command_line(), device=device, trust=trust, on_episode=bar.advance
         )
     echo_dataset(as_json, path, info, time.perf_counter() - start)
 
 
-def _frames_per_second(expert: object) -> float:
-    import torch
-
-    frames = torch.zeros(64, 3, 64, 64, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    expert.logits(frames)  # type: ignore[attr-defined]
-    start = time.perf_counter()
-    for _ in range(5):
-        expert.logits(frames)  # type: ignore[attr-defined]
-    return 5 * 64 / (time.perf_counter() - start) / 2  # playing and writing take as long again
-
-
-def _echo_plan(as_json: bool, slots: int, episodes: int, path: Path, seconds: float) -> None:
-    from ..machine import duration
-
-    plan = {
-        "would": "collect",
-        "episodes": episodes,
-        "environments": slots,
-        "path": str(path),
-        "seconds": seconds,
-    }
-    echo_result(
-        as_json,
-        plan,
-        f"would collect {episodes} episodes in {slots} environments into {path}: about {duration(seconds)} "
-        f"if an episode lasts {STEPS_AN_EPISODE} steps.",
-    )
+def _echo_plan(as_json: bool, episodes: int, path: Path, seconds: float, steps: int) -> None:
+    plan = {"would": "collect", "episodes": episodes, "path": str(path), "seconds": seconds}
+    about = f"about {duration(seconds)} if an episode lasts {steps} steps"
+    text = f"would collect {episodes} episodes into {path}: {about}."
+    echo_result(as_json, plan, text)

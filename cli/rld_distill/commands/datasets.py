@@ -5,44 +5,59 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from ..options import json_option
+from ..options import json_option, plugin_option
 
 
 @click.group("datasets")
 def command() -> None:
-    """List, show and make the datasets that ship as recipes."""
+    """List, show and make the datasets that have names."""
 
 
 @command.command("list")
+@plugin_option
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the recipes."""
-    from procgen_datasets import get_recipe, list_recipes
+    """List the datasets."""
+    from d3rlpy_distill.catalogue import DATASETS
 
-    recipes = [get_recipe(name) for name in list_recipes()]
+    entries = DATASETS.entries()
     if as_json:
-        click.echo(json.dumps({"datasets": [{"name": r.name, "description": r.description} for r in recipes]}))
+        click.echo(json.dumps({"datasets": [{"name": one.name, "description": one.line} for one in entries]}))
     else:
-        for recipe in recipes:
-            click.echo(f"{recipe.name}  {recipe.description}")
+        for one in entries:
+            click.echo(f"{one.name}  {one.line}")
 
 
 @command.command("show")
 @click.argument("dataset")
+@plugin_option
 @json_option
 def show_command(dataset: str, as_json: bool) -> None:
-    """Show DATASET: a recipe's name, or a file."""
-    from procgen_datasets import get_recipe, read_info
+    """Show DATASET: a name, or a file."""
+    from d3rlpy_distill.catalogue import DATASETS
+    from d3rlpy_distill.data import read_info
 
+    info: dict[str, Any]
     if Path(dataset).suffix in (".h5", ".hdf5") or Path(dataset).exists():
         info = dataclasses.asdict(read_info(dataset))
         info["path"] = str(info["path"])
     else:
-        info = dataclasses.asdict(get_recipe(dataset))
+        entry = DATASETS.find(dataset)
+        if entry is None:
+            raise DATASETS.unknown(dataset)
+        info = {"name": entry.name, "description": entry.line, **_recipe(entry.name)}
     click.echo(json.dumps(info, indent=None if as_json else 1))
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    """How a dataset of Procgen's is made; empty for others."""
+    from procgen_datasets.recipe import get_recipe, list_recipes
+
+    return dataclasses.asdict(get_recipe(name)) if name in list_recipes() else {}
 
 
 @command.command("make")
@@ -54,9 +69,12 @@ def show_command(dataset: str, as_json: bool) -> None:
     show_default=True,
     help="Where datasets are kept.",
 )
+@plugin_option
 def make_command(name: str, data_directory: Path) -> None:
-    """Collect the recipe NAME as get_procgen does, unless it is there, and verify it."""
-    from procgen_datasets import get_procgen
+    """Make the dataset NAME, unless it is there, and verify it."""
+    from d3rlpy_distill.catalogue import DATASETS
+    from d3rlpy_distill.data import load_dataset
 
-    buffer, _ = get_procgen(name, data_directory=data_directory)
-    click.echo(f"{data_directory / f'{name}.h5'}: {buffer.size()} episodes, {buffer.transition_count} transitions")
+    path = DATASETS.get(name)(name, data_directory)
+    buffer, _ = load_dataset(path, verify=True)
+    click.echo(f"{path}: {buffer.size()} episodes, {buffer.transition_count} transitions")

@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from ..dataset_result import echo_dataset
-from ..options import GAME, ConfigCommand, command_line, json_option
+from ..options import ConfigCommand, command_line, json_option
 
 EPILOG = """
 Example:
@@ -24,7 +24,7 @@ def command() -> None:
 
 @command.command("gen-dgrl", cls=ConfigCommand, epilog=EPILOG)
 @click.argument("archive", type=click.Path(path_type=Path))
-@click.option("--game", type=GAME, required=True, help="The game it was recorded on.")
+@click.option("--game", required=True, help="The game it was recorded on.")
 @click.option("--episodes", type=click.IntRange(1), help="Take the first so many.  [default: all]")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/GAME.h5]"

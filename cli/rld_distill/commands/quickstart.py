@@ -8,12 +8,6 @@ import rich_click as click
 
 from ..options import seed_option
 
-STUDENTS = 2
-EPISODES = 20
-BC_STEPS = 200
-CONVERGED_STEPS = 500
-DISTILL_STEPS = 100
-
 
 @click.command("quickstart")
 @click.option(
@@ -24,38 +18,21 @@ DISTILL_STEPS = 100
     help="Directory for everything it makes.",
 )
 @seed_option
-@click.pass_context
-def command(ctx: click.Context, out: Path, seed: int) -> None:
-    """Collect, distill and evaluate on starpilot, end with the table and a picture: minutes on 2 cores.
+def command(out: Path, seed: int) -> None:
+    """Show on starpilot what 150 distilled samples are worth: a table, a plot and a film, in minutes on 2 cores.
 
-    Far smaller than the full protocol (10 students, 100 episodes, 1000 steps), so its figures are a
+    Far smaller than the full protocol (2 students instead of 10, 20 episodes instead of 100), so its figures are a
     demonstration and no result. Interrupted, it goes on when it is run again.
     """
-    from .collect import command as collect
-    from .distill import command as distill
-    from .evaluate import command as evaluate
-    from .gallery import draw_gallery
+    from d3rlpy_distill.report import build_tables, render
+    from procgen_datasets.quickstart import QuickstartConfig, run_quickstart
 
-    real, synthetic = out / "starpilot.h5", out / "starpilot-150.h5"
-    click.echo("1/4 collecting 100 episodes of the bundled starpilot expert", err=True)
-    ctx.invoke(collect, game="starpilot", out=real, seed=seed)
-    click.echo(f"2/4 distilling them into 150 samples, {DISTILL_STEPS} steps", err=True)
-    ctx.invoke(distill, dataset=real, out=synthetic, steps=DISTILL_STEPS, seed=seed)
-    click.echo(
-        f"3/4 training and playing students: {STUDENTS} an arm instead of 10, {EPISODES} episodes instead of 100, "
-        f"{BC_STEPS} BC steps instead of 1000",
-        err=True,
-    )
-    ctx.invoke(
-        evaluate,
-        real=real,
-        synthetic=synthetic,
-        out=out / "results",
-        students=STUDENTS,
-        episodes=EPISODES,
-        bc_steps=BC_STEPS,
-        converged_steps=CONVERGED_STEPS,
-        seed=seed,
-    )
-    click.echo("4/4 drawing the synthetic frames", err=True)
-    draw_gallery(synthetic, out / "starpilot-150.png", frames=20)
+    from ..progress import ProgressBar
+
+    with ProgressBar("quickstart", 1) as bar:
+        result = run_quickstart(
+            QuickstartConfig(seed=seed), out, say=lambda text: click.echo(text, err=True), progress=bar.update
+        )
+    click.echo(render(build_tables(result.results), "md"))
+    click.echo(f"\ndrew {result.plot}, filmed {result.film}\n")
+    click.echo(result.text)

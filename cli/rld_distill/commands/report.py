@@ -32,13 +32,20 @@ Examples:
 @click.option(
     "--figures",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Also draw figures 3 and 4 into this directory.",
+    help="Also draw every arm's return into this directory.",
 )
-@click.option("--compare", metavar="ARM", help="One table instead: this arm over the games, with its baselines.")
+@click.option("--compare", metavar="ARM", help="One table instead: this arm over the tasks, with its baselines.")
 def command(results: tuple[Path, ...], how: str, figures: Path | None, compare: str | None) -> None:
     """Render the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'."""
-    from d3rlpy_distill.report import build_tables, games_table, read_report, render, save_figures
-    from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
+    from d3rlpy_distill.report import (
+        build_tables,
+        games_table,
+        read_report,
+        render,
+        save_figures,
+        save_size_curve,
+        sweep_tables,
+    )
 
     reports = [read_report(path) for path in results]
     evaluations = [report for report in reports if not isinstance(report, list)]

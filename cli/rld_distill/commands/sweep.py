@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import rich_click as click
 
-from ..options import ConfigCommand, Names, dry_run_option, echo_result, json_option
+from ..options import (
+    PLUGINS,
+    ConfigCommand,
+    Names,
+    dry_run_option,
+    echo_result,
+    json_option,
+    plugin_option,
+    trust_option,
+    warn,
+)
 
 EPILOG = """
 Examples:
 
   rld-distill sweep data/starpilot.h5 --sizes 15,50,150,500 --seeds 3 --out sweep
 
-  rld-distill sweep data/starpilot.h5 --methods labels --synthetic-steps 1000 --synthetic-batch 64 --out sweep-soft
+  rld-distill sweep data/starpilot.h5 --methods labels --small-steps 1000 --small-batch 64 --out sweep-soft
 
-  rld-distill sweep data/starpilot.h5 --methods gradient,unrolled --unseen-levels validation --jobs 2
+  rld-distill sweep data/starpilot.h5 --methods gradient,herding --splits id,validation --jobs 2
 """
-METHODS = ("gradient", "unrolled", "labels")
+OWN = "  [default: the student's own]"
 
 
 def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
@@ -28,17 +37,17 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
         sizes = [0]
     if min(sizes) < 1:
         raise click.BadParameter(f"{value!r}: expected numbers of samples, for example 15,50,150.", ctx, param)
-    return sorted(set(sizes))
+    return sizes
 
 
 @click.command("sweep", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("datasets", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("datasets", nargs=-1, required=True)
 @click.option(
     "--methods",
     default="gradient",
     show_default=True,
-    type=Names(METHODS),
-    help="Some of gradient,unrolled,labels.",
+    type=Names(),
+    help="Some of 'rld-distill list methods' and 'list coresets'.",
 )
 @click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
 @click.option(
@@ -53,96 +62,112 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 )
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time.")
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
-@click.option(
-    "--synthetic-steps", type=click.IntRange(1), default=100, show_default=True, help="Steps on small sets."
-)
-@click.option(
-    "--synthetic-batch", type=click.IntRange(1), default=15, show_default=True, help="Batch on small sets."
-)
+@click.option("--student", help="One of 'rld-distill list students'.  [default: the task's]")
+@click.option("--task", help="What is played.  [default: what each dataset was recorded on]")
+@click.option("--splits", type=Names(), help="Sets of starts to play.  [default: the task's, such as id,ood]")
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
+@click.option("--full-steps", "--bc-steps", "full_steps", type=click.IntRange(1), help=f"Steps on real data.{OWN}")
+@click.option("--full-batch", "--bc-batch", "full_batch", type=click.IntRange(1), help=f"Batch on real data.{OWN}")
 @click.option(
-    "--full", is_flag=True, help="Also train bc-100, once a dataset and seed: the cost table then has savings."
+    "--small-steps",
+    "--synthetic-steps",
+    "small_steps",
+    type=click.IntRange(1),
+    help=f"Steps on small sets.{OWN}",
 )
+@click.option(
+    "--small-batch",
+    "--synthetic-batch",
+    "small_batch",
+    type=click.IntRange(1),
+    help=f"Batch on small sets.{OWN}",
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Also train on all data, once a dataset and seed: the cost table then has savings.",
+)
+@click.option("--expert", help="A policy's name or file.  [default: the one that played each dataset]")
+@trust_option
 @click.option(
     "--unseen-levels",
     type=click.Choice(["all", "validation"]),
-    default="all",
-    show_default=True,
-    help="What 'ood' plays; to choose anything by the outcome, take validation.",
+    help="Now --splits: validation is id,validation.",
 )
+@plugin_option
 @json_option
 @dry_run_option
+@click.pass_context
 def command(
-    datasets: tuple[Path, ...],
+    ctx: click.Context,
+    datasets: tuple[str, ...],
     methods: list[str],
     sizes: list[int],
     seeds: int,
     out: Path,
     jobs: int,
     steps: int | None,
-    synthetic_steps: int,
-    synthetic_batch: int,
+    student: str | None,
+    task: str | None,
+    splits: list[str] | None,
     students: int,
     episodes: int,
+    full_steps: int | None,
+    full_batch: int | None,
+    small_steps: int | None,
+    small_batch: int | None,
     full: bool,
-    unseen_levels: str,
+    expert: str | None,
+    trust: bool,
+    unseen_levels: str | None,
     as_json: bool,
     dry_run: bool,
 ) -> None:
     """Distil DATASETS with every method, size and seed, and evaluate each beside random samples.
 
-    Run again into the same directory, an interrupted sweep goes on where it stopped. Writes OUT/sweep.json, which
-    'rld-distill report' renders, and draws OUT/size-curve.png.
+    DATASETS are files, or names of 'rld-distill list datasets'. Run again into the same directory, an interrupted sweep
+    goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
-    from d3rlpy_distill.report.sweep_cell import method_arm
-
-    from ..sweep_cells import Cell, run_cells
-
-    stems = [dataset.stem for dataset in datasets]
-    if len(set(stems)) < len(stems):
-        raise click.UsageError(
-            "two of the datasets have the same file name: rename one, the cells are named by it."
-        )
-    for dataset in datasets:
-        if not dataset.is_file():
-            raise click.ClickException(f"{dataset} does not exist: make it with 'rld-distill collect'.")
-    distill = () if steps is None else ("--steps", str(steps))
-    numbers = {
-        "--students": students,
-        "--episodes": episodes,
-        "--synthetic-steps": synthetic_steps,
-        "--synthetic-batch": synthetic_batch,
-    }
-    evaluate = (*(str(part) for pair in numbers.items() for part in pair), "--unseen-levels", unseen_levels)
-    cells: list[Cell] = []
-    for dataset, method, seed in itertools.product(datasets, methods, range(seeds)):
-        first: Cell | None = None
-        for size in sizes:
-            # students of everything depend on neither method nor size
-            once = full and (method, size) == (methods[0], sizes[0])
-            arms = (*(["bc-100"] if once else []), f"random-{size}", method_arm(method, size))
-            cells.append(Cell(dataset, method, size, seed, out, distill, evaluate, arms, first))
-            if method == "labels":  # teachers do not depend on the size: one training serves all
-                first = first or cells[-1]
-    names = [cell.name for cell in cells]
-    if dry_run:
-        text = "\n".join([f"would run {len(cells)} cells, {jobs} at a time, into {out}:", *names])
-        echo_result(as_json, {"would": "sweep", "out": str(out), "cells": names}, text)
-        return
-    from d3rlpy_distill.report import render
-    from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
-    from d3rlpy_distill.report.sweep_cell import save_sweep
+    from d3rlpy_distill.evaluation import PartialBudget, Protocol
+    from d3rlpy_distill.report import render, save_size_curve, sweep_tables
+    from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 
     from ..progress import ProgressBar
 
-    with ProgressBar("sweeping", len(cells)) as bar:
-        finished, failed = run_cells(cells, jobs, lambda cell: bar.advance())
-    if finished:
-        save_sweep(finished, out / "sweep.json")
-        save_size_curve(finished, out / "size-curve.png")
-        click.echo(f"drew {out / 'size-curve.png'}", err=True)
-        click.echo(render(sweep_tables(finished), "json" if as_json else "md"))
-    if failed:
-        name, message = next(iter(failed.items()))
-        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed, the first {name}: {message}")
+    if unseen_levels is not None:
+        if splits is not None:
+            raise click.UsageError("--unseen-levels is now --splits: give one of the two.")
+        splits = ["id", "validation"] if unseen_levels == "validation" else None
+        warn(f"--unseen-levels {unseen_levels} is now {'--splits id,validation' if splits else 'the default'}.")
+    config = SweepConfig(
+        student=student,
+        task=task,
+        splits=None if splits is None else tuple(splits),
+        steps=steps,
+        protocol=Protocol(
+            students=students,
+            episodes=episodes,
+            full=PartialBudget(full_steps, full_batch),
+            small=PartialBudget(small_steps, small_batch),
+        ),
+        expert=expert,
+        trust=trust,
+        plugins=tuple(ctx.meta.get(PLUGINS, ())),
+    )
+    plan = plan_sweep(datasets, methods, sizes, seeds, out, full=full, config=config)
+    names = [cell.name for cell in plan.cells]
+    if dry_run:
+        text = "\n".join([f"would run {len(names)} cells, {jobs} at a time, into {out}:", *names])
+        echo_result(as_json, {"would": "sweep", "out": str(out), "cells": names}, text)
+        return
+    with ProgressBar("sweeping", len(names)) as bar:
+        results = plan.run(jobs=jobs, on_cell=lambda cell, error: bar.advance())
+    if results.cells:
+        click.echo(f"drew {save_size_curve(results.cells, out / 'size-curve.png')}", err=True)
+        click.echo(render(sweep_tables(results.cells), "json" if as_json else "md"))
+    if results.failed:
+        name, error = next(iter(results.failed.items()))
+        raise click.ClickException(
+            f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {error}"
+        )

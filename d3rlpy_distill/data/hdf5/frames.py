@@ -2,7 +2,7 @@
 
 A chunk holds a few rows of one channel over up to 256 steps. Successive frames repeat each other, and in this
 order the repetition lies a few hundred bytes back, well within reach of deflate; in whole frames it lies 12 KiB
-back (the size that results: ``benchmarks/file_size.py``). Any HDF5 reader opens the result: it is the
+back (the size that results: ``benchmarks/speed/file_size.py``). Any HDF5 reader opens the result: it is the
 ordinary gzip filter. ISA-L writes and reads the same format several times faster than zlib.
 """
 

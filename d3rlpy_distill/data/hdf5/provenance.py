@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,18 +66,17 @@ class Provenance:
         Raises:
             KeyError, ValueError: If the attributes are not those of a dataset of ours.
         """
-        settings = json.loads(attributes["settings"])
-        task = str(attributes["task"]) if "task" in attributes else _task_of_0_1(str(attributes["game"]), settings)
+        task = str(attributes["task"]) if "task" in attributes else _task_of_0_1(str(attributes["game"]))
         return cls(
             kind=str(attributes["kind"]),
             task=task or None,
             action_size=int(attributes["action_size"]),
             command=str(attributes["command"]),
-            settings=settings,
+            settings=json.loads(attributes["settings"]),
             packages=json.loads(attributes["packages"]),
         )
 
 
-def _task_of_0_1(game: str, settings: Mapping[str, Any]) -> str:
+def _task_of_0_1(game: str) -> str:
     """Returns the task that a file of version 0.1 names: a game of Procgen's by its bare name, or gymnasium's id."""
-    return f"procgen/{game}" if settings else f"gym/{game}"
+    return f"gym/{game}" if re.search(r"-v\d+$", game) else f"procgen/{game}"

@@ -219,7 +219,8 @@ class EpisodeWriter:
         for key, values in self._info.items():
             self._file.create_dataset(f"episodes/{key}", data=np.array(values))
         for key, array in self._groups.items():
-            self._file.create_dataset(key, data=array, compression="gzip", shuffle=True)
+            packed = {"compression": "gzip", "shuffle": True} if array.ndim else {}  # HDF5 packs no scalars
+            self._file.create_dataset(key, data=array, **packed)
         self._file.create_dataset("columns", data=list(COLUMNS))
         self._file.create_dataset("num_episodes", data=self._num_episodes)
         returns = np.array(self._returns)

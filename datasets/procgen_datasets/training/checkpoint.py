@@ -101,14 +101,14 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         raise TrainingError(f"--resume: {path} does not exist; leave --resume out to start a new run there.")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-        if loaded["format"] != FORMAT:
-            raise TrainingError(f"checkpoint {path} is of format {loaded['format']}, this version reads {FORMAT}.")
-        known, state = json.loads(loaded["identity"]), loaded["state"]
+        version, known, state = loaded["format"], json.loads(loaded["identity"]), loaded["state"]
     except (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"checkpoint {path} is truncated or damaged and cannot be resumed: copy it back from elsewhere, or "
             f"start anew in another --out."
         ) from error
+    if version != FORMAT:
+        raise TrainingError(f"checkpoint {path} is of format {version}, this version reads {FORMAT}.")
     given = json.loads(json.dumps(identity))
     for key in sorted(known.keys() | given.keys()):
         if known.get(key) != given.get(key):

@@ -1,0 +1,1 @@
+"""Every figure of the findings that no table of results gives."""

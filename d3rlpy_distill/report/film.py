@@ -1,0 +1,117 @@
+"""Films of policies side by side, each with its name and its return so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from ..errors import SettingsError
+from ..files import appears_atomically
+
+if TYPE_CHECKING:
+    from ..tasks.base import Shot, Task
+
+__all__ = ["film_policies", "policy_title", "save_film"]
+
+FRAMES_PER_SECOND = 15
+HEIGHT = 256
+BAR = 20
+
+
+def save_film(shots: Iterable[Shot], titles: Sequence[str], path: Path) -> npt.NDArray[np.float64]:
+    """Draws shots as a GIF and returns the last returns, ``(P,)``; a film that is there is replaced.
+
+    Args:
+        shots: Of P policies, from :meth:`~..tasks.Task.film`.
+        titles: P names.
+        path: File to make; it appears only when it is complete.
+
+    Raises:
+        SettingsError: If the path does not end in ``.gif``.
+    """
+    _check(path)
+    returns, pictures = np.zeros(len(titles)), []
+    for shot in shots:
+        pictures.append(_picture(shot, titles))
+        returns = shot.returns
+    with appears_atomically(path) as partial:
+        pictures[0].save(
+            partial, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // FRAMES_PER_SECOND, loop=0
+        )
+    return returns
+
+
+def film_policies(
+    task: Task,
+    policies: Sequence[str],
+    path: Path,
+    *,
+    split: str | None = None,
+    greedy: bool = False,
+    seed: int = 0,
+    max_steps: int = 600,
+    trust: bool = False,
+    on_shot: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Films one episode of each policy, all from the same start.
+
+    Args:
+        task: What they play.
+        policies: Names or files, as :meth:`~..tasks.Task.load_policy` takes them.
+        path: The ``.gif`` to make.
+        split: Of the task; by default the first one that it is evaluated on.
+        greedy: Take the likeliest action instead of sampling.
+        seed: Fixes the start and the sampling of actions.
+        max_steps: Steps at most.
+        trust: Load files that hold pickled code, too.
+        on_shot: Called after each shot, for progress.
+
+    Returns:
+        The return of each policy.
+
+    Raises:
+        SettingsError: If the task has no such split, or the path does not end in ``.gif``.
+        DistillError: If a policy cannot be loaded.
+    """
+    _check(path)
+    split = split or task.default_splits[0]
+    if split not in task.splits:
+        raise SettingsError(f"split {split!r}: {task.name} has {', '.join(task.splits)}.")
+    loaded = [task.load_policy(name, trust=trust).policy for name in policies]
+
+    def told() -> Iterable[Shot]:
+        for shot in task.film(loaded, split=split, greedy=greedy, seed=seed, max_steps=max_steps):
+            yield shot
+            on_shot()
+
+    returns: list[float] = save_film(told(), [policy_title(name) for name in policies], path).tolist()
+    return returns
+
+
+def policy_title(name: str) -> str:
+    """Returns what a policy is called in a film: its file's stem; a kept student's arm and number."""
+    path = Path(name)
+    return f"{path.parent.name} {path.stem}" if path.stem.isdigit() else path.stem
+
+
+def _check(path: Path) -> None:
+    if path.suffix != ".gif":
+        raise SettingsError(f"{path}: expected a name that ends in .gif.")
+
+
+def _picture(shot: Shot, titles: Sequence[str]) -> Image.Image:
+    """The policies side by side, each with its name and its return so far above it."""
+    height, width = shot.frames.shape[1:3]
+    width = round(width * HEIGHT / height)
+    picture = Image.new("RGB", (width * len(titles), HEIGHT + BAR))
+    draw = ImageDraw.Draw(picture)
+    for i, (title, value, over) in enumerate(zip(titles, shot.returns, shot.over, strict=True)):
+        frame = Image.fromarray(np.ascontiguousarray(shot.frames[i])).resize((width, HEIGHT), Image.Resampling.BOX)
+        picture.paste(frame, (i * width, BAR))
+        draw.text((i * width + 4, 4), f"{title}: {value:g}{' (over)' if over else ''}", fill="white")
+    return picture.quantize()

@@ -1,0 +1,292 @@
+"""Every gymnasium id as a task: ``gym/ID``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from ..catalogue import TASKS
+from ..data import DatasetInfo
+from ..errors import DistillError, SettingsError
+from ..policies import ContinuousPolicy, DiscretePolicy, Policy, RandomPolicy, UniformPolicy
+from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings
+from .gymnasium_envs import leaves_traces, make_env, simulator_versions
+from .gymnasium_rollout import Player
+from .gymnasium_spaces import ActionLayout, ObservationLayout
+from .gymnasium_starts import STARTS
+
+__all__ = ["GymnasiumTask"]
+
+RANDOM = "random"
+SLOTS, IMAGE_SLOTS = 32, 8  # more gain nothing in a network's forward pass, and episodes of images take memory
+
+REFERENCES = {
+    "HalfCheetah": (-280.178953, 12135.0),
+    "Hopper": (-20.272305, 3234.3),
+    "Walker2d": (1.629008, 4592.3),
+}
+"""Returns of random play and of an expert: d4rl's (arXiv 2004.07219), measured on version 2 of these tasks."""
+
+SPLIT_TITLES = {
+    "train": "training starts (seeds 0-9,999)",
+    "validation": "validation starts (seeds 10,000-19,999)",
+    "test": "new starts (seeds from 20,000)",
+}
+
+
+class GymnasiumTask(Task):
+    """An environment of gymnasium's, or of a subclass that overrides :meth:`make_env`.
+
+    Observations are read as :class:`~.gymnasium_spaces.ObservationLayout` says, Atari's as
+    :func:`~.gymnasium_envs.make_env` says. Continuous actions are clipped to the bounds of their space.
+
+    Splits are disjoint ranges of the seeds that episodes are reset with: ``train``, where datasets are collected and
+    experts trained; ``validation``, the only one to choose settings on; ``test``, which an evaluation plays. The starts
+    of all three come from one distribution, so there is nothing like Procgen's unseen levels, and one set of returns
+    says all. Episode e of a split always starts from the same state, whatever plays it, and however many environments
+    are played at once.
+
+    Args:
+        env_id: Of gymnasium: ``"CartPole-v1"``, ``"ALE/Pong-v5"``, or ``"module:ID"``, which imports the module first.
+        name: The task's whole name; by default the one under which its class is registered, else ``"gym/ID"``.
+
+    Raises:
+        UnknownNameError: If gymnasium has no such id; the message names the nearest.
+        MissingExtraError: If its simulator is not installed; the message says what to type.
+        DistillError: If it cannot be made, or its spaces are neither a ``Box`` nor a ``Discrete``.
+    """
+
+    splits = tuple(STARTS)
+    default_splits = ("test",)
+
+    def __init__(self, env_id: str, *, name: str | None = None) -> None:
+        super().__init__(name or _registered_name(type(self), env_id))
+        self.env_id = env_id
+        env = self.make_env()
+        self._observations = ObservationLayout.of(env.observation_space, self.name)
+        self._actions = ActionLayout.of(env.action_space, self.name)
+        self._versions = simulator_versions(env)
+        self._atari = "ale-py" in self._versions
+        self._player = Player(
+            self.make_env, self._observations, self._actions, new_each_time=leaves_traces(env_id), first=env
+        )
+        self.observation_shape = self._observations.shape
+        self.action_size = self._actions.size
+        self.discrete = self._actions.discrete
+        self.default_student = "nature" if self._observations.is_image else "mlp"
+
+    def make_env(self) -> gymnasium.Env[Any, Any]:
+        """Returns a new environment. A task with one of its own overrides this; it is called from the constructor.
+
+        ``reset(seed=...)`` must fix an episode, up to what its actions decide.
+        """
+        return make_env(self.env_id)
+
+    def expert_name(self, settings: Mapping[str, Any]) -> str | None:
+        """Returns the policy that played a dataset, if its file is still there and still the same."""
+        from .gymnasium_policies import file_sha256
+
+        name: str | None = settings.get("policy")
+        if name is None or name == RANDOM:
+            return name
+        path = Path(name)
+        return name if path.is_file() and file_sha256(path) == settings.get("expert_sha256") else None
+
+    def split_title(self, split: str) -> str:
+        """What tables call a split."""
+        return SPLIT_TITLES[split]
+
+    def play(
+        self, policies: Sequence[Policy], *, split: str, mode: Mode, episodes: int, seed: int
+    ) -> npt.NDArray[np.float64]:
+        """See :meth:`~.base.Task.play`; column e holds the returns of episode e.
+
+        One policy plays after the other, each on up to 32 environments at once, or 8 that show images. Random streams
+        belong to episodes and are the same for every policy, so what one does changes nothing for another.
+
+        Raises:
+            SettingsError: If a policy is for the other kind of actions, or there is no such split, mode or episode.
+            DistillError: If a policy is for other actions, or gives NaN.
+        """
+        if split not in STARTS:
+            raise SettingsError(f"split={split!r}: expected one of {', '.join(STARTS)}.")
+        if mode not in self.modes:
+            raise SettingsError(f"mode={mode!r}: expected {' or '.join(self.modes)} for {self.name}.")
+        for policy in policies:
+            self._check_kind(policy)
+        starts = STARTS[split].of(seed, episodes)
+        returns = np.empty((len(policies), episodes))
+        for row, policy in zip(returns, policies, strict=True):
+            for episode in self._player.play(
+                policy, starts, slots=self._slots, greedy=mode == "greedy", seed=seed
+            ):
+                row[episode.number] = episode.episode_return
+        return returns
+
+    @property
+    def _slots(self) -> int:
+        return IMAGE_SLOTS if self._observations.is_image else SLOTS
+
+    def _check_kind(self, policy: Policy) -> None:
+        if not isinstance(policy, DiscretePolicy if self.discrete else ContinuousPolicy):
+            kind, gives = ("discrete", "logits") if self.discrete else ("continuous", "actions")
+            raise SettingsError(
+                f"{self.name} has {kind} actions: expected policies that give {gives}, not {type(policy).__name__}."
+            )
+
+    def random_policy(self) -> Policy:
+        """Returns the policy of uniformly random actions.
+
+        Raises:
+            DistillError: If a continuous action has no bounds.
+        """
+        if self.discrete:
+            return RandomPolicy(self.action_size)
+        low, high = self._actions.low, self._actions.high
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise DistillError(f"{self.name} has actions without bounds: expected a policy other than random.")
+        return UniformPolicy(low, high, seed=0)
+
+    def load_policy(self, name: str, *, device: str = "cpu:0", trust: bool = False) -> LoadedPolicy:
+        """Returns ``"random"`` play, or the policy of a file.
+
+        Args:
+            name: ``"random"``; a student's ``.safetensors``; stable-baselines3's ``.zip`` (its logits for discrete
+                actions, certainty for DQN's, the mean for continuous ones; what a ``VecNormalize`` beside it did to the
+                observations is not in it); d3rlpy's ``.d3``.
+            device: torch device.
+            trust: Load ``.zip`` and ``.d3``, which hold pickled code.
+        """
+        if name == RANDOM:
+            return LoadedPolicy(RANDOM, self.random_policy(), about={"expert": RANDOM})
+        from .gymnasium_policies import load_policy_file
+
+        return load_policy_file(
+            Path(name), self.observation_shape, self.action_size, self.discrete, device=device, trust=trust
+        )
+
+    def identity(self, splits: Sequence[str]) -> dict[str, Any]:
+        """Returns the environment, and for each split the first and the last of its seeds."""
+        seeds = {split: [STARTS[split].first, STARTS[split].first + STARTS[split].size - 1] for split in splits}
+        return {"environment": f"gymnasium:{self.env_id}", "seeds": seeds}
+
+    def normalise(self, value: float) -> float | None:
+        """Maps a return to d4rl's normalised score where d4rl has references, 0 for random play, 1 for an expert."""
+        references = REFERENCES.get(re.sub(r"-v\d+$", "", self.env_id))
+        if references is None:
+            return None
+        random, expert = references
+        return (value - random) / (expert - random)
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of gymnasium and of what simulates the environment."""
+        return dict(self._versions)
+
+    def collect(
+        self,
+        settings: CollectSettings,
+        path: Path,
+        *,
+        command: str = "",
+        device: str = "cpu:0",
+        trust: bool = False,
+        on_episode: Callable[[], None] | None = None,
+    ) -> DatasetInfo:
+        """See :meth:`~.base.Task.collect`; episodes start from the ``train`` seeds.
+
+        Recorded of each step: the return-to-go and, of discrete actions, the policy's probabilities; of each episode:
+        its return, length and reset seed, and whether it was cut. Continuous actions are recorded as the environment
+        got them, within their bounds.
+
+        Raises:
+            SettingsError: If no policy is given, or there are not so many starts.
+            OutputExistsError: If ``path`` holds anything else.
+        """
+        from .gymnasium_collect import collect
+
+        if settings.policy is None:
+            raise SettingsError(
+                f"{self.name} has no bundled expert: give --policy random, or the file of a policy, which "
+                f"'rld-distill train-expert {self.name}' trains."
+            )
+        loaded = self.load_policy(settings.policy, device=device, trust=trust)
+        self._check_kind(loaded.policy)
+        return collect(
+            self,
+            self._player,
+            loaded,
+            settings,
+            slots=min(settings.envs or self._slots, settings.episodes),
+            path=path,
+            command=command,
+            on_episode=on_episode,
+        )
+
+    def train_settings(self) -> type[TrainSettings]:
+        """Returns the settings of stable-baselines3's PPO and SAC, with this task's number of steps."""
+        from .gymnasium_train_settings import train_settings_for
+        from .gymnasium_training import need_experts
+
+        need_experts(f"training on {self.name}")
+        return train_settings_for(self.env_id, atari=self._atari)
+
+    def train_expert(
+        self,
+        settings: TrainSettings,
+        directory: Path,
+        *,
+        resume: bool = False,
+        max_minutes: float | None = None,
+        device: str = "cpu:0",
+        tensorboard: bool = False,
+        card_episodes: int = 200,
+        on_update: Callable[[int, str], None] | None = None,
+    ) -> tuple[list[TrainedPolicy], bool]:
+        """See :meth:`~.base.Task.train_expert`; PPO or SAC of stable-baselines3, on the ``train`` seeds.
+
+        ``directory`` gets ``policy.zip``, which :meth:`load_policy` reads, and ``policy.json``, which says how it was
+        trained and what it returns. Runs of the same settings and seed are equal on one machine; a run that was
+        stopped and resumed goes on from the same weights, but with other starts and actions.
+        """
+        from .gymnasium_export import export
+        from .gymnasium_train_settings import GymnasiumTrainSettings, resolve
+        from .gymnasium_training import TrainingRun, need_experts
+
+        need_experts(f"training on {self.name}")
+        if not isinstance(settings, GymnasiumTrainSettings):
+            raise SettingsError(
+                f"{type(settings).__name__}: expected those of {self.name}, from train_settings()."
+            )
+        algorithm, values = resolve(settings, self.env_id, discrete=self.discrete, atari=self._atari)
+        run = TrainingRun(
+            self.name,
+            self.make_env,
+            self._observations,
+            self._actions,
+            STARTS["train"],
+            algorithm,
+            values,
+            steps=settings.steps,
+            seed=settings.seed,
+            signs=self._atari,
+            device=device,
+        )
+        model, steps, finished = run.train(
+            directory, resume=resume, max_minutes=max_minutes, tensorboard=tensorboard, on_update=on_update
+        )
+        return [export(self, run, model, steps, finished, directory, card_episodes)], finished
+
+
+def _registered_name(kind: type[GymnasiumTask], env_id: str) -> str:
+    """Returns the name of a plug-in's task, which is registered under it or under what stands before the slash."""
+    if kind is not GymnasiumTask:
+        for entry in TASKS.entries():
+            if entry.target in (kind, f"{kind.__module__}:{kind.__qualname__}"):
+                return entry.name if "/" in entry.name else f"{entry.name}/{env_id}"
+    return f"gym/{env_id}"

@@ -1,0 +1,87 @@
+"""Records what a policy does on a gymnasium task as a d3rlpy dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
+from ..data.transitions import return_to_go
+from .base import CollectSettings, LoadedPolicy, Task
+from .gymnasium_rollout import PlayedEpisode, Player
+from .gymnasium_starts import STARTS
+
+__all__ = ["collect"]
+
+SPLIT = "train"
+
+
+def collect(
+    task: Task,
+    player: Player,
+    loaded: LoadedPolicy,
+    settings: CollectSettings,
+    *,
+    slots: int,
+    path: Path,
+    command: str,
+    on_episode: Callable[[], None] | None,
+) -> DatasetInfo:
+    """See :meth:`.gymnasium.GymnasiumTask.collect`.
+
+    Args:
+        task: What is played.
+        player: Plays it.
+        loaded: The policy.
+        settings: How many episodes, and how.
+        slots: Environments at once; episodes are written in the order in which they finish, which these decide.
+        path: The file to make.
+        command: Command line to record.
+        on_episode: Called after each episode.
+    """
+    greedy = settings.greedy or not task.discrete
+    starts = STARTS[SPLIT].of(settings.seed, settings.episodes)
+    about: dict[str, Any] = {
+        **task.identity([SPLIT]),
+        "versions": task.versions(),
+        "policy": settings.policy,
+        **loaded.about,
+        "actions": "greedy" if greedy else "sampled",
+        "seed": settings.seed,
+        "first_start": starts[0],
+        "num_slots": slots,
+        "episodes": settings.episodes,
+    }
+    provenance = Provenance("collected", task.name, task.action_size, command, about)
+    if path.exists():
+        return read_own(path, provenance)
+    with EpisodeWriter(path, provenance) as writer:
+        for episode in player.play(
+            loaded.policy, starts, slots=slots, greedy=greedy, seed=settings.seed, record=True
+        ):
+            writer.write(_episode_data(episode))
+            if on_episode is not None:
+                on_episode()
+    return read_info(path)
+
+
+def _episode_data(episode: PlayedEpisode) -> EpisodeData:
+    assert episode.steps is not None
+    steps = episode.steps
+    beside = {"return_to_go": return_to_go(steps.rewards)}
+    if steps.probabilities is not None:
+        beside["action_probabilities"] = steps.probabilities
+    return EpisodeData(
+        observations=steps.observations,
+        actions=steps.actions,
+        rewards=steps.rewards,
+        terminated=not episode.timeout,
+        info={
+            "seed": episode.start,
+            "return": episode.episode_return,
+            "length": episode.length,
+            "timeout": episode.timeout,
+        },
+        steps=beside,
+    )

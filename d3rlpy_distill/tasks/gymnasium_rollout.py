@@ -1,0 +1,231 @@
+"""Plays a policy on many environments at once, for evaluating and for collecting."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..errors import DistillError
+from ..policies import ContinuousPolicy, DiscretePolicy, Policy, UniformPolicy, sample_actions
+from .gymnasium_spaces import ActionLayout, ObservationLayout
+
+__all__ = ["LONGEST", "EpisodeSteps", "PlayedEpisode", "Player"]
+
+LONGEST = 30_000
+"""Steps after which an episode is cut. Environments have limits of their own, mostly 1000; those that have none would
+go on forever with a policy that never ends one."""
+
+
+class EpisodeSteps(NamedTuple):
+    """The steps of one episode of length L.
+
+    Args:
+        observations: Those that the actions were taken on, ``(L, ...)``.
+        actions: int32 ``(L,)``, or float32 ``(L, D)``, as the environment got them.
+        rewards: float32 ``(L,)``.
+        probabilities: The policy's, float32 ``(L, A)``; None where actions are continuous.
+    """
+
+    observations: npt.NDArray[Any]
+    actions: npt.NDArray[Any]
+    rewards: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayedEpisode:
+    """One finished episode.
+
+    Args:
+        number: Its place among those that were asked for.
+        start: The seed that it was reset with.
+        episode_return: Sum of the rewards.
+        length: Number of steps, L.
+        timeout: Whether it was cut rather than over.
+        steps: The steps, if they were recorded.
+    """
+
+    number: int
+    start: int
+    episode_return: float
+    length: int
+    timeout: bool
+    steps: EpisodeSteps | None
+
+
+class Player:
+    """Environments that are made at first use and kept.
+
+    Args:
+        make: Makes one.
+        observations: How to read what they show.
+        actions: How to write what they are given.
+        new_each_time: Make one for every episode: those that do not forget the last one when they are reset.
+        first: One that is made already.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], gymnasium.Env[Any, Any]],
+        observations: ObservationLayout,
+        actions: ActionLayout,
+        *,
+        new_each_time: bool = False,
+        first: gymnasium.Env[Any, Any] | None = None,
+    ) -> None:
+        self.observations, self.actions = observations, actions
+        self._make, self._new_each_time = make, new_each_time
+        self._envs = [] if first is None else [first]
+
+    def play(
+        self,
+        policy: Policy,
+        starts: Sequence[int],
+        *,
+        slots: int,
+        greedy: bool,
+        seed: int,
+        record: bool = False,
+    ) -> Iterator[PlayedEpisode]:
+        """Plays one episode from each start and yields each as it finishes.
+
+        A slot that has finished an episode plays the next start that nobody plays yet. Every start is played to its
+        end, so no episode is favoured for being short. What happens in an episode depends on its start, the policy
+        and ``seed`` alone: each has a random stream of its own, the same for every policy.
+
+        Args:
+            policy: Of the actions' kind.
+            starts: Seeds to reset with.
+            slots: Environments at once; the network sees as many observations at once.
+            greedy: Take the likeliest discrete action instead of sampling.
+            seed: Of the sampling of actions.
+            record: Keep the steps of the episodes that are being played.
+        """
+        decide = self._decider(policy, greedy)
+        while len(self._envs) < min(slots, len(starts)):
+            self._envs.append(self._make())
+        waiting = iter(list(enumerate(starts)))
+        playing = [
+            self._begin(slot, number, start, seed, record)
+            for slot, (number, start) in zip(range(slots), waiting, strict=False)
+        ]
+        while playing:
+            observations = torch.from_numpy(np.stack([one.observation for one in playing]))
+            actions, probabilities = decide(observations, playing)
+            going_on = []
+            for i, one in enumerate(playing):
+                finished = one.step(actions[i], None if probabilities is None else probabilities[i])
+                if finished is None:
+                    going_on.append(one)
+                    continue
+                yield finished
+                for number, start in waiting:
+                    going_on.append(self._begin(one.slot, number, start, seed, record))
+                    break
+            playing = going_on
+
+    def _begin(self, slot: int, number: int, start: int, seed: int, record: bool) -> _Running:
+        if self._new_each_time:
+            self._envs[slot].close()  # type: ignore[no-untyped-call]
+            self._envs[slot] = self._make()
+        # the key keeps this stream apart from the environment's own, which is SeedSequence(start)
+        rng = np.random.default_rng(np.random.SeedSequence((seed, start), spawn_key=(0,)))
+        return _Running(self._envs[slot], self.observations, self.actions, slot, number, start, rng, record)
+
+    def _decider(self, policy: Policy, greedy: bool) -> _Decider:
+        size = self.actions.size
+        if isinstance(policy, UniformPolicy):
+            return lambda observations, playing: (
+                policy.at(np.stack([one.rng.random(size) for one in playing])).numpy(),
+                None,
+            )
+        if self.actions.discrete:
+            assert isinstance(policy, DiscretePolicy)
+            return lambda observations, playing: _choose(policy, size, observations, playing, greedy)
+        assert isinstance(policy, ContinuousPolicy)
+        low, high = self.actions.low, self.actions.high
+
+        def decide(
+            observations: torch.Tensor, playing: Sequence[_Running]
+        ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]:
+            given = policy.actions(observations).numpy()
+            _check(given, (len(playing), size), "actions")
+            return np.clip(given, low, high), None
+
+        return decide
+
+
+_Decider = Callable[
+    [torch.Tensor, "Sequence[_Running]"], "tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]"
+]
+
+
+def _choose(
+    policy: DiscretePolicy, size: int, observations: torch.Tensor, playing: Sequence[_Running], greedy: bool
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    logits = policy.logits(observations)
+    _check(logits.numpy(), (len(playing), size), "logits")
+    probabilities: npt.NDArray[np.float32] = torch.softmax(logits, 1).numpy()
+    if greedy:
+        return logits.argmax(1).numpy().astype(np.int32), probabilities
+    return sample_actions(probabilities, np.array([one.rng.random() for one in playing])), probabilities
+
+
+def _check(given: npt.NDArray[Any], shape: tuple[int, int], what: str) -> None:
+    if given.shape != shape:
+        raise DistillError(
+            f"the policy gives {what} of shape {given.shape}: expected {shape}; it is for another task."
+        )
+    if np.isnan(given).any():
+        raise DistillError(f"the policy gives {what} that are NaN: its training diverged.")
+
+
+class _Running:
+    """An episode that is being played."""
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        observations: ObservationLayout,
+        actions: ActionLayout,
+        slot: int,
+        number: int,
+        start: int,
+        rng: np.random.Generator,
+        record: bool,
+    ) -> None:
+        self.slot, self.rng = slot, rng
+        self._env, self._observations, self._actions = env, observations, actions
+        self._number, self._start = number, start
+        self._return, self._length = 0.0, 0
+        self._steps: list[tuple[Any, Any, float, Any]] | None = [] if record else None
+        self.observation = observations.read(env.reset(seed=start)[0])
+
+    def step(self, action: Any, probabilities: npt.NDArray[np.float32] | None) -> PlayedEpisode | None:
+        """Takes an action; returns the episode if that was its last step."""
+        observation, reward, terminated, truncated, _ = self._env.step(self._actions.write(action))
+        self._return += float(reward)
+        self._length += 1
+        if self._steps is not None:
+            self._steps.append((self.observation, action, float(reward), probabilities))
+        if not (terminated or truncated or self._length == LONGEST):
+            self.observation = self._observations.read(observation)
+            return None
+        steps = None if self._steps is None else _stack(self._steps, self._actions.discrete)
+        return PlayedEpisode(self._number, self._start, self._return, self._length, not terminated, steps)
+
+
+def _stack(steps: Sequence[tuple[Any, Any, float, Any]], discrete: bool) -> EpisodeSteps:
+    observations, actions, rewards, probabilities = zip(*steps, strict=True)
+    return EpisodeSteps(
+        observations=np.stack(observations),
+        actions=np.array(actions, np.int32 if discrete else np.float32),
+        rewards=np.array(rewards, np.float32),
+        probabilities=np.stack(probabilities) if discrete else None,
+    )

@@ -1,0 +1,299 @@
+"""Trains an expert by stable-baselines3: a checkpoint all the time, resumed where it stopped, exported in the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import CheckpointError, MissingExtraError, OutputExistsError
+from ..files import appears_atomically, write_json
+from .gymnasium_spaces import ActionLayout, ObservationLayout
+from .gymnasium_starts import Starts
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+__all__ = ["TrainingRun", "need_experts"]
+
+CHECKPOINT = "checkpoint.zip"
+SETTINGS = "settings.json"
+SMALLEST_SIDE = 36  # of an image that stable-baselines3's CNN reads
+LOG_INTERVAL = 4  # rollouts of PPO, episodes of SAC
+REPLAY_COLUMNS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def need_experts(what: str) -> None:
+    """Raises the error that says what to type where stable-baselines3 is missing.
+
+    Raises:
+        MissingExtraError: If it is.
+    """
+    if importlib.util.find_spec("stable_baselines3") is None:
+        raise MissingExtraError(f"{what} needs stable-baselines3; type: pip install 'd3rlpy-distill[experts]'")
+
+
+class TrainingEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment as its students see it, whose episodes start anywhere in a range of seeds.
+
+    Args:
+        env: The environment.
+        observations: How to read what it shows.
+        actions: How to write what it is given.
+        starts: Where episodes start.
+        rng: Draws the starts.
+        signs: Give the signs of the rewards.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        observations: ObservationLayout,
+        actions: ActionLayout,
+        starts: Starts,
+        rng: np.random.Generator,
+        signs: bool,
+    ) -> None:
+        super().__init__(env)
+        self._observations, self._actions = observations, actions
+        self._starts, self._rng, self._signs = starts, rng, signs
+        pixels = observations.dtype == np.uint8
+        low, high = (0, 255) if pixels else (-np.inf, np.inf)
+        self.observation_space = gymnasium.spaces.Box(low, high, observations.shape, observations.dtype.type)
+        if actions.discrete:
+            self.action_space = gymnasium.spaces.Discrete(actions.size)
+        else:
+            self.action_space = gymnasium.spaces.Box(actions.low, actions.high, dtype=np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Starts an episode; ``seed`` is not read, as starts are drawn."""
+        start = self._starts.first + int(self._rng.integers(self._starts.size))
+        observation, info = self.env.reset(seed=start, options=options)
+        return self._observations.read(observation), info
+
+    def step(self, action: Any) -> Any:
+        """Takes an action 0 to A - 1, or ``(D,)``."""
+        observation, reward, terminated, truncated, info = self.env.step(self._actions.write(action))
+        value = float(reward)
+        value = float(np.sign(value)) if self._signs else value
+        return self._observations.read(observation), value, terminated, truncated, info
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """One training, of one directory.
+
+    Args:
+        task: The task's name.
+        make: Makes an environment.
+        observations: How to read what it shows.
+        actions: How to write what it is given.
+        starts: Where episodes start.
+        algorithm: ``"ppo"`` or ``"sac"``.
+        values: Its settings, see :func:`~.gymnasium_train_settings.resolve`.
+        steps: Environment steps.
+        seed: Fixes everything random; a run that was stopped and resumed is another one, though.
+        signs: Train on the signs of the rewards, as is usual for Atari (Mnih et al. 2015).
+        device: torch device.
+    """
+
+    task: str
+    make: Callable[[], gymnasium.Env[Any, Any]]
+    observations: ObservationLayout
+    actions: ActionLayout
+    starts: Starts
+    algorithm: str
+    values: dict[str, float]
+    steps: int
+    seed: int
+    signs: bool
+    device: str
+
+    @property
+    def sb3_device(self) -> str:
+        """The device as stable-baselines3 knows it; torch cannot load a file onto ``cpu:0``."""
+        return "cpu" if self.device.startswith("cpu") else self.device
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what a checkpoint must agree with: everything but how long to train."""
+        return {
+            "task": self.task,
+            "algorithm": self.algorithm,
+            **self.values,
+            "starts": [self.starts.first, self.starts.first + self.starts.size - 1],
+            "reward_signs": self.signs,
+            "seed": self.seed,
+        }
+
+    def train(
+        self,
+        directory: Path,
+        *,
+        resume: bool,
+        max_minutes: float | None,
+        tensorboard: bool,
+        on_update: Callable[[int, str], None] | None,
+    ) -> tuple[BaseAlgorithm, int, bool]:
+        """Trains until the steps are taken or the time is over.
+
+        ``directory`` gets ``settings.json``, ``checkpoint.zip`` and, for SAC, ``replay-STEPS.npz``; each checkpoint
+        is complete before it takes the place of the last. Resuming reads no pickled code.
+
+        Returns:
+            The model, the environment steps that it was trained for, and whether they are all that was asked for.
+
+        Raises:
+            OutputExistsError: If there is a checkpoint and ``resume`` is False.
+            CheckpointError: If there is none to resume, it is damaged, or it is of other settings.
+            MissingExtraError: If TensorBoard is asked for and not installed.
+        """
+        checkpoint = directory / CHECKPOINT
+        if checkpoint.exists() and not resume:
+            raise OutputExistsError(
+                f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
+            )
+        done = self._check(directory) if resume else 0
+        model = self._model(done)
+        self._set_logger(model, directory, tensorboard)
+        if resume:
+            self._restore(model, directory, done)
+        else:
+            write_json(directory / SETTINGS, self.identity())
+            _save(model, directory)
+        if done >= self.steps:
+            return model, done, True
+        from .gymnasium_training_loop import Loop
+
+        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory))
+        logged = LOG_INTERVAL if tensorboard else None
+        model.learn(self.steps - done, loop, log_interval=logged, reset_num_timesteps=not resume)  # type: ignore[arg-type]
+        return model, loop.saved, not loop.out_of_time
+
+    def _model(self, done: int) -> BaseAlgorithm:
+        from stable_baselines3 import PPO, SAC
+        from stable_baselines3.common.monitor import Monitor
+        from stable_baselines3.common.vec_env import DummyVecEnv
+
+        values = dict(self.values)
+        envs = int(values.pop("envs"))
+        streams = np.random.SeedSequence((self.seed, done)).spawn(envs)
+
+        def maker(stream: np.random.SeedSequence) -> Callable[[], gymnasium.Env[Any, Any]]:
+            def make() -> gymnasium.Env[Any, Any]:
+                rng = np.random.default_rng(stream)
+                # innermost, so that it tells the returns as they are
+                env: gymnasium.Env[Any, Any] = Monitor(self.make())
+                return TrainingEnv(env, self.observations, self.actions, self.starts, rng, self.signs)
+
+            return make
+
+        image = self.observations.is_image and min(self.observations.shape[1:]) >= SMALLEST_SIDE
+        model: BaseAlgorithm = {"ppo": PPO, "sac": SAC}[self.algorithm](
+            "CnnPolicy" if image else "MlpPolicy",
+            DummyVecEnv([maker(stream) for stream in streams]),
+            seed=(self.seed + done) % 2**31,
+            device=self.sb3_device,
+            policy_kwargs={"normalize_images": self.observations.dtype == np.uint8} if image else None,
+            **values,
+        )
+        return model
+
+    def _set_logger(self, model: BaseAlgorithm, directory: Path, tensorboard: bool) -> None:
+        from stable_baselines3.common.logger import Logger, configure
+
+        if not tensorboard:
+            model.set_logger(Logger(None, []))
+            return
+        try:
+            model.set_logger(configure(str(directory / "tensorboard"), ["tensorboard"]))
+        except AssertionError as error:  # stable-baselines3's way to say that it is not installed
+            raise MissingExtraError(
+                "--tensorboard needs TensorBoard; type: pip install 'd3rlpy-distill[tensorboard]'"
+            ) from error
+
+    def _check(self, directory: Path) -> int:
+        """Returns the steps of the checkpoint, if it is this run's."""
+        checkpoint = directory / CHECKPOINT
+        if not checkpoint.exists():
+            raise CheckpointError(
+                f"--resume: {checkpoint} does not exist; leave --resume out to start a new run there."
+            )
+        try:
+            known: dict[str, Any] = json.loads((directory / SETTINGS).read_text())
+            with zipfile.ZipFile(checkpoint) as archive:
+                done = int(json.loads(archive.read("data"))["num_timesteps"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise _damaged(checkpoint) from error
+        given = json.loads(json.dumps(self.identity()))
+        for key in sorted(known.keys() | given.keys()):
+            if known.get(key) != given.get(key):
+                raise CheckpointError(
+                    f"{checkpoint} belongs to another run: it has {key} {known.get(key)!r}, this one "
+                    f"{given.get(key)!r}; resume with the settings it was started with, or give another --out."
+                )
+        return done
+
+    def _restore(self, model: BaseAlgorithm, directory: Path, done: int) -> None:
+        """Puts weights, optimizers and the memory of SAC back; nothing that is pickled is read."""
+        from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+        from stable_baselines3.common.save_util import load_from_zip_file
+
+        checkpoint = directory / CHECKPOINT
+        try:
+            _, weights, variables = load_from_zip_file(checkpoint, load_data=False, device=self.sb3_device)
+            model.set_parameters(weights, exact_match=True, device=self.sb3_device)
+            for name, value in (variables or {}).items():
+                getattr(model, name).data = value.data
+            if isinstance(model, OffPolicyAlgorithm):
+                _load_replay(model, directory / f"replay-{done}.npz")
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise _damaged(checkpoint) from error
+        model.num_timesteps = done
+
+
+def _damaged(checkpoint: Path) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {checkpoint} is damaged and cannot be resumed: copy it back from elsewhere, or start anew in "
+        "another --out."
+    )
+
+
+def _save(model: BaseAlgorithm, directory: Path) -> None:
+    """Writes a checkpoint. The memory comes first, under a name of its own: a kill leaves the last pair whole."""
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+    replay = directory / f"replay-{model.num_timesteps}.npz"
+    if isinstance(model, OffPolicyAlgorithm):
+        _save_replay(model, replay)
+    with appears_atomically(directory / CHECKPOINT) as partial, partial.open("wb") as file:
+        model.save(file)
+    for old in directory.glob("replay-*.npz"):
+        if old != replay:
+            old.unlink()
+
+
+def _save_replay(model: OffPolicyAlgorithm, path: Path) -> None:
+    buffer: Any = model.replay_buffer
+    filled = buffer.buffer_size if buffer.full else buffer.pos
+    columns: dict[str, npt.NDArray[Any]] = {name: getattr(buffer, name)[:filled] for name in REPLAY_COLUMNS}
+    with appears_atomically(path) as partial, partial.open("wb") as file:
+        np.savez(file, position=np.array(buffer.pos), **columns)
+
+
+def _load_replay(model: OffPolicyAlgorithm, path: Path) -> None:
+    buffer: Any = model.replay_buffer
+    with np.load(path, allow_pickle=False) as columns:
+        filled = len(columns["rewards"])
+        for name in REPLAY_COLUMNS:
+            getattr(buffer, name)[:filled] = columns[name]
+        buffer.pos, buffer.full = int(columns["position"]), filled == buffer.buffer_size
