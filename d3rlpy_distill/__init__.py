@@ -16,6 +16,7 @@ from .students import PAPER_FULL, PAPER_SMALL, Budget, CloningStudent, SoftBC, S
 from .students.impala_encoder import ImpalaEncoderFactory
 from .students.paper_encoder import PaperEncoderFactory
 from .tasks import Task, make_task
+from .tasks.gymnasium import GymnasiumTask
 
 __version__ = version("d3rlpy-distill")
 
@@ -29,6 +30,7 @@ __all__ = [
     "DistillError",
     "Distilled",
     "GradientMatchingConfig",
+    "GymnasiumTask",
     "ImpalaEncoderFactory",
     "LabelDistillationConfig",
     "Method",

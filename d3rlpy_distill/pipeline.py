@@ -5,6 +5,7 @@ OfflineDataset -> Method -> Distilled -> Student x Task -> Results -> Report
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -19,7 +20,7 @@ from d3rlpy.datasets import DATA_DIRECTORY
 
 from .catalogue import DATASETS, METHODS, STUDENTS
 from .data import OfflineDataset, Provenance, package_versions, read_own
-from .errors import DistillError, SettingsError
+from .errors import DistillError, SettingsError, UntrustedFileError
 from .evaluation.arms import ArmKind, compared_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
@@ -65,11 +66,12 @@ def load(
         UnknownNameError: If there is no such file and no such name.
         DatasetFormatError: If the file is no complete dataset.
     """
+    named = None if task is None else make_task(task)
+    name, size = (None, None) if named is None else (named.name, named.action_size)
     path = _file(name_or_path)
     if path is not None:
-        size = None if task is None else make_task(task).action_size
-        return OfflineDataset.load(path, task=task, action_size=size)
-    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=task, verify=True)
+        return OfflineDataset.load(path, task=name, action_size=size)
+    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=name, verify=True)
 
 
 def load_distilled(
@@ -127,7 +129,9 @@ def default_student(dataset: OfflineDataset, name: str | None = None) -> str:
             return make_task(dataset.task).default_student
         except DistillError:
             pass  # a task that is not installed here can still be distilled
-    return "paper" if dataset.has_images and min(dataset.observation_shape[1:]) >= 16 else "mlp"
+    if not dataset.has_images:
+        return "mlp"
+    return "paper" if min(dataset.observation_shape[1:]) >= 16 else "impala"
 
 
 def configure(
@@ -220,7 +224,7 @@ def distill(
 
 def distill_to_file(
     dataset: OfflineDataset,
-    path: Path,
+    path: str | Path,
     method: str = "gradient",
     *,
     student: str | None = None,
@@ -254,7 +258,7 @@ def distill_to_file(
         seed=seed,
         **settings,
     )
-    provenance = _provenance(dataset, method, configured, recorded, seed, command)
+    provenance, path = _provenance(dataset, method, configured, recorded, seed, command), Path(path)
     if path.exists():
         read_own(path, provenance)
         return configured
@@ -458,17 +462,32 @@ def _policies(
     trust: bool,
 ) -> tuple[LoadedPolicy | None, list[PolicyArm]]:
     """The arms that train nothing: random play, the expert where there is one, and teachers."""
-    policies = [PolicyArm("random-policy", ArmKind("random-policy"), task.random_policy())]
-    name = expert or task.expert_name(dataset.provenance.settings if dataset.provenance else {})
-    loaded = None
-    if name is not None:
-        loaded = task.load_policy(name, device=device, trust=trust)
+    policies = []
+    with contextlib.suppress(DistillError):  # actions without bounds have no uniform distribution
+        policies.append(PolicyArm("random-policy", ArmKind("random-policy"), task.random_policy()))
+    loaded = _expert(dataset, task, expert, device, trust)
+    if loaded is not None:
         policies.append(PolicyArm("expert", ArmKind("expert"), loaded.policy))
     for arm, one in sets.items():
         if one.teachers is not None:
             about = ArmKind("teachers", labels="soft", of=arm)
             policies.append(PolicyArm(f"teachers-of-{arm}", about, one.teachers))
     return loaded, policies
+
+
+def _expert(
+    dataset: OfflineDataset, task: Task, given: str | None, device: str, trust: bool
+) -> LoadedPolicy | None:
+    """The expert that was given, or the one that played the dataset, unless its file needs a trust nobody gave."""
+    if given is not None:
+        return task.load_policy(given, device=device, trust=trust)
+    name = task.expert_name(dataset.provenance.settings if dataset.provenance else {})
+    if name is None or name == "random":
+        return None
+    try:
+        return task.load_policy(name, device=device, trust=trust)
+    except UntrustedFileError:
+        return None
 
 
 def _by_arm(
@@ -531,9 +550,11 @@ def _with_teachers(
     asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
     defaults = {f.name: f.default for f in dataclasses.fields(method)}
     for name, value in asked.items():
-        known = theirs.get(name, defaults.get(name))
+        known = theirs.get(name, defaults.get(name, value))  # what version 0.1 did not record was as it is now
         if name == "learner" and value != known:  # too long to print
-            raise DistillError(f"{path}'s teachers are another student's: give the one that the file was made for.")
+            raise DistillError(
+                f"{path}'s teachers are another student's: give the one that the file was made for."
+            )
         if name not in ("n_samples", "steps") and value != known:
             raise DistillError(
                 f"{path}'s teachers have {name}={known!r}, asked for was {value!r}: give the options that the "

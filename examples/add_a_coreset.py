@@ -1,7 +1,8 @@
 """A coreset in one file: the transitions with the highest return-to-go.
 
     rld-distill distill data/starpilot.h5 --plugin examples/add_a_coreset.py --method promising --out promising.h5
-    rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --plugin examples/add_a_coreset.py --coresets promising
+    rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --plugin examples/add_a_coreset.py \
+        --coresets promising --arms promising-150,random-150,distilled-150
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A task in one file: walk to the end of a corridor, on gymnasium's interface.
 
-    rld-distill collect examples/corridor --plugin examples/add_a_task.py --policy random --episodes 20 --out walk.h5
-    rld-distill distill walk.h5 --plugin examples/add_a_task.py --samples 10 --steps 200 --out walk-10.h5
-    rld-distill evaluate walk.h5 walk-10.h5 --plugin examples/add_a_task.py --students 3 --episodes 20
+rld-distill collect examples/corridor --plugin examples/add_a_task.py --policy random --episodes 20 --out walk.h5
+rld-distill distill walk.h5 --plugin examples/add_a_task.py --samples 10 --steps 200 --out walk-10.h5
+rld-distill evaluate walk.h5 walk-10.h5 --plugin examples/add_a_task.py --students 3 --episodes 20
 """
 
 from __future__ import annotations

@@ -1,57 +1,55 @@
-"""Statistics against oracles, the protocol on a tiny benchmark, resumption, schema, rendering."""
+"""Statistics against oracles, the evaluation on a tiny task, its resumption; stock students against d3rlpy."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from d3rlpy.algos import IdentityTransformerActionSampler
-from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.base import LearnableConfig
 from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.optimizers import SGDFactory
 from scipy import stats
 
-from d3rlpy_distill import (
-    Budget,
-    CheckpointError,
-    ConvergenceConfig,
-    DistillError,
-    RandomSelector,
-    TransitionArrays,
-)
+from cartpole import TINY, collect_cartpole
+from d3rlpy_distill import Budget, Distilled, OfflineDataset, distill, evaluate
+from d3rlpy_distill.data.training_set import TrainingSet
+from d3rlpy_distill.errors import CheckpointError, DistillError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import (
-    ALGORITHMS,
-    BenchmarkConfig,
+    ArmKind,
+    PartialBudget,
+    Protocol,
     Results,
-    run_algorithms,
-    run_benchmark,
+    difference_interval,
     standard_arms,
+    student_seeds,
     summarise,
 )
-from d3rlpy_distill.evaluation.algorithms import fit_stock, networks, seeded
-from d3rlpy_distill.evaluation.arms import arm_names
-from d3rlpy_distill.evaluation.results import ArmResult
-from d3rlpy_distill.evaluation.statistics import difference_interval, interquartile_mean
-from d3rlpy_distill.learner import build_learner
-from d3rlpy_distill.report import build_tables, render, save_figures, save_gallery
-from procgen_datasets import TRAIN_LEVELS, VALIDATION_LEVELS
-from procgen_datasets.player import ProcgenPlayer
-from procgen_datasets.policies import RandomPolicy
+from d3rlpy_distill.evaluation.statistics import interquartile_mean
+from d3rlpy_distill.learners.learner import AnyLearner, build_learner
+from d3rlpy_distill.learners.stock import fit_stock, networks, seeded
+from d3rlpy_distill.pipeline import Evaluation, load, plan_evaluation
+from d3rlpy_distill.policies import DiscretePolicy, Policy
+from d3rlpy_distill.report import build_tables, save_gallery
+from d3rlpy_distill.students.base import Student
+from d3rlpy_distill.students.bc import StockCloningStudent
+from d3rlpy_distill.students.bcq import BcqStudent
+from d3rlpy_distill.students.cql import CqlStudent
+from d3rlpy_distill.students.dqn import DqnStudent
+from d3rlpy_distill.students.dt import DecisionTransformerStudent
+from d3rlpy_distill.students.mlp import MlpStudent
+from d3rlpy_distill.tasks import Mode, Task
+from d3rlpy_distill.tasks.gymnasium import GymnasiumTask
+from entries import constant
 
+N = 12
 SHAPE = (3, 64, 64)
-TINY = BenchmarkConfig(
-    students=2,
-    episodes=2,
-    bc=Budget(2, 8),
-    synthetic=Budget(2, 4),
-    convergence=ConvergenceConfig(steps=2, check_every=1, max_held_out=16),
-)
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 7, 10, 100])
@@ -68,8 +66,12 @@ def test_summary_by_hand() -> None:
     assert 2.0 <= summary.ci95[0] <= 4.0 <= summary.ci95[1] <= 10.0
     single = summarise(np.array([[1.0, 2.0, 3.0, 10.0]]), np.random.default_rng(0))
     assert single.mean == 4.0 and single.iqm == 2.5
+    assert summarise(np.array([[7.0]]), np.random.default_rng(0)).std == 0.0
     with pytest.raises(ValueError, match="NaN"):
         summarise(np.array([[np.nan]]), np.random.default_rng(0))
+    for shape in ((0, 3), (3,), (2, 0)):
+        with pytest.raises(ValueError, match="expected \\(students, episodes\\), not empty"):
+            summarise(np.zeros(shape), np.random.default_rng(0))
 
 
 def test_bootstrap_interval_covers_as_often_as_it_says() -> None:
@@ -82,125 +84,268 @@ def test_bootstrap_interval_covers_as_often_as_it_says() -> None:
     assert 88 <= covered <= 100
 
 
-class Counting(ProcgenPlayer):
+class Counting(GymnasiumTask):
     """Counts its calls."""
 
     calls = 0
 
-    def play(self, policies: Sequence[Any], *, split: str, mode: str) -> Any:
+    def play(
+        self, policies: Sequence[Policy], *, split: str, mode: Mode, episodes: int, seed: int
+    ) -> npt.NDArray[np.float64]:
         self.calls += 1
-        return super().play(policies, split=split, mode=mode)
+        return super().play(policies, split=split, mode=mode, episodes=episodes, seed=seed)
 
 
 @pytest.fixture(scope="module")
-def player() -> Counting:
-    return Counting("starpilot", {"id": TRAIN_LEVELS, "ood": TRAIN_LEVELS}, TINY.episodes, seed=0)
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> OfflineDataset:
+    return load(collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cartpole.h5"))
 
 
-def run(starpilot: ReplayBuffer, player: Counting, directory: Path, **changes: Any) -> Results:
-    subset = RandomSelector(20).select(starpilot, np.random.default_rng(0))
-    arms = standard_arms(starpilot, subset, subset, TINY)
-    return run_benchmark(
-        "starpilot",
-        arms,
-        {"random-policy": RandomPolicy(), "expert": RandomPolicy()},
-        player,
-        TINY,
-        directory,
-        identity={"data": "tiny", **changes},
-        provenance={"command": "a test"},
+@pytest.fixture(scope="module")
+def distilled(dataset: OfflineDataset) -> Distilled:
+    return distill(dataset, n_samples=N, steps=1)
+
+
+@pytest.fixture(scope="module")
+def soft(dataset: OfflineDataset) -> Distilled:
+    return distill(dataset, "labels", n_samples=N, teacher_steps=2, n_teachers=1)
+
+
+@pytest.fixture(scope="module")
+def task() -> Counting:
+    return Counting("CartPole-v1", name="gym/CartPole-v1")
+
+
+def plan(dataset: OfflineDataset, task: Task, *distilled: Distilled, **settings: Any) -> Evaluation:
+    """Sampled and greedy play on two splits."""
+    chosen = {"protocol": TINY, "splits": ("test", "validation"), **settings}
+    return dataclasses.replace(plan_evaluation(dataset, distilled, **chosen), task=task)
+
+
+def same(a: Results, b: Results) -> bool:
+    """Whether two results are equal but for the seconds that training took."""
+    pairs = zip(a.arms, b.arms, strict=True)
+    return len(a.arms) == len(b.arms) and all(
+        dataclasses.replace(x, train_seconds=0.0).to_json() == dataclasses.replace(y, train_seconds=0.0).to_json()
+        and np.array_equal(x.returns, y.returns)
+        for x, y in pairs
     )
 
 
-def test_benchmark_has_every_arm_resumes_and_repeats(
-    tmp_path: Path, starpilot: ReplayBuffer, player: Counting
+ARMS = {
+    "random-policy": ArmKind("random-policy"),
+    "expert": ArmKind("expert"),
+    "bc-10": ArmKind("percentile", student="mlp"),
+    "bc-25": ArmKind("percentile", student="mlp"),
+    "bc-40": ArmKind("percentile", student="mlp"),
+    "bc-100": ArmKind("full", student="mlp"),
+    "bc-100-converged": ArmKind("converged", student="mlp"),
+    f"prior-{N}": ArmKind("prior", N, student="mlp"),
+    f"random-{N}": ArmKind("random", N, student="mlp"),
+    f"balanced-{N}": ArmKind("balanced", N, student="mlp"),
+    f"init-{N}": ArmKind("initial", N, student="mlp", of=f"distilled-{N}"),
+    f"distilled-{N}": ArmKind("distilled", N, student="mlp"),
+}
+
+
+def test_an_evaluation_has_every_arm_resumes_and_repeats(
+    dataset: OfflineDataset, distilled: Distilled, task: Counting, tmp_path: Path
 ) -> None:
-    results = run(starpilot, player, tmp_path / "a")
-    assert results.names() == arm_names(20)
+    results = plan(dataset, task, distilled).run(tmp_path / "a")
+    assert {name: results.about(name) for name in results.names()} == ARMS and list(ARMS) == results.names()
     entries = {(a.name, a.split, a.mode) for a in results.arms}
-    assert len(entries) == len(results.arms) == 12 * 4
-    calls = player.calls
-    (tmp_path / "a" / "returns" / "bc-40-id-greedy.json").unlink()
-    (tmp_path / "a" / "students" / "random-20" / "1.safetensors").unlink()
-    again = run(starpilot, player, tmp_path / "a")
-    assert player.calls == calls + 1
-    same = lambda r: [(a.name, a.returns, a.ci95, a.samples) for a in r.arms]  # noqa: E731
-    assert same(again) == same(results)
-    assert same(run(starpilot, player, tmp_path / "b")) == same(results)
-    with pytest.raises(CheckpointError, match="differs in data"):
-        run(starpilot, player, tmp_path / "a", data="other")
+    assert len(entries) == len(results.arms) == len(ARMS) * 4
+    whole = [arm.samples for arm in results.arms if arm.about.kind in ("full", "converged")]
+    assert whole == [len(dataset)] * 8
+    assert {arm.samples for arm in results.arms if arm.about.size == N} == {N}
+    calls = task.calls
+    (tmp_path / "a" / "returns" / "bc-40-test-greedy.json").unlink()
+    (tmp_path / "a" / "students" / f"random-{N}" / "1.safetensors").unlink()
+    again = plan(dataset, task, distilled).run(tmp_path / "a")
+    assert task.calls == calls + 1
+    assert same(again, results)
+    assert same(plan(dataset, task, distilled).run(tmp_path / "b"), results)
+    loaded = Results.load(tmp_path / "a")
+    assert loaded.to_json() == again.to_json() and same(loaded, results)
+    returns = build_tables(loaded)[0]
+    assert [row[0] for row in returns.rows] == list(ARMS)
+
+
+def test_another_evaluation_is_refused(
+    dataset: OfflineDataset, distilled: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    run = plan(dataset, task, distilled, arms=["random-policy"])
+    run.run(tmp_path / "a")
+    other = plan(dataset, task, distilled, arms=["random-policy"], protocol=dataclasses.replace(TINY, seed=1))
+    with pytest.raises(CheckpointError, match="differs in seed"):
+        other.run(tmp_path / "a")
+    smaller = plan(dataset, task, distill(dataset, "random", n_samples=N), arms=["random-policy"])
+    with pytest.raises(CheckpointError, match="differs in distilled_sha256"):
+        smaller.run(tmp_path / "a")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "mine").touch()
     with pytest.raises(CheckpointError, match="holds no evaluation"):
-        run(starpilot, player, tmp_path / "c")
-    loaded = Results.load(tmp_path / "a")
-    assert loaded == Results.from_json(json.loads(json.dumps(again.to_json())))
-    check_reports(loaded, tmp_path)
+        run.run(tmp_path / "c")
 
 
-def test_as_good_as_full_cloning_allows_five_percent_and_no_more() -> None:
-    scores = {"bc-100": 10.0, "random-20": 9.51, "distilled-20": 9.49}
-    arms = [
-        ArmResult.from_returns(
-            name,
-            "id",
-            "sampled",
-            np.full((3, 4), score),
-            normalised=0.0,
-            samples=20,
-            n_bytes=1,
-            train_seconds=1.0,
-            seed=0,
-        )
-        for name, score in scores.items()
-    ]
-    table = build_tables(Results("coinrun", {}, {}, arms))[0]
-    column = table.columns.index("as good as bc-100")
-    assert [row[column] for row in table.rows] == ["", "yes", "no"]
+def test_arms_are_the_same_whatever_else_is_evaluated_and_however_many_at_once(
+    dataset: OfflineDataset, distilled: Distilled, soft: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    names = [f"random-{N}", f"distilled-{N}"]
+    alone = plan(dataset, task, distilled, arms=names).run(tmp_path / "alone")
+    both = plan(dataset, task, soft, distilled, arms=[*names, "bc-10"]).run(tmp_path / "both", jobs=2)
+    kept = [arm for arm in both.arms if arm.name in names]
+    assert same(dataclasses.replace(both, arms=kept), alone)
 
 
-def check_reports(results: Results, directory: Path) -> None:
-    tables = build_tables(results)
-    assert len(tables) == 4 and [len(t.rows) for t in tables] == [12, 12, 10, 3]
-    for table in tables:
-        assert all(len(row) == len(table.columns) for row in table.rows)
-    markdown = render(tables, "md")
-    distilled = results.get("distilled-20", "ood", "sampled")
-    assert distilled is not None and f"{distilled.mean:.2f} ± {distilled.std:.2f}" in markdown
-    assert r"\pm" in render(tables, "latex") and "distilled-20," in render(tables, "csv")
-    assert [t["title"] for t in json.loads(render(tables, "json"))["tables"]] == [t.title for t in tables]
-    with pytest.raises(ValueError, match="expected one of md"):
-        render(tables, "html")
-    for path in save_figures([results, results], directory / "figures"):
-        assert path.read_bytes()[:4] == b"\x89PNG"
+def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
+    dataset: OfflineDataset, soft: Distilled, distilled: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    ready = plan(dataset, task, soft, also={"mine": distilled}, coresets=["herding"])
+    results = ready.run(tmp_path / "a")
+    new = {name: results.about(name) for name in results.names() if name not in ARMS}
+    assert new == {
+        f"teachers-of-soft-{N}": ArmKind("teachers", labels="soft", of=f"soft-{N}"),
+        f"herding-{N}": ArmKind("herding", N, student="mlp"),
+        f"random-soft-{N}": ArmKind("random", N, "soft", "mlp", of=f"soft-{N}"),
+        f"soft-{N}": ArmKind("distilled", N, "soft", "mlp"),
+        "mine": ArmKind("distilled", N, student="mlp"),
+    }
+    drawn = (
+        next(arm for arm in ready.arms if arm.name == f"random-soft-{N}")
+        .draw(np.random.default_rng(0))
+        .transitions
+    )
+    assert soft.teachers is not None and drawn.probabilities is not None
+    np.testing.assert_array_equal(drawn.probabilities, soft.teachers.label(drawn.observations))
 
 
-def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(starpilot: ReplayBuffer) -> None:
-    subset = RandomSelector(20).select(starpilot, np.random.default_rng(0))
-    arms = {a.name: a for a in standard_arms(starpilot, None, subset, TINY)}
-    assert "init-20" not in arms
+def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(
+    dataset: OfflineDataset, distilled: Distilled
+) -> None:
+    without = dataclasses.replace(distilled, initial=None)
+    arms = {a.name: a for a in standard_arms("mlp", MlpStudent(), dataset, {f"distilled-{N}": without}, TINY)}
+    assert f"init-{N}" not in arms
     for name, differ in (
-        ("random-20", True),
-        ("balanced-20", True),
-        ("distilled-20", False),
+        (f"random-{N}", True),
+        (f"balanced-{N}", True),
+        (f"prior-{N}", True),
+        (f"distilled-{N}", False),
         ("bc-10", False),
     ):
-        first, second = (arms[name].data(np.random.default_rng(s)) for s in (0, 1))
+        first, second = (arms[name].draw(np.random.default_rng(s)).transitions for s in (0, 1))
         assert (not np.array_equal(first.observations, second.observations)) == differ
 
 
-def test_foreign_results_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DistillError, match="does not exist"):
-        Results.load(tmp_path)
-    (tmp_path / "results.json").write_text("{")
-    with pytest.raises(DistillError, match="not valid JSON"):
-        Results.load(tmp_path)
-    (tmp_path / "results.json").write_text('{"arms": [{"name": "x"}]}')
-    with pytest.raises(DistillError, match="do not follow the schema"):
-        Results.load(tmp_path)
+def test_all_data_with_the_recorded_policy_is_an_arm_for_who_asks(
+    dataset: OfflineDataset, distilled: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    results = plan(dataset, task, distilled, arms=["bc-100-soft"]).run(tmp_path / "a")
+    assert results.about("bc-100-soft") == ArmKind("full", labels="soft", student="mlp")
+    assert results.find(["full"]) == [] and results.find(["full"], labels="soft") == ["bc-100-soft"]
+    assert "bc-100-soft" not in [arm.name for arm in plan(dataset, task, distilled).arms]
 
 
-def test_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
+def test_budgets_are_a_students_own_where_none_are_given(dataset: OfflineDataset, distilled: Distilled) -> None:
+    student = MlpStudent()
+    assert Protocol().budgets(student) == (student.full, student.small)
+    part = Protocol(full=PartialBudget(n_steps=7), small=PartialBudget(batch_size=3))
+    assert part.budgets(student) == (Budget(7, student.full.batch_size), Budget(student.small.n_steps, 3))
+    assert TINY.to_json({"mlp": student})["budgets"] == {
+        "mlp": {"full": {"n_steps": 2, "batch_size": 8}, "small": {"n_steps": 2, "batch_size": 4}}
+    }
+    with pytest.raises(SettingsError, match="students=0, episodes=1: expected 1 or more each"):
+        Protocol(0, 1)
+
+
+def test_seeds_of_students_depend_on_their_arm_and_number_only() -> None:
+    assert student_seeds(TINY, "bc-10", 0) == student_seeds(dataclasses.replace(TINY, students=9), "bc-10", 0)
+    seeds = [student_seeds(TINY, arm, i) for arm in ("bc-10", "bc-25") for i in range(3)]
+    assert len({seed for pair in seeds for seed in pair}) == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"arms": ["bc-99"]}, SettingsError, "arm 'bc-99': expected some of random-policy"),
+        ({"splits": ["ood"]}, SettingsError, "split 'ood': gym/CartPole-v1 has "),
+        ({"student": "mpl"}, UnknownNameError, "did you mean 'mlp'"),
+        ({"coresets": ["herd"]}, SettingsError, "coreset 'herd': expected some of"),
+        ({"also": {"bc-7": None}}, SettingsError, "also 'bc-7': the table has an arm of that name"),
+        ({"also": {"a/b": None}}, SettingsError, "also 'a/b': expected a name of letters, digits and hyphens"),
+        ({"task": "gym/Acrobot-v1"}, DistillError, "expected observations of shape"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(
+    settings: dict[str, Any], error: type[Exception], message: str, dataset: OfflineDataset, distilled: Distilled
+) -> None:
+    if "also" in settings:
+        settings = {"also": dict.fromkeys(settings["also"], distilled)}
+    with pytest.raises(error) as failure:
+        plan_evaluation(dataset, [distilled], **settings)
+    assert message in str(failure.value) and "\n" not in str(failure.value)
+
+
+def test_sets_of_other_data_are_refused(dataset: OfflineDataset, distilled: Distilled, tmp_path: Path) -> None:
+    other = load(collect_cartpole(tmp_path / "other.h5"))
+    other = dataclasses.replace(other, buffer=other.replay_buffer(50), behaviour=None, recorded_sha256=None)
+    with pytest.raises(DistillError, match=f"distilled-{N} was not distilled from other.h5"):
+        plan_evaluation(other, [distilled])
+    with pytest.raises(SettingsError, match="nothing to evaluate"):
+        plan_evaluation(dataset, [])
+    with pytest.raises(SettingsError, match="two sets of one size"):
+        plan_evaluation(dataset, [distilled, distilled])
+
+
+def test_nothing_is_kept_where_no_directory_is_named(
+    dataset: OfflineDataset, distilled: Distilled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = evaluate(dataset, distilled, protocol=TINY, arms=["random-policy", f"distilled-{N}"])
+    assert list(results.splits) == ["test"] and not list(tmp_path.iterdir())
+    assert results.names() == ["random-policy", f"distilled-{N}"]
+
+
+STUDENTS = ["bc", "cql", "bcq", "dqn", "sac", "dt"]
+
+
+def test_every_student_trains_plays_and_resumes(
+    dataset: OfflineDataset, distilled: Distilled, soft: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    """The table student x data on real data, tiny; run again, it trains nothing and gives the same."""
+    seen: list[str] = []
+
+    def run(students: list[str]) -> Results:
+        ready = plan(dataset, task, distilled, soft, student=students, protocol=dataclasses.replace(TINY, seed=3))
+        return ready.run(tmp_path / "-".join(students), progress=lambda what, done, total: seen.append(what))
+
+    first = run(STUDENTS)
+    trained = [arm for arm in first.arms if arm.about.student is not None]
+    assert first.students == STUDENTS and any("training" in what for what in seen)
+    assert {arm.samples for arm in trained if arm.name == f"dqn-random-{N}"} == {N}
+    takes = [student for student in STUDENTS if f"{student}-soft-{N}" in first.names()]
+    assert len(trained) == 4 * (4 * len(STUDENTS) + 2 * len(takes)) and "dqn" not in takes
+    for path in (tmp_path / "-".join(STUDENTS) / "returns").iterdir():
+        path.unlink()
+    seen.clear()
+    assert same(run(STUDENTS), first)
+    assert not any("training" in what for what in seen)
+    # a student's runs do not depend on which others there are
+    alone = [arm for arm in run(["cql", "dt"]).arms if arm.about.student == "cql"]
+    assert same(
+        dataclasses.replace(first, arms=[arm for arm in first.arms if arm.about.student == "cql"]),
+        dataclasses.replace(first, arms=alone),
+    )
+    tables = build_tables(first)
+    rows = [row[0] for row in tables[0].rows]
+    assert len(tables) == 2 and rows == ["random-policy", "expert", f"teachers-of-soft-{N}", *STUDENTS]
+    assert "2 students x 3 episodes, real data 2 x 8, small sets 2 x 4" in tables[0].title
+    assert tables[0].columns[:5] == ("algorithm", "full", "percentile-10", f"random-{N}", f"distilled-{N}")
+    cell = first.get("sac-full", "validation", "sampled")
+    assert cell is not None and tables[1].rows[rows.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"
+
+
+def test_a_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64)).astype(np.uint8)
     save_gallery(images, images[::-1], np.arange(7), tmp_path / "x.png", max_samples=5)
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
@@ -208,81 +353,65 @@ def test_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
         save_gallery(images[:, 0, 0], images[:, 0, 0], np.arange(7), tmp_path / "y.png")
 
 
-def test_every_algorithm_trains_plays_and_resumes(starpilot: ReplayBuffer, tmp_path: Path) -> None:
-    """The table algorithm x dataset on real data, tiny; run again, it trains nothing and gives the same."""
-    config = BenchmarkConfig(students=2, episodes=2, bc=Budget(2, 8), synthetic=Budget(2, 4), seed=3)
-    distilled = RandomSelector(12).select(starpilot, np.random.default_rng(0))
-    player = ProcgenPlayer("starpilot", {"id": TRAIN_LEVELS, "ood": VALIDATION_LEVELS}, 2, seed=0)
-
-    def evaluate(names: list[str]) -> Results:
-        return run_algorithms(
-            "starpilot", names, starpilot, distilled, {}, player, config, tmp_path / "-".join(names),
-            identity={}, provenance={}, progress=lambda what, done, total: seen.append(what),
-        )  # fmt: skip
-
-    seen: list[str] = []
-    names = list(ALGORITHMS)
-    first = evaluate(names)
-    assert len(first.arms) == 6 * 4 * 4 and any("training" in what for what in seen)
-    assert [arm.samples for arm in first.arms if arm.name == "dqn-random-12"] == [12] * 4
-    for path in (tmp_path / "-".join(names) / "returns").iterdir():
-        path.unlink()
-    seen.clear()
-    assert [arm.returns for arm in evaluate(names).arms] == [arm.returns for arm in first.arms]
-    assert not any("training" in what for what in seen)
-    alone = evaluate(["cql"])  # an algorithm's students do not depend on which others there are
-    assert [arm.returns for arm in alone.arms] == [a.returns for a in first.arms if a.name.startswith("cql-")]
-    tables = build_tables(first)
-    assert len(tables) == 2 and [row[0] for row in tables[0].rows][2:] == names
-    assert "2 students x 2 episodes, real data 2 x 8, small sets 2 x 4" in tables[0].title
-    assert tables[0].columns == ("algorithm", "full", "percentile-10", "random-12", "distilled-12")
-    cell = next(arm for arm in first.arms if (arm.name, arm.split, arm.mode) == ("sac-full", "ood", "sampled"))
-    assert tables[1].rows[2 + names.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"
+def test_results_are_asked_for_by_what_arms_are() -> None:
+    results = constant(
+        {"random-policy": 1.0, "bc-100": 2.0, "random-20": 3.0, "random-soft-20": 4.0, "soft-20": 5.0}
+    )
+    assert results.find(["random", "balanced"]) == ["random-20"]
+    assert results.find(["random", "distilled"], labels="soft") == ["random-soft-20", "soft-20"]
+    assert results.find(["full"], student="mlp") == [] and results.find(["full"], student="paper") == ["bc-100"]
+    assert results.get("bc-100", "id", "greedy") is None and results.main("bc-100", "nowhere") is None
+    arm = results.main("bc-100", "ood")
+    assert arm is not None and (arm.mode, arm.split, arm.mean) == ("sampled", "ood", 2.0)
 
 
-def test_stock_training_is_that_of_d3rlpy(starpilot: ReplayBuffer) -> None:
+def matched(student: Student, dataset: OfflineDataset, n_steps: int) -> LearnableConfig:
+    return student.learner(dataset, Budget(n_steps, 8))
+
+
+@pytest.mark.parametrize("student", [StockCloningStudent(), CqlStudent()], ids=lambda student: student.name)
+def test_stock_training_is_that_of_d3rlpy(student: Student, starpilot_dataset: OfflineDataset) -> None:
     """The memory format makes it faster and changes nothing but the order of sums (which Adam would blow up)."""
-    for name in ("bc", "cql"):
-        config = dataclasses.replace(ALGORITHMS[name].config(Budget(5, 8)), optim_factory=SGDFactory())
-        mine = fit_stock(config, starpilot, SHAPE, 5, seed=3, device="cpu:0", on_step=lambda step: None)
-        with seeded(3):
-            stock = config.create(device="cpu:0")
-            stock.create_impl(SHAPE, 15)  # fit would draw a batch to learn the shape from
-            stock.fit(
-                starpilot, n_steps=5, n_steps_per_epoch=5, logger_adapter=NoopAdapterFactory(), show_progress=False
-            )
-        before, after = networks(build_learner(config, SHAPE, 15, seed=3)), networks(stock)
-        for key, value in networks(mine).items():
-            moved = (after[key] - before[key]).abs().max()
-            assert (value - after[key]).abs().max() <= 0.01 * moved
+    buffer = starpilot_dataset.buffer
+    config: Any = dataclasses.replace(matched(student, starpilot_dataset, 5), optim_factory=SGDFactory())
+    mine = fit_stock(config, buffer, SHAPE, 5, seed=3, device="cpu:0")
+    with seeded(3):
+        stock = config.create(device="cpu:0")
+        stock.create_impl(SHAPE, 15)  # fit would draw a batch to learn the shape from
+        stock.fit(buffer, n_steps=5, n_steps_per_epoch=5, logger_adapter=NoopAdapterFactory(), show_progress=False)
+    before, after = networks(build_learner(config, SHAPE, 15, seed=3)), networks(stock)
+    for key, value in networks(mine).items():
+        moved = (after[key] - before[key]).abs().max()
+        assert (value - after[key]).abs().max() <= 0.01 * moved
 
 
-def test_value_based_students_take_their_best_action(starpilot: ReplayBuffer) -> None:
-    data = TransitionArrays.from_buffer(starpilot)
-    frames = torch.from_numpy(data.observations[:70])
+def trained(student: Student, dataset: OfflineDataset) -> AnyLearner:
+    config = matched(student, dataset, 3)
+    return student.fit(config, TrainingSet(dataset.transitions, dataset.buffer), 3, seed=0)
+
+
+@pytest.mark.parametrize("student", [CqlStudent(), DqnStudent(), BcqStudent()], ids=lambda student: student.name)
+def test_value_based_students_take_their_best_action(student: Student, starpilot_dataset: OfflineDataset) -> None:
+    frames = starpilot_dataset.transitions.observations[:70]
     before = str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
-    for name in ("cql", "dqn", "bcq"):
-        algorithm = ALGORITHMS[name]
-        learner = fit_stock(
-            algorithm.config(Budget(3, 8)), starpilot, SHAPE, 3, seed=0, device="cpu:0", on_step=lambda step: None
-        )
-        logits = algorithm.policy(learner, data).logits(frames)
-        stock = learner.predict(data.observations[:70])
-        np.testing.assert_array_equal(logits.argmax(1).numpy(), stock)
-        assert torch.softmax(logits, 1).max(1).values.min() == 1.0
+    learner = trained(student, starpilot_dataset)
+    policy = student.policy(learner, 0.0)
+    assert isinstance(policy, DiscretePolicy)
+    logits = policy.logits(torch.from_numpy(frames))
+    np.testing.assert_array_equal(logits.argmax(1).numpy(), learner.predict(frames))
+    assert torch.softmax(logits, 1).max(1).values.min() == 1.0
     assert before == (str(np.random.get_state()), torch.get_rng_state().tolist())  # noqa: NPY002
 
 
-def test_the_transformer_is_asked_for_a_high_return(starpilot: ReplayBuffer) -> None:
+def test_the_transformer_is_asked_for_a_high_return(starpilot_dataset: OfflineDataset) -> None:
     """Its logits are those of d3rlpy's own stateful actor at the first step, for the same target return."""
-    data = TransitionArrays.from_buffer(starpilot)
-    algorithm = ALGORITHMS["dt"]
-    one_step = data.take(np.arange(len(data)))
-    learner = fit_stock(
-        algorithm.config(Budget(3, 8)), one_step, SHAPE, 3, seed=0, device="cpu:0", on_step=lambda step: None
-    )
-    logits = algorithm.policy(learner, data).logits(torch.from_numpy(data.observations[:3]))
-    target = float(np.percentile(data.returns_to_go, 90))
+    student, data = DecisionTransformerStudent(), starpilot_dataset.transitions
+    learner = trained(student, starpilot_dataset)
+    target = TrainingSet(data).target_return(90)
+    assert target == pytest.approx(np.percentile(data.returns_to_go, 90))
+    policy = student.policy(learner, target)
+    assert isinstance(policy, DiscretePolicy)
+    logits = policy.logits(torch.from_numpy(data.observations[:3]))
     actor = learner.as_stateful_wrapper(target_return=target, action_sampler=IdentityTransformerActionSampler())
     for i in range(3):
         actor.reset()

@@ -658,7 +658,7 @@ def test_training_stops_resumes_and_exports(tmp_path: Path) -> None:
 
 
 def test_training_improves_and_runs_are_equal(tmp_path: Path) -> None:
-    task, settings = trained(CARTPOLE, steps=8_000)
+    task, settings = trained(CARTPOLE, steps=5_000)
     (one,), _ = task.train_expert(settings, tmp_path / "one", card_episodes=10)
     assert one.returns["test"] > 60  # random play returns 22
     _, short = trained(CARTPOLE, steps=512)

@@ -204,6 +204,29 @@ def test_a_dataset_survives_saving(tmp_path: Path, starpilot_dataset: OfflineDat
         starpilot_dataset.save(path)
 
 
+def test_discrete_actions_that_a_buffer_holds_as_floats_are_saved_as_integers(tmp_path: Path) -> None:
+    """As d3rlpy has it: whole numbers are discrete actions, whatever their type."""
+    actions = np.array([[0.0], [2.0], [1.0]], np.float32)
+    episode = Episode(np.zeros((3, 4), np.float32), actions, np.ones((3, 1), np.float32), True)
+    dataset = OfflineDataset(ReplayBuffer(InfiniteBuffer(), episodes=[episode]))
+    assert dataset.discrete and dataset.action_size == 3
+    dataset.save(tmp_path / "x.h5")
+    loaded = OfflineDataset.load(tmp_path / "x.h5", verify=True)
+    assert loaded.discrete and loaded.sha256 == dataset.sha256 and loaded.transitions.actions.tolist() == [0, 2, 1]
+
+
+def test_the_best_episodes_have_the_kind_of_actions_of_all(rng: np.random.Generator) -> None:
+    """Continuous actions that happen to be whole numbers in some episodes stay continuous there."""
+    episodes = [
+        Episode(np.zeros((3, 4), np.float32), actions.astype(np.float32), np.full((3, 1), i, np.float32), True)
+        for i, actions in enumerate((rng.normal(size=(3, 2)), np.ones((3, 2))))
+    ]
+    dataset = OfflineDataset(ReplayBuffer(InfiniteBuffer(), episodes=episodes))
+    best = dataset.replay_buffer(10)
+    assert not dataset.discrete and best.episodes == [episodes[1]]
+    assert best.dataset_info.action_space == ActionSpace.CONTINUOUS and best.dataset_info.action_size == 2
+
+
 def test_file_is_at_most_a_quarter_of_a_dump(
     tmp_path: Path, starpilot_file: Path, starpilot: ReplayBuffer
 ) -> None:

@@ -173,7 +173,9 @@ def test_evaluate_takes_further_sets_and_chosen_arms(
     distilled = Distilled.load(distilled_file)
     quick = Protocol(students=1, episodes=1, small=Budget(1, 15))
     arms = ["expert", "prior-20", "distilled-20", "paper-20"]
-    results = evaluate(starpilot_dataset, distilled, also={"paper-20": distilled}, protocol=quick, arms=arms)
+    results = evaluate(
+        starpilot_dataset, distilled, also={"paper-20": distilled}, protocol=quick, arms=arms, splits=["id"]
+    )
     assert list(dict.fromkeys(arm.name for arm in results.arms)) == arms
     with pytest.raises(SettingsError, match="arm 'bc-99': expected some of random-policy,expert,bc-10,"):
         evaluate(starpilot_dataset, distilled, arms=["bc-99"])

@@ -2,39 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from cartpole import collect_cartpole
 from commands import fails, run
-from d3rlpy_distill.evaluation import Results
-from d3rlpy_distill.evaluation.results import ArmResult
-from d3rlpy_distill.report import read_report, render
-from d3rlpy_distill.report.sweep import save_size_curve, sweep_tables
-from d3rlpy_distill.report.sweep_cell import SweepCell, save_sweep
-from procgen_datasets.hdf5 import read_info
-from rld_distill.sweep_cells import Cell
+from d3rlpy_distill.data.hdf5 import read_info
+from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
+from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protocol, Results
+from d3rlpy_distill.executors import in_processes
+from d3rlpy_distill.report import read_report, render, save_size_curve, sweep_tables
+from d3rlpy_distill.sweeping import SweepCell, SweepConfig, load_sweep, plan_sweep, save_sweep, sweep
+from entries import SPLITS, entry
+from units import work
 
-QUICK = ["--steps", 1, "--students", 2, "--episodes", 1]
-
-
-def arm(name: str, split: str, returns: list[list[float]], seconds: float) -> ArmResult:
-    return ArmResult.from_returns(
-        name, split, "sampled", np.array(returns), normalised=0.0, samples=5, n_bytes=2_000_000,
-        train_seconds=seconds, seed=0,
-    )  # fmt: skip
+QUICK = ["--steps", 1, "--students", 2, "--episodes", 1, "--small-steps", 2, "--full-steps", 2]
+CONFIG = SweepConfig(
+    steps=1,
+    protocol=Protocol(2, 2, full=PartialBudget(2), small=PartialBudget(2, 4)),
+)
 
 
-def cell(samples: int, seed: int, distilled: float, seconds: float, *, full: bool = True) -> SweepCell:
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
+
+
+def arm(
+    name: str, kind: str, size: int | None, split: str, returns: Any, seconds: float, student: str
+) -> ArmResult:
+    return entry(name, ArmKind(kind, size, student=student), returns, split=split, seconds=seconds)
+
+
+def cell(
+    samples: int,
+    seed: int,
+    distilled: float,
+    seconds: float,
+    *,
+    full: bool = True,
+    task: str = "procgen/starpilot",
+    data: str = "abc",
+    student: str = "paper",
+) -> SweepCell:
     arms = []
     for split in ("id", "ood"):
-        arms.append(arm(f"random-{samples}", split, [[1.0], [2.0]], 0.5))
-        arms.append(arm(f"distilled-{samples}", split, [[distilled], [distilled + 1]], 0.5))
+        arms.append(arm(f"random-{samples}", "random", samples, split, [[1.0], [2.0]], 0.5, student))
+        returns = [[distilled], [distilled + 1]]
+        arms.append(arm(f"distilled-{samples}", "distilled", samples, split, returns, 0.5, student))
         if full:
-            arms.append(arm("bc-100", split, [[4.0], [5.0]], 60.5))
-    return SweepCell("starpilot", "gradient", samples, seed, seconds, Results("starpilot", {}, {}, arms))
+            arms.append(arm("bc-100", "full", None, split, [[4.0], [5.0]], 60.5, student))
+    provenance = {"real": {"file": f"{data}.h5"}}
+    results = Results(task, {"real_sha256": data}, provenance, SPLITS, arms)
+    return SweepCell("gradient", samples, seed, seconds, results)
 
 
 def test_break_even_is_the_time_of_distilling_over_what_a_student_saves() -> None:
@@ -47,110 +78,372 @@ def test_break_even_is_the_time_of_distilling_over_what_a_student_saves() -> Non
     row = dict(zip(returns.columns, returns.rows[0], strict=True))
     assert row["bc-100, id"] == "4.50 ± 0.71" and returns.rows[1][-1] == ""
     assert row["random, id"] == "1.50 ± 0.71" and row["distilled, ood"] == "3.50 ± 0.71"
-    assert row["gain [95%], id"].startswith("+2.00 [")
+    assert row["gain [95%], id"].startswith("+2.00 [") and row["task"] == "starpilot"
 
 
-def test_students_of_everything_serve_all_cells_of_a_game_and_seed() -> None:
+def test_students_of_everything_serve_all_cells_of_a_dataset_and_seed() -> None:
     cells = [cell(5, 0, 3.0, 600.0), cell(9, 0, 3.0, 300.0, full=False), cell(9, 1, 3.0, 300.0, full=False)]
     returns, cost = sweep_tables(cells)
     assert [row[-1] for row in cost.rows] == ["10", "5", ""]
     assert [row[-1] for row in returns.rows] == ["4.50 ± 0.71", "4.50 ± 0.71", ""]
 
 
-def test_students_of_everything_are_trained_once_a_dataset_and_seed(
-    starpilot_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arms: list[tuple[int, int, str]] = []
+def test_students_of_everything_serve_no_other_dataset_task_or_student() -> None:
+    changes: list[dict[str, Any]] = [{"data": "def"}, {"task": "gym/X"}, {"student": "impala"}]
+    cells = [cell(5, 0, 3.0, 600.0), *(cell(5, 0, 3.0, 600.0, full=False, **change) for change in changes)]
+    returns, cost = sweep_tables(cells)
+    assert [row[-1] for row in returns.rows] == ["4.50 ± 0.71", "", "", ""]
+    assert [row[-1] for row in cost.rows] == ["10", "", "", ""]
+    # which tells them apart
+    assert [row[0] for row in returns.rows] == [
+        "starpilot, abc.h5, paper", "starpilot, def.h5, paper", "X", "starpilot, abc.h5, impala"
+    ]  # fmt: skip
 
-    def capture(cells: list[Cell], jobs: int, on_cell: object) -> tuple[list[SweepCell], dict[str, str]]:
-        arms.extend((cell.seed, cell.samples, ",".join(cell.arms)) for cell in cells)
-        return [], {}
 
-    monkeypatch.setattr("rld_distill.sweep_cells.run_cells", capture)
-    options = ["--full", "--methods", "gradient,labels", "--sizes", "5,8", "--seeds", 2]
-    assert run("sweep", starpilot_file, *options).exit_code == 0
-    assert [arm for arm in arms if "bc-100" in arm[2]] == [
-        (seed, 5, "bc-100,random-5,distilled-5") for seed in (0, 1)
+def test_a_cell_without_random_samples_or_distilled_set_has_empty_cells() -> None:
+    whole = cell(5, 0, 3.0, 600.0)
+    arms = [one for one in whole.results.arms if one.about.kind == "full"]
+    part = SweepCell("labels", 9, 0, 1.0, Results(whole.task, whole.results.protocol, {}, {"id": "seen"}, arms))
+    returns, cost = sweep_tables([whole, part])
+    assert returns.rows[1][4:] == ("", "", "", "4.50 ± 0.71", "", "", "", "4.50 ± 0.71") and len(cost.rows) == 1
+
+
+def test_students_of_everything_are_trained_once_a_dataset_and_seed(cartpole: Path, tmp_path: Path) -> None:
+    plan = plan_sweep([cartpole], ["gradient", "labels"], [8, 5, 8], 2, tmp_path, full=True, config=CONFIG)
+    assert [(c.method, c.seed, c.samples) for c in plan.cells if c.full] == [
+        ("gradient", 0, 5),
+        ("gradient", 1, 5),
     ]
-    assert len(arms) == 8
+    assert [c.name for c in plan.cells] == [
+        f"cart-{method}-{size}-{seed}" for method in ("gradient", "labels") for seed in (0, 1) for size in (5, 8)
+    ]
+    assert [c.name for c in plan.cells if c.taught_by] == ["cart-labels-8-0", "cart-labels-8-1"]
+    assert all(c.taught_by.samples == 5 and c.taught_by.seed == c.seed for c in plan.cells if c.taught_by)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"methods": ["labls"]}, UnknownNameError, "did you mean 'labels'"),
+        ({"config": SweepConfig(student="papr")}, UnknownNameError, "did you mean 'paper'"),
+        ({"sizes": [0, 5]}, SettingsError, "sizes of 1 or more"),
+        ({"sizes": []}, SettingsError, "expected one or more of each"),
+        ({"seeds": 0}, SettingsError, "expected one or more of each"),
+        ({"datasets": []}, SettingsError, "expected one or more of each"),
+        ({"datasets": ["missing.h5"]}, DistillError, "missing.h5 does not exist: make it with"),
+    ],
+)
+def test_what_cannot_be_swept_is_named(
+    arguments: dict[str, Any], error: type[Exception], message: str, cartpole: Path
+) -> None:
+    with pytest.raises(error) as failure:
+        plan_sweep(**{"datasets": [cartpole], **arguments})
+    assert message in str(failure.value) and "\n" not in str(failure.value)
 
 
 def test_a_sweep_is_read_back_and_reported(tmp_path: Path) -> None:
     cells = [cell(5, 0, 3.0, 600.0), cell(50, 0, 4.0, float("nan"), full=False)]
     save_sweep(cells, tmp_path / "sweep.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.json", "sweep.npz"]
     loaded = read_report(tmp_path)
-    assert isinstance(loaded, list) and loaded[0] == cells[0] and np.isnan(loaded[1].seconds)
+    assert isinstance(loaded, list) and np.isnan(loaded[1].seconds) and loaded[0].task == "procgen/starpilot"
+    for read, written in zip(loaded, cells, strict=True):
+        assert read.to_json() == written.to_json()
+        for a, b in zip(read.results.arms, written.results.arms, strict=True):
+            np.testing.assert_array_equal(a.returns, b.returns)
     result = run("report", tmp_path / "sweep.json", "--figures", tmp_path / "figures")
     assert result.exit_code == 0 and result.stdout.strip() == render(sweep_tables(cells), "md").strip()
     assert (tmp_path / "figures" / "size-curve.png").exists()
-    (tmp_path / "sweep.json").write_text('{"cells": [{"game": "starpilot"}]}')
-    fails(1, "do not follow the schema of 'rld-distill sweep'", "report", tmp_path)
+    before = (tmp_path / "sweep.json").read_bytes(), (tmp_path / "sweep.npz").read_bytes()
+    save_sweep(cells, tmp_path / "sweep.json")
+    assert before == ((tmp_path / "sweep.json").read_bytes(), (tmp_path / "sweep.npz").read_bytes())
+
+
+def test_damaged_sweeps_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+    save_sweep([cell(5, 0, 3.0, 600.0)], path)
+    value = json.loads(path.read_text())
+
+    def refused(message: str) -> None:
+        fails(1, message, "report", tmp_path)
+
+    for damaged in ({**value, "schema": 3}, {"cells": [{"game": "starpilot"}]}, {**value, "cells": [{}]}):
+        path.write_text(json.dumps(damaged))
+        refused("of schema 3" if damaged.get("schema") == 3 else "do not follow the schema of 'rld-distill sweep'")
+    path.write_text(json.dumps(value))
+    packed = path.with_suffix(".npz")
+    packed.write_bytes(packed.read_bytes()[:-1])
+    refused("sweep.npz was changed")
+    packed.unlink()
+    refused("sweep.npz does not exist")
+
+
+def test_a_sweep_of_version_0_1_is_read(tmp_path: Path) -> None:
+    arms = [
+        {
+            "name": name, "split": split, "mode": "sampled", "mean": 1.5, "std": 0.5, "iqm": 1.5, "ci95": [1.0, 2.0],
+            "normalised": 0.0, "n_students": 2, "n_episodes": 1, "samples": 5, "bytes": 10, "train_seconds": 1.0,
+            "returns": [[1.0], [2.0]],
+        }
+        for name in ("bc-100", "random-5", "soft-5")
+        for split in ("id", "ood")
+    ]  # fmt: skip
+    results = {"game": "starpilot", "protocol": {"seed": 0}, "provenance": {}, "arms": arms}
+    old = [{"game": "starpilot", "method": "labels", "samples": 5, "seed": 0, "seconds": seconds, "results": results}
+           for seconds in (20.0, None)]  # fmt: skip
+    (tmp_path / "sweep.json").write_text(json.dumps({"cells": old}))
+    loaded = load_sweep(tmp_path / "sweep.json")
+    assert [(c.task, c.method, c.samples, c.seed) for c in loaded] == [("procgen/starpilot", "labels", 5, 0)] * 2
+    assert loaded[0].seconds == 20.0 and np.isnan(loaded[1].seconds)
+    for kind, name in (("distilled", "soft-5"), ("random", "random-5"), ("full", "bc-100")):
+        found = loaded[0].arm(kind, "ood")
+        assert found is not None and found.name == name and found.returns.tolist() == [[1.0], [2.0]]
 
 
 def test_the_curve_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "curve.png"
-    save_size_curve([cell(5, 0, 3.0, 1), cell(50, 0, 4.0, 1), cell(50, 1, 5.0, 1, full=False)], path)
+    cells = [
+        cell(5, 0, 3.0, 1),
+        cell(50, 0, 4.0, 1),
+        cell(50, 1, 5.0, 1, full=False),
+        cell(5, 0, 1.0, 1, task="gym/X"),
+    ]
+    assert save_size_curve(cells, path) == path
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_sweep_runs_resumes_and_reports(starpilot_file: Path, tmp_path: Path) -> None:
+def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
-    command = ["sweep", starpilot_file, "--sizes", "15,5", "--out", out, *QUICK]
-    first = run(*command, "--jobs", 2, "--json")
+    command = ["sweep", cartpole, "--sizes", "15,5", "--splits", "test,validation", "--out", out, *QUICK]
+    first = run(*command, "--json")
     assert first.exit_code == 0, first.output
     returns, _ = json.loads(first.stdout)["tables"]
     sizes = [row[returns["columns"].index("samples")] for row in returns["rows"]]
     assert sizes == ["5", "15"]
-    name = f"{starpilot_file.stem}-gradient-5-0"
+    name = "cart-gradient-5-0"
     assert (out / "size-curve.png").exists() and (out / f"{name}.h5").exists()
     results = Results.load(out / name)
-    assert results.names() == ["random-5", "distilled-5"]
+    assert results.names() == ["random-5", "distilled-5"] and list(results.splits) == ["test", "validation"]
     trained = sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors"))
+    (out / "sweep.json").unlink()
     again = run(*command, "--json")
     assert again.exit_code == 0 and json.loads(again.stdout) == json.loads(first.stdout)
     assert sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors")) == trained
 
 
-def test_soft_labels_are_swept_under_their_own_name(starpilot_file: Path, tmp_path: Path) -> None:
-    options = ["--methods", "labels", "--sizes", "5,8", "--synthetic-steps", 2, "--out", tmp_path, *QUICK]
-    result = run("sweep", starpilot_file, *options, "--jobs", 2, "--json")
-    assert result.exit_code == 0, result.output
-    returns, cost = json.loads(result.stdout)["tables"]
-    assert [row[:4] for row in returns["rows"]] == [["starpilot", "labels", size, "0"] for size in ("5", "8")]
-    first, second = (f"{starpilot_file.stem}-labels-{size}-0" for size in (5, 8))
-    results = Results.load(tmp_path / first)
-    assert results.names() == ["random-5", "soft-5"] and results.protocol["synthetic"]["n_steps"] == 2
+def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path: Path) -> None:
+    """What a cell records as its commands gives the same samples and the same returns."""
+    results = sweep([cartpole], ["gradient"], [5], 1, tmp_path / "sweep", full=True, config=CONFIG)
+    assert not results.failed
+    (cell,) = results.cells
+    distil = cell.results.provenance["distilled"]["distilled-5"]["command"].split()
+    evaluate = cell.results.provenance["command"].split()
+    assert distil[:2] == ["rld-distill", "distill"] and evaluate[:2] == ["rld-distill", "evaluate"]
+    other = tmp_path / "other.h5"
+    made = run(*distil[1:-1], other)
+    assert made.exit_code == 0, made.output
+    assert read_info(other).content_sha256 == read_info(tmp_path / "sweep" / "cart-gradient-5-0.h5").content_sha256
+    played = run(*evaluate[1:-1], tmp_path / "evaluation")
+    assert played.exit_code == 0, played.output
+    again = Results.load(tmp_path / "evaluation")
+    assert again.names() == cell.results.names() == ["bc-100", "random-5", "distilled-5"]
+    for a, b in zip(again.arms, cell.results.arms, strict=True):
+        np.testing.assert_array_equal(a.returns, b.returns)
+
+
+def test_soft_labels_are_swept_under_their_own_name_and_taught_once(cartpole: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    results = sweep(
+        [cartpole], ["labels", "herding"], [5, 8], 1, tmp_path, config=CONFIG,
+        on_cell=lambda cell, error: seen.append(cell.name),
+    )  # fmt: skip
+    names = [f"cart-{method}-{size}-0" for method in ("labels", "herding") for size in (5, 8)]
+    assert not results.failed and [(c.method, c.samples) for c in results.cells] == [
+        ("labels", 5), ("labels", 8), ("herding", 5), ("herding", 8)
+    ]  # fmt: skip
+    assert seen == [names[0], *names[2:], names[1]]  # the taught one comes last
+    assert results.cells[0].results.names() == ["random-5", "soft-5"]
+    assert results.cells[2].results.names() == ["random-5", "distilled-5"]
+    budget = results.cells[0].results.protocol["budgets"]["mlp"]["small"]
+    assert budget == {"n_steps": 2, "batch_size": 4}
     # one training of the teachers, which counts as time of both
-    info = read_info(tmp_path / f"{second}.h5")
+    info = read_info(tmp_path / "cart-labels-8-0.h5")
     assert info.provenance is not None
-    assert info.provenance.settings["teachers_sha256"] == read_info(tmp_path / f"{first}.h5").content_sha256
-    own = [json.loads((tmp_path / f"{name}.json").read_text())["seconds"] for name in (first, second)]
-    seconds = cost["columns"].index("seconds to distil")
-    assert [row[seconds] for row in cost["rows"]] == [f"{own[0]:.0f}", f"{sum(own):.0f}"]
+    settings = info.provenance.settings
+    assert settings["teachers_sha256"] == read_info(tmp_path / "cart-labels-5-0.h5").content_sha256
+    own = [json.loads((tmp_path / f"{name}.json").read_text())["seconds"] for name in names[:2]]
+    assert [c.seconds for c in results.cells[:2]] == [own[0], own[1] + own[0]]
 
 
-def test_a_cell_that_fails_leaves_the_others(starpilot_file: Path, tmp_path: Path) -> None:
-    result = run("sweep", starpilot_file, "--sizes", "5,1000000", "--out", tmp_path, *QUICK)
+def test_processes_find_what_one_process_finds(cartpole: Path, tmp_path: Path) -> None:
+    """Two cells in processes of their own, one of a method that only a plug-in has."""
+    plugin = tmp_path / "last.py"
+    plugin.write_text(
+        "import dataclasses\nimport numpy as np\nfrom d3rlpy_distill import Coreset, register_coreset\n"
+        "@register_coreset('last')\n@dataclasses.dataclass(frozen=True, kw_only=True)\nclass Last(Coreset):\n"
+        "    def choose(self, data, rng):\n        return np.arange(len(data) - self.n_samples, len(data))\n"
+    )
+    found = []
+    for jobs in (1, 2):
+        command = [
+            "sweep",
+            cartpole,
+            "--plugin",
+            plugin,
+            "--methods",
+            "gradient,last",
+            "--sizes",
+            "5",
+            "--jobs",
+            jobs,
+        ]
+        result = run(*command, "--out", tmp_path / f"{jobs}", *QUICK, "--splits", "validation", "--json")
+        assert result.exit_code == 0, result.output
+        found.append(load_sweep(tmp_path / f"{jobs}" / "sweep.json"))
+    assert [c.method for c in found[1]] == ["gradient", "last"]
+    for one, other in zip(*found, strict=True):
+        assert list(one.results.splits) == list(other.results.splits) == ["validation"]
+        assert one.results.protocol == other.results.protocol
+        for a, b in zip(one.results.arms, other.results.arms, strict=True):
+            np.testing.assert_array_equal(a.returns, b.returns)
+
+
+def test_a_cell_that_fails_leaves_the_others(cartpole: Path, tmp_path: Path) -> None:
+    result = run("sweep", cartpole, "--sizes", "5,1000000", "--out", tmp_path, *QUICK)
     assert result.exit_code == 1
     assert "1 of 2 cells failed" in result.stderr and "n_samples=1000000: expected 1 to" in result.stderr
-    assert "| starpilot | gradient | 5 | 0 |" in result.stdout
+    assert "| CartPole-v1 | gradient | 5 | 0 |" in result.stdout
+    assert [c.samples for c in load_sweep(tmp_path / "sweep.json")] == [5]
+
+
+def test_cells_whose_teachers_failed_say_so(cartpole: Path, tmp_path: Path) -> None:
+    (tmp_path / "cart-labels-5-0.h5").write_text("something else")
+    results = sweep([cartpole], ["labels"], [5, 8], 1, tmp_path, config=CONFIG)
+    assert not results.cells and not (tmp_path / "sweep.json").exists()
+    assert list(results.failed) == ["cart-labels-5-0", "cart-labels-8-0"]
+    assert all(isinstance(error, DistillError) for error in results.failed.values())
+
+
+def test_students_that_take_no_soft_labels_are_named(cartpole: Path, tmp_path: Path) -> None:
+    config = SweepConfig(student="dqn", steps=1, protocol=CONFIG.protocol)
+    error = sweep([cartpole], ["labels"], [5], 1, tmp_path, config=config).failed["cart-labels-5-0"]
+    assert isinstance(error, DistillError)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_time_of_an_interrupted_distillation_is_unknown(
+    begun: bool, cartpole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_sweep([cartpole], ["gradient"], [5], 1, tmp_path, config=CONFIG)
+    if begun:
+        plan.run()
+        (tmp_path / "cart-gradient-5-0.json").unlink()  # as a process leaves it that is killed in between
+    (cell,) = plan.run().cells
+    assert np.isfinite(cell.seconds) != begun
 
 
 @pytest.mark.parametrize(
     ("code", "message", "options"),
     [
-        (2, "'magic': expected some of gradient,unrolled,labels", ["--methods", "magic"]),
+        (2, "unknown method 'magic'", ["--methods", "magic"]),
         (2, "expected numbers of samples", ["--sizes", "5,many"]),
         (2, "expected numbers of samples", ["--sizes", "0"]),
+        (2, "--unseen-levels is now --splits: give one of the two", ["--unseen-levels", "all", "--splits", "id"]),
         (1, "missing.h5 does not exist", ["missing.h5"]),
     ],
 )
-def test_bad_input(code: int, message: str, options: list[str], starpilot_file: Path) -> None:
-    fails(code, message, "sweep", starpilot_file, *options)
+def test_bad_input(code: int, message: str, options: list[str], cartpole: Path) -> None:
+    fails(code, message, "sweep", cartpole, *options)
 
 
-def test_two_files_of_one_name_are_refused_and_a_dry_run_names_the_cells(starpilot_file: Path) -> None:
-    fails(2, "the same file name", "sweep", starpilot_file, starpilot_file)
-    result = run("sweep", starpilot_file, "--sizes", "5", "--seeds", 2, "--dry-run", "--json")
-    stem = starpilot_file.stem
-    assert json.loads(result.stdout)["cells"] == [f"{stem}-gradient-5-0", f"{stem}-gradient-5-1"]
+def test_two_files_of_one_name_are_refused_and_a_dry_run_names_the_cells(cartpole: Path, tmp_path: Path) -> None:
+    fails(2, "the same file name", "sweep", cartpole, cartpole)
+    result = run("sweep", cartpole, "--sizes", "5", "--seeds", 2, "--out", tmp_path / "new", "--dry-run", "--json")
+    assert json.loads(result.stdout)["cells"] == ["cart-gradient-5-0", "cart-gradient-5-1"]
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_levels_of_version_0_1_are_splits(cartpole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[SweepConfig] = []
+
+    def capture(*args: Any, config: SweepConfig, **settings: Any) -> Any:
+        configs.append(config)
+        return plan_sweep(*args, config=config, **settings)
+
+    monkeypatch.setattr("d3rlpy_distill.sweeping.plan_sweep", capture)
+    for options in (["--unseen-levels", "validation"], ["--unseen-levels", "all"], ["--splits", "validation"]):
+        old = ["--synthetic-steps", 7, "--synthetic-batch", 3, "--bc-steps", 9]
+        result = run("sweep", cartpole, *options, *old, "--dry-run")
+        assert result.exit_code == 0 and ("Warning: --unseen-levels" in result.stderr) == (
+            "--splits" not in options
+        )
+    assert [config.splits for config in configs] == [("id", "validation"), None, ("validation",)]
+    assert configs[0].protocol.small == PartialBudget(7, 3) and configs[0].protocol.full == PartialBudget(9)
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_units_have_processes_of_their_own(tmp_path: Path) -> None:
+    """Results and errors come back as they end; a process that is killed takes no other with it."""
+    units: list[tuple[str, Any]] = [("die", 0), ("square", 3), ("raise", "number")]
+    found = dict(in_processes(work, units, 2))
+    assert found["square", 3] == 9
+    died, raised = found["die", 0], found["raise", "number"]
+    assert isinstance(died, DistillError) and "status -9" in str(died)
+    assert isinstance(raised, RuntimeError) and str(raised) == "Unsendable: number 3"
+
+
+def test_who_stops_iterating_ends_what_runs(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    outcomes = in_processes(work, [("wait", first), ("square", 2), ("wait", second), ("square", 3)], 2)
+    assert next(outcomes) == (("square", 2), 4)
+    wait_for(lambda: first.exists() and bool(first.read_text()))
+    outcomes.close()
+    assert not alive(int(first.read_text())) and Path(f"{first}.cleaned").exists()
+    time.sleep(0.2)
+    assert not second.exists()  # the generator had not gone on to it
+
+
+def test_one_job_runs_here() -> None:
+    units: list[tuple[str, Any]] = [("square", 3), ("raise", "number"), ("refuse", "this"), ("square", 4)]
+    outcomes = [outcome for _, outcome in in_processes(work, units, 1)]
+    assert outcomes[0] == 9 and outcomes[3] == 16 and type(outcomes[1]).__name__ == "Unsendable"
+    assert isinstance(outcomes[2], DistillError) and str(outcomes[2]) == "not this"
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Presses Ctrl-C; once more where Python lost it, as it does in the callbacks of weak references."""
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=10)
+    raise AssertionError("Ctrl-C does not stop it")
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(jobs: int, cartpole: Path, tmp_path: Path) -> None:
+    """A sweep of many cells, interrupted after the first one has ended."""
+    options = ["--sizes", ",".join(map(str, range(5, 105))), "--out", str(tmp_path), "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "rld_distill", "sweep", str(cartpole), *options, *map(str, QUICK)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    wait_for(lambda: process.poll() is not None or any(tmp_path.glob("*/results.json")))
+    out, error = interrupted(process)
+    assert process.returncode == 130 and error.strip().endswith("run the same command again to go on.") and not out
+    done = len(list(tmp_path.glob("*/results.json")))
+    time.sleep(1)
+    assert 1 <= len(list(tmp_path.glob("*/results.json"))) == done < 100
+    sizes = sorted(int(path.parent.name.split("-")[2]) for path in tmp_path.glob("*/results.json"))
+    again = run("sweep", cartpole, "--sizes", ",".join(map(str, sizes)), "--out", tmp_path, *QUICK, "--json")
+    assert again.exit_code == 0 and len(json.loads(again.stdout)["tables"][0]["rows"]) == len(sizes)

@@ -23,7 +23,7 @@ from d3rlpy_distill import make_task
 from d3rlpy_distill.errors import OutputExistsError, SettingsError
 from d3rlpy_distill.students.impala_encoder import ImpalaNetwork, max_pool
 from procgen_datasets import Levels, ProcgenVecEnv, load_expert
-from procgen_datasets.errors import TrainingError
+from procgen_datasets.errors import TrainingError, TrainingSettingsError
 from procgen_datasets.expert import bundled_experts
 from procgen_datasets.training import TrainExpertConfig, TrainResult, export_expert, export_run, train_expert
 from procgen_datasets.training.card import card_markdown
@@ -236,9 +236,10 @@ def test_float32_and_channels_first_train_the_same_policy(tmp_path: Path, whole:
     ],
 )
 def test_bad_settings_are_named(change: dict[str, object], message: str) -> None:
-    with pytest.raises(TrainingError) as error:
+    with pytest.raises(TrainingSettingsError) as error:
         dataclasses.replace(CONFIG, **change)  # type: ignore[arg-type]
     assert message in str(error.value)
+    assert isinstance(error.value, TrainingError) and isinstance(error.value, SettingsError)
 
 
 def test_levels_beside_the_held_out_ones_are_fine() -> None:
@@ -319,13 +320,16 @@ def test_command_trains_exports_and_resumes(tmp_path: Path) -> None:
     last = run(*train, "--resume")
     assert last.exit_code == 0, last.output
     assert last.stderr == "" and f"{out / 'starpilot.safetensors'}: 768 steps" in last.stdout
-    plan = run(*train, "--dry-run", "--json")
-    assert json.loads(plan.stdout)["updates"] == 3
+    plan = json.loads(run(*train, "--dry-run", "--json").stdout)
+    assert plan["task"] == "procgen/starpilot" and plan["directory"] == str(out)
+    assert plan["settings"] == dataclasses.asdict(
+        ProcgenTrainSettings(steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, minibatches=4, seed=1)
+    )
 
 
 def test_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    fails(2, "did you mean 'starpilot'", "train-expert", "starpliot")
+    fails(2, "did you mean 'procgen/starpilot'", "train-expert", "starpliot")
     fails(2, "overlap the held-out", "train-expert", "starpilot", *FLAGS, "--out", out, "--num-levels", 0)
     fails(2, "expected a divisor", "train-expert", "starpilot", *FLAGS, "--out", out, "--minibatches", 7)
     fails(1, "does not exist; leave --resume out", "train-expert", "starpilot", *FLAGS, "--out", out, "--resume")

@@ -125,12 +125,11 @@ class ConfigCommand(click.RichCommand):
     def invoke(self, ctx: click.Context) -> Any:
         if not ctx.meta.get(PRINT):
             return super().invoke(ctx)
-        options = {p.name for p in self.get_params(ctx) if isinstance(p, click.Option)}
-        plugins = ctx.meta.get(PLUGINS)
-        values = {**({"plugin": plugins} if plugins else {}), **ctx.params}
-        for name, value in values.items():
-            if (name in options or name == "plugin") and value is not None:
-                click.echo(f"{name} = {_toml(value)}")
+        values = {**ctx.params, "plugin": ctx.meta.get(PLUGINS)}
+        for param in self.get_params(ctx):
+            value = values.get(str(param.name))
+            if isinstance(param, click.Option) and value not in (None, ()):
+                click.echo(f"{param.name} = {_toml(value)}")
         return None
 
 

@@ -98,7 +98,7 @@ class OfflineDataset:
             for episode in self.buffer.episodes:
                 stop = start + len(episode)
                 steps = {} if self.behaviour is None else {"action_probabilities": self.behaviour[start:stop]}
-                writer.write(dataclasses.replace(_episode_data(episode), steps=steps))
+                writer.write(dataclasses.replace(_episode_data(episode, self.discrete), steps=steps))
                 start = stop
 
     def __len__(self) -> int:
@@ -154,7 +154,7 @@ class OfflineDataset:
             return self.recorded_sha256
         digest = hashlib.sha256()
         for episode in self.buffer.episodes:
-            digest.update(_episode_data(episode).digest())
+            digest.update(_episode_data(episode, self.discrete).digest())
         return digest.hexdigest()
 
     @functools.cached_property
@@ -184,11 +184,11 @@ class OfflineDataset:
         if percent == 100:
             return self.buffer
         chosen = [self.buffer.episodes[i] for i in best_episodes(self.buffer, percent)]
-        return ReplayBuffer(InfiniteBuffer(), episodes=chosen, action_size=self.action_size)
+        space = self.buffer.dataset_info.action_space  # d3rlpy would guess it from the values
+        return ReplayBuffer(InfiniteBuffer(), episodes=chosen, action_space=space, action_size=self.action_size)
 
 
-def _episode_data(episode: EpisodeBase) -> EpisodeData:
-    discrete = np.issubdtype(episode.actions.dtype, np.integer)
+def _episode_data(episode: EpisodeBase, discrete: bool) -> EpisodeData:
     return EpisodeData(
         observations=np.asarray(episode.observations),
         actions=episode.actions[:, 0].astype(np.int32) if discrete else episode.actions.astype(np.float32),

@@ -99,12 +99,12 @@ class ArmResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the JSON object, without the raw returns."""
+        """Returns JSON values, without the raw returns."""
         fields = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("about", "returns")
         }
         name = fields.pop("name")
-        return {"name": name, **dataclasses.asdict(self.about), **fields}
+        return {"name": name, **dataclasses.asdict(self.about), **fields, "ci95": list(self.ci95)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

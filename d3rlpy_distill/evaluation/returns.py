@@ -30,7 +30,8 @@ def save_returns(path: Path, returns: Sequence[npt.NDArray[np.float64]]) -> str:
         The file's SHA-256, hexadecimal.
     """
     flat = np.concatenate([one.ravel() for one in returns]) if returns else np.zeros(0)
-    short = flat.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 stays float64
+        short = flat.astype(np.float32)
     array = short if np.array_equal(short.astype(np.float64), flat) else flat
     raw = io.BytesIO()
     np.save(raw, array, allow_pickle=False)

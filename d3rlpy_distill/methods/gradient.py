@@ -110,6 +110,8 @@ class GradientMatchingConfig(MovingMethod):
             given = {**PAPER, **given}
         if given.get("theta") != "given":
             return super().preset(dataset, student, name=name, settings=given, expert=expert)
+        if not student.imitates:
+            raise SettingsError("theta 'given' matches at an expert's weights: for students that clone only.")
         if expert is None:
             raise SettingsError("theta 'given': the dataset does not record its expert; name it with --expert.")
         learner = expert()

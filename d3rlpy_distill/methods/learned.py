@@ -157,4 +157,5 @@ class LearnedMethod(Method):
 
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as JSON values, the learner as d3rlpy writes it."""
-        return {**super().to_json(), "learner": self.learner.serialize_to_dict()}
+        learner = {"learner_type": self.learner.get_type(), "learner": self.learner.serialize_to_dict()}
+        return {**super().to_json(), **learner}

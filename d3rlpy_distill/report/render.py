@@ -16,7 +16,7 @@ FORMATS = ("md", "latex", "csv", "json")
 LATEX = {"\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
 
 
-def render(tables: Sequence[Table], how: str) -> str:
+def render(tables: Sequence[Table], how: str = "md") -> str:
     """Returns the tables as text, without a newline at the end.
 
     Args:

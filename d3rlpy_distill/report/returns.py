@@ -36,7 +36,9 @@ def save_returns(results: Results, path: Path) -> Path:
         bars = axis.bar(places, heights, width=0.92 * width, label=title, alpha=0.75)
         for place, entry in zip(places, entries, strict=True):
             if entry is not None and entry.n_students > 1:
-                axis.plot(np.full(entry.n_students, place), entry.returns.mean(1), ".", color="black", markersize=5)
+                axis.plot(
+                    np.full(entry.n_students, place), entry.returns.mean(1), ".", color="black", markersize=5
+                )
         for expert in experts:
             entry = results.main(expert, split)
             if entry is not None:

@@ -154,5 +154,6 @@ def _points(cells: Sequence[SweepCell], kind: str, split: str) -> list[POINT]:
 
 def _draw(axis: Any, points: Sequence[POINT], label: str) -> None:
     if points:
-        sizes, low, mean, high = np.array(points).T
-        axis.errorbar(sizes, mean, yerr=[mean - low, high - mean], marker="o", capsize=3, label=label)
+        sizes, low, mean, high = (list(values) for values in zip(*points, strict=True))
+        below, above = ([abs(x - m) for x, m in zip(ends, mean, strict=True)] for ends in (low, high))
+        axis.errorbar(sizes, mean, yerr=[below, above], marker="o", capsize=3, label=label)

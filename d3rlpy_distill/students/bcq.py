@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from d3rlpy.algos import BCQConfig, DiscreteBCQConfig
+import torch
+from d3rlpy.algos import BCQ, BCQConfig, DiscreteBCQConfig
 from d3rlpy.base import LearnableConfig
 from d3rlpy.models.encoders import EncoderFactory
 
+from ..learners.learner import AnyLearner
+from ..policies import Policy
 from .base import Budget
-from .stock import LEARNING_RATE, StockStudent, target_interval
+from .stock import LEARNING_RATE, ContinuousActionPolicy, StockStudent, target_interval
 
 __all__ = ["BcqStudent"]
 
@@ -37,3 +40,20 @@ class BcqStudent(StockStudent):
             actor_encoder_factory=encoder,
             critic_encoder_factory=encoder,
         )
+
+    def policy(self, learner: AnyLearner, target_return: float) -> Policy:
+        """Returns the best action as a policy; of continuous actions, the best of those that it draws."""
+        return DrawnActionPolicy(learner) if isinstance(learner, BCQ) else super().policy(learner, target_return)
+
+
+class DrawnActionPolicy(ContinuousActionPolicy):
+    """The best of the actions that the imitator of BCQ draws; every call draws with the same noise.
+
+    Equal calls then give equal actions, and the global generator that d3rlpy draws from is left as it was.
+    """
+
+    def actions(self, observations: torch.Tensor) -> torch.Tensor:
+        """Maps observations ``(B, ...)`` to float32 actions ``(B, D)``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return super().actions(observations)

@@ -97,6 +97,8 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata()
         about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(metadata)
+        if missing := [key for key in ("name", "learner", "target_return", "record") if key not in about]:
+            raise ValueError(f"it has no {missing[0]!r}")
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
     return weights, about

@@ -11,7 +11,7 @@ from ..errors import UnsuitableDatasetError
 from .base import smallest_side
 from .cloning import CloningStudent
 
-__all__ = ["NatureStudent"]
+__all__ = ["SMALLEST_SIDE", "NatureStudent"]
 
 SMALLEST_SIDE = 36  # what its three convolutions leave a pixel of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
+import torch.nn.functional as F
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.algos.qlearning.torch.bc_impl import DiscreteBCImpl
 from d3rlpy.base import register_learnable
@@ -49,7 +50,9 @@ class SoftBCImpl(DiscreteBCImpl):  # type: ignore[misc]
     """d3rlpy's imitator with :func:`~..learners.soft_cloning.soft_cloning_terms` as its loss."""
 
     def compute_loss(self, obs_t: torch.Tensor, act_t: torch.Tensor) -> DiscreteImitationLoss:
-        """Returns the loss for observations ``(B, ...)``, scaled, and distributions ``(B, A)``."""
+        """Returns the loss for observations ``(B, ...)``, scaled, and distributions ``(B, A)``, or actions ``(B,)``."""
+        if not act_t.is_floating_point():  # a method that matches this learner gives the actions that were taken
+            act_t = F.one_hot(act_t, self._action_size).float()
         cross_entropy, penalty = soft_cloning_terms(self._modules.imitator, obs_t, act_t)
         penalty = self._beta * penalty
         return DiscreteImitationLoss(

@@ -17,9 +17,10 @@ from ..data import OfflineDataset
 from ..data.training_set import TrainingSet
 from ..errors import UnsuitableDatasetError
 from ..learners.learner import PIECE, AnyLearner, scale
-from ..learners.stock import fit_stock, load_networks, networks
+from ..learners.stock import fit_stock, load_networks, networks, seeded
 from ..policies import Policy
 from .base import Budget, Student, fitted, observation_scaler, smallest_side
+from .nature import SMALLEST_SIDE as DEFAULT_SIDE
 from .paper_encoder import SMALLEST_SIDE, PaperEncoderFactory
 
 __all__ = [
@@ -93,7 +94,8 @@ class ContinuousActionPolicy(PiecewisePolicy):
 class StockStudent(Student):
     """One of d3rlpy's algorithms; a subclass names its configurations.
 
-    The network is the paper's for images of at least 16x16, d3rlpy's default otherwise.
+    The network is the paper's for images with discrete actions, which have to be of at least 16x16, and otherwise
+    d3rlpy's default, which reads vectors and images of at least 36x36.
     """
 
     one_step: ClassVar[bool] = False
@@ -110,8 +112,17 @@ class StockStudent(Student):
 
     def learner(self, dataset: OfflineDataset, budget: Budget | None = None) -> LearnableConfig:
         """Returns the algorithm's configuration for the dataset's kind of actions and observations."""
-        paper = dataset.has_images and smallest_side(dataset) >= SMALLEST_SIDE
-        encoder = PaperEncoderFactory() if paper else DefaultEncoderFactory()
+        # d3rlpy's actor-critics join features and actions, which the paper's encoder has no layer for
+        encoder, least = (
+            (PaperEncoderFactory(), SMALLEST_SIDE) if dataset.discrete else (DefaultEncoderFactory(), DEFAULT_SIDE)
+        )
+        if not dataset.has_images:
+            encoder = DefaultEncoderFactory()
+        elif smallest_side(dataset) < least:
+            raise UnsuitableDatasetError(
+                f"observations of shape {dataset.observation_shape}: the student {self.name!r} reads vectors, and "
+                f"images of at least {least}x{least}; give --student impala."
+            )
         make = self.discrete if dataset.discrete else self.continuous
         config = make(budget or self._matched(dataset), encoder)
         if config is None:
@@ -140,9 +151,11 @@ class StockStudent(Student):
         on_step: Callable[[int], None] | None = None,
     ) -> AnyLearner:
         """Trains by d3rlpy's own ``fit``."""
+        with seeded(seed):  # to make a buffer draws from NumPy's global generator
+            buffer = data.replay_buffer(one_step=self.one_step)
         return fit_stock(
             config,
-            data.replay_buffer(one_step=self.one_step),
+            buffer,
             data.transitions.observations.shape[1:],
             n_steps,
             seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
 
-__all__ = ["ExpertError", "TrainingError", "UnknownGameError", "UnknownRecipeError"]
+__all__ = ["ExpertError", "TrainingError", "TrainingSettingsError", "UnknownGameError", "UnknownRecipeError"]
 
 
 class UnknownGameError(UnknownNameError):
@@ -19,5 +19,9 @@ class ExpertError(DistillError):
     """An expert's weights are missing, damaged or of another architecture."""
 
 
-class TrainingError(SettingsError):
-    """A training run cannot start or go on: settings, levels or a checkpoint do not fit."""
+class TrainingError(DistillError):
+    """A training run cannot start or go on: a checkpoint, or the expert to start from, does not fit."""
+
+
+class TrainingSettingsError(TrainingError, SettingsError):
+    """A setting of a training run is out of range, or does not go with another."""

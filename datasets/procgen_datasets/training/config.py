@@ -7,7 +7,7 @@ from typing import Any
 
 from d3rlpy_distill.students.impala_encoder import ARCHITECTURES
 
-from ..errors import TrainingError
+from ..errors import TrainingSettingsError
 from ..games import TRAIN_LEVELS, VALIDATION_LEVELS, Levels, get_game
 
 __all__ = ["PRECISIONS", "TrainExpertConfig"]
@@ -47,7 +47,7 @@ class TrainExpertConfig:
 
     Raises:
         UnknownGameError: If the game is none of Procgen's.
-        TrainingError: If a setting is out of range.
+        TrainingSettingsError: If a setting is out of range.
     """
 
     game: str
@@ -78,18 +78,20 @@ class TrainExpertConfig:
         get_game(self.game)
         for name in ("steps", "envs", "horizon", "epochs", "minibatches", "evaluate_every", "evaluation_episodes"):
             if getattr(self, name) < 1:
-                raise TrainingError(f"{name}={getattr(self, name)}: expected 1 or more.")
+                raise TrainingSettingsError(f"{name}={getattr(self, name)}: expected 1 or more.")
         if self.architecture not in ARCHITECTURES:
-            raise TrainingError(f"architecture={self.architecture!r}: expected {' or '.join(ARCHITECTURES)}.")
+            raise TrainingSettingsError(
+                f"architecture={self.architecture!r}: expected {' or '.join(ARCHITECTURES)}."
+            )
         if self.precision not in PRECISIONS:
-            raise TrainingError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
+            raise TrainingSettingsError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
         if self.rollout % self.minibatches:
-            raise TrainingError(
+            raise TrainingSettingsError(
                 f"minibatches={self.minibatches}: expected a divisor of {self.rollout}, the steps of a rollout "
                 f"({self.envs} environments x {self.horizon})."
             )
         if self.rollout // self.minibatches < 2:
-            raise TrainingError(
+            raise TrainingSettingsError(
                 f"minibatches={self.minibatches}: minibatches of one step cannot be normalised; give fewer."
             )
         held_out = VALIDATION_LEVELS
@@ -97,7 +99,7 @@ class TrainExpertConfig:
             self.levels.start < held_out.start + held_out.num
             and held_out.start < self.levels.start + self.levels.num
         ):
-            raise TrainingError(
+            raise TrainingSettingsError(
                 f"training levels {_span(self.levels)} overlap the held-out validation levels {_span(held_out)}: "
                 "give others, for example --start-level 0 --num-levels 200."
             )
