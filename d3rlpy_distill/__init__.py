@@ -15,6 +15,7 @@ from .pipeline import distill, evaluate, load
 from .students import PAPER_FULL, PAPER_SMALL, Budget, CloningStudent, SoftBC, SoftBCConfig, Student, Teachers
 from .students.impala_encoder import ImpalaEncoderFactory
 from .students.paper_encoder import PaperEncoderFactory
+from .sweeping import sweep
 from .tasks import Task, make_task
 from .tasks.gymnasium import GymnasiumTask
 
@@ -57,4 +58,5 @@ __all__ = [
     "register_method",
     "register_student",
     "register_task",
+    "sweep",
 ]

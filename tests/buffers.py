@@ -12,6 +12,7 @@ from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, ReplayBufferBa
 
 from d3rlpy_distill import Budget, Distilled, Method, OfflineDataset, Run
 from d3rlpy_distill.methods.base import DEFAULT_RUN
+from d3rlpy_distill.registry import Registry
 from d3rlpy_distill.students.paper import PaperStudent
 
 
@@ -54,6 +55,15 @@ def vectors(continuous: bool, *, terminated: bool = True, seed: int = 0) -> Repl
     return ReplayBuffer(
         InfiniteBuffer(), episodes=episodes, action_space=space, action_size=2 if continuous else 3
     )
+
+
+def built_in(registry: Registry[Any]) -> list[str]:
+    """Names that the package itself registers, whatever plug-ins other tests have loaded in this process."""
+    return [
+        entry.name
+        for entry in registry.entries()
+        if isinstance(entry.target, str) and entry.target.startswith("d3rlpy_distill.")
+    ]
 
 
 def paper_learner(budget: Budget | None = None) -> DiscreteBCConfig:

@@ -5,7 +5,11 @@ Session fixtures are made once per worker of pytest-xdist: a second or two each.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# before torch: one core a worker, for two workers with two threads each wait for one another all the time
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gym_notices.notices
 import numpy as np

@@ -11,7 +11,7 @@ from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buffers import make_buffer
+from buffers import built_in, make_buffer
 from d3rlpy_distill import OfflineDataset, TransitionArrays
 from d3rlpy_distill.catalogue import CORESET, METHODS
 from d3rlpy_distill.data.allocation import allocate
@@ -141,7 +141,7 @@ def test_pooled_pixels_are_means_of_cells() -> None:
 
 
 def test_every_coreset_is_tested_here() -> None:
-    assert sorted([*CORESETS, "prior"]) == METHODS.names(CORESET)
+    assert set(METHODS.names(CORESET)) & set(built_in(METHODS)) == {*CORESETS, "prior"}
 
 
 @pytest.mark.parametrize("name", CORESETS)

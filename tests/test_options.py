@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from d3rlpy.algos import DiscreteBCConfig
 
+from buffers import built_in
 from d3rlpy_distill import GradientMatchingConfig
 from d3rlpy_distill.catalogue import METHODS
 from d3rlpy_distill.errors import DistillError, SettingsError
@@ -108,7 +109,7 @@ def test_fields_without_an_option_are_none() -> None:
     assert found["distance"].choices == ("l2", "cosine") and found["rate"].help == "A rate."
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", built_in(METHODS))
 def test_every_option_of_a_method_is_told_and_admits_its_own_default(name: str) -> None:
     """A default out of its range could not be typed; one of None needs no word of its own where None is the default."""
     kind: type[Method] = METHODS.get(name)

@@ -14,7 +14,7 @@ from d3rlpy.algos import BCConfig, DiscreteBCConfig, DiscreteCQLConfig, DQNConfi
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 
 import d3rlpy_distill
-from buffers import make_buffer, vectors
+from buffers import built_in, make_buffer, vectors
 from d3rlpy_distill import (
     Distilled,
     GradientMatchingConfig,
@@ -73,7 +73,7 @@ FAST: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", built_in(METHODS))
 def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(method: str, tmp_path: Path) -> None:
     dataset = dataclasses.replace(images(), task="gym/Some-v1")
     settings = {"n_samples": 6, **FAST.get(method, {})}
@@ -100,8 +100,9 @@ def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(metho
     kind = METHODS.get(method)
     assert config["method"] == kind.__name__ and config["n_samples"] == 6
     recorded = {field.name for field in dataclasses.fields(kind)} - {"weights", "given"}
-    assert set(config) == {"method", *recorded}
+    assert set(config) == {"method", *recorded, *(["learner_type"] if learned else [])}
     if learned:
+        assert config["learner_type"] == "discrete_bc"
         assert config["learner"]["encoder_factory"]["type"] == "distill_paper"
 
     # made again from what is recorded, it is the same
@@ -299,6 +300,25 @@ def test_a_file_is_made_whole_or_not_at_all_and_only_once(method: str, tmp_path:
             distill_to_file(dataset, out, method, **{**settings, **other})
     with pytest.raises(OutputExistsError, match="holds something else"):
         distill_to_file(OfflineDataset(vectors(False, seed=1)), out, method, **settings)
+
+
+def test_teachers_of_version_0_1_label_new_samples(starpilot_dataset: OfflineDataset, tmp_path: Path) -> None:
+    """A file that records less than today's is taken, its dataset given; another dataset is still refused."""
+    theirs = load_distilled("starpilot-soft-150", data_directory=tmp_path)
+    path = tmp_path / "starpilot-soft-150.h5"
+    with pytest.raises(DistillError, match=r"was distilled from 'starpilot-expert\.h5', not from starpilot\.h5"):
+        distill(starpilot_dataset, "labels", teachers=path, n_samples=5)
+    dataset = dataclasses.replace(starpilot_dataset, recorded_sha256=theirs.source_sha256)
+    few = distill(dataset, "labels", teachers=path, n_samples=5)
+    assert few.provenance is not None and few.provenance.settings["steps"] == 0
+    assert few.provenance.settings["teachers_sha256"] == theirs.recorded_sha256
+    assert few.teachers is not None and theirs.teachers is not None and len(few.teachers) == 3
+    np.testing.assert_allclose(
+        few.samples.probabilities, theirs.teachers.label(few.samples.observations), atol=1e-6
+    )
+    for other in ({"seed": 1}, {"sharpness": 1.0}, {"n_teachers": 2}, {"student": "impala"}):
+        with pytest.raises(DistillError, match="give the o"):
+            distill(dataset, "labels", teachers=path, n_samples=5, **other)  # type: ignore[arg-type]
 
 
 def test_files_and_names_are_loaded_alike(tmp_path: Path, starpilot_file: Path) -> None:

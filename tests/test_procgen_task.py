@@ -198,6 +198,15 @@ def test_a_student_that_0_1_kept_loads(task: Task, frames: torch.Tensor) -> None
     torch.testing.assert_close(logits, expected, atol=0.05, rtol=0)  # in bfloat16, where the processor has it
 
 
+def test_an_algorithm_that_0_1_kept_is_not_called_damaged(task: Task, tmp_path: Path) -> None:
+    """Version 0.1 wrote weights of d3rlpy's other algorithms without saying which."""
+    path = tmp_path / "0.safetensors"
+    weights = {"q_funcs.0._encoder.convs.0.weight": torch.zeros(12, 3, 3, 3)}
+    safetensors.torch.save_file(weights, path, {"train_seconds": "1.0", "steps": "4.0"})
+    with pytest.raises(CheckpointError, match=r"of version 0\.1 that is not the paper's"):
+        task.load_policy(str(path))
+
+
 def _student(path: Path, dataset: OfflineDataset, name: str, student: PaperStudent | MlpStudent) -> torch.Tensor:
     """Keeps an untrained student in a file, and returns its logits at the first frames."""
     config = student.learner(dataset, PAPER_SMALL)

@@ -18,14 +18,14 @@ from d3rlpy.algos import DiscreteBC
 from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
-from buffers import make_buffer, paper_learner, vectors
+from buffers import built_in, make_buffer, paper_learner, vectors
 from d3rlpy_distill import OfflineDataset, TransitionArrays
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import CheckpointError, UnknownNameError, UnsuitableDatasetError
 from d3rlpy_distill.learners.learner import AnyLearner, build_learner, learner_network
 from d3rlpy_distill.policies import ContinuousPolicy, DiscretePolicy, Policy
-from d3rlpy_distill.students import Budget, Student
+from d3rlpy_distill.students import Budget, SoftBC, Student
 from d3rlpy_distill.students.kept import is_student, load_student, read_weights, save_student
 
 SIDE = 40  # what every network for images reads
@@ -62,7 +62,7 @@ DATASETS: dict[str, Callable[[], ReplayBuffer]] = {
 }
 FOR_IMAGES = {"paper", "impala", "impala-s2d", "nature"}
 FOR_DISCRETE = {"dqn", "dt"}
-STUDENT_NAMES = sorted(STUDENTS.names())
+STUDENT_NAMES = sorted(built_in(STUDENTS))
 
 
 def readable(name: str, kind: str) -> bool:
@@ -213,8 +213,8 @@ def test_float_images_are_read_as_they_are() -> None:
 def test_what_a_student_is_said_to_take_it_takes(name: str) -> None:
     student = STUDENTS.get(name)()
     cloning = name in {*FOR_IMAGES, "mlp"}
-    assert student.takes_soft_labels == student.parallel == cloning
-    assert student.imitates == (cloning or name == "bc")
+    assert student.parallel == cloning
+    assert student.takes_soft_labels == student.imitates == (cloning or name == "bc")
     assert student.full.n_steps >= student.small.n_steps
     if not student.takes_soft_labels:
         return
@@ -222,12 +222,38 @@ def test_what_a_student_is_said_to_take_it_takes(name: str) -> None:
     data = dataset.transitions
     labels = np.random.default_rng(0).dirichlet(np.ones(3), len(data)).astype(np.float32)
     config = student.learner(dataset, TINY)
-    soft, hard = (
-        student.fit(config, TrainingSet(each), 2, seed=0)
-        for each in (dataclasses.replace(data, probabilities=labels), data)
-    )
-    a, b = (outputs(student.policy(one, 0.0), data.observations) for one in (soft, hard))
-    assert not torch.equal(a, b)
+    flipped = np.ascontiguousarray(labels[:, ::-1])
+    policies = [
+        outputs(student.policy(student.fit(config, TrainingSet(each), 3, seed=0), 0.0), data.observations)
+        for each in (
+            data,
+            dataclasses.replace(data, probabilities=np.eye(3, dtype=np.float32)[data.actions]),
+            dataclasses.replace(data, probabilities=labels),
+            dataclasses.replace(data, probabilities=flipped),
+        )
+    ]
+    torch.testing.assert_close(policies[1], policies[0], rtol=0.05, atol=0.05)  # bfloat16: all on the action taken
+    assert not torch.equal(policies[2], policies[0]) and not torch.equal(policies[2], policies[3])
+
+
+def test_d3rlpys_cloning_takes_soft_labels_by_the_algorithm_for_them(tmp_path: Path) -> None:
+    """It is SoftBC then, learns the labels' probabilities, and is kept and restored as any other."""
+    dataset = OfflineDataset(vectors(False))
+    student, data = STUDENTS.get("bc")(), dataset.transitions
+    labels = np.tile(np.float32([[0.7, 0.2, 0.1]]), (len(data), 1))
+    soft = TrainingSet(dataclasses.replace(data, probabilities=labels), dataset.buffer)
+    config = student.learner(dataset, Budget(300, 33))
+    learner = student.fit(config, soft, 300, seed=0)
+    assert isinstance(learner, SoftBC)
+    policy = torch.softmax(outputs(student.policy(learner, 0.0), data.observations), 1).numpy()
+    np.testing.assert_allclose(policy, labels, atol=0.05)
+    path = tmp_path / "student.safetensors"
+    save_student(path, "bc", student, learner, 0.0, {})
+    shape, size = dataset.observation_shape, dataset.action_size
+    restored = student.restore(config, read_weights(path)[0], shape, size)  # as an evaluation goes on
+    for other in (load_student(path).policy, student.policy(restored, 0.0)):
+        again = torch.softmax(outputs(other, data.observations), 1).numpy()
+        np.testing.assert_array_equal(again, policy)
 
 
 def test_students_of_few_samples_see_the_scale_of_the_real_data() -> None:

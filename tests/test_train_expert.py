@@ -10,12 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from click.testing import Result
 from stable_baselines3.common.vec_env import VecNormalize
 
 from commands import fails, run
@@ -87,6 +89,7 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     )
     while not (tmp_path / "checkpoint.pt").exists():
         assert process.poll() is None
+        time.sleep(0.02)  # the core is the run's
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert same(train_expert(CONFIG, tmp_path, resume=True), whole[1])
@@ -309,12 +312,22 @@ def test_the_tasks_settings_are_those_of_the_paper(tmp_path: Path) -> None:
         ProcgenTrainSettings(epochs=0)
 
 
-def test_command_trains_exports_and_resumes(tmp_path: Path) -> None:
-    out, train = tmp_path / "run", ["train-expert", "starpilot", *FLAGS, "--out", tmp_path / "run"]
-    first = run(*train, "--max-minutes", "1e-6", "--json")
+@pytest.fixture(scope="module")
+def command_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The directory of a run that the command stopped after one update, and what it said; to be copied."""
+    directory = tmp_path_factory.mktemp("command") / "run"
+    train = ["train-expert", "starpilot", *FLAGS, "--out", directory]
+    return directory, run(*train, "--max-minutes", "1e-6", "--json")
+
+
+def test_command_trains_exports_and_resumes(tmp_path: Path, command_run: tuple[Path, Result]) -> None:
+    stopped, first = command_run
     assert first.exit_code == 0, first.output
     value = json.loads(first.stdout)
     assert value["finished"] is False and [e["environment_steps"] for e in value["experts"]] == [ROLLOUT]
+    out = tmp_path / "run"
+    shutil.copytree(stopped, out)
+    train = ["train-expert", "starpilot", *FLAGS, "--out", out]
     fails(1, "add --resume", *train)
     fails(1, "learning_rate 0.0005, this one 0.001", *train, "--resume", "--learning-rate", 1e-3)
     last = run(*train, "--resume")
@@ -339,11 +352,12 @@ def test_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, command_run: tuple[Path, Result]) -> None:
     """A limit on file size stands for a full disk; the run that hits it can be resumed afterwards."""
-    flags = ["train-expert", "starpilot", *FLAGS, "--out", str(tmp_path)]
-    assert run(*flags, "--max-minutes", "1e-6").exit_code == 0
-    before = (tmp_path / "checkpoint.pt").read_bytes()
+    out = tmp_path / "run"
+    shutil.copytree(command_run[0], out)
+    flags = ["train-expert", "starpilot", *FLAGS, "--out", str(out)]
+    before = (out / "checkpoint.pt").read_bytes()
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
@@ -353,9 +367,10 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
         [sys.executable, "-c", code, *flags, "--resume"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 1 and "no space left" in result.stderr, result.stderr
-    assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert not list(tmp_path.glob("**/*.partial"))
-    assert run(*flags, "--resume").exit_code == 0
+    assert (out / "checkpoint.pt").read_bytes() == before
+    assert not list(out.glob("**/*.partial"))
+    assert run(*flags, "--resume", "--max-minutes", "1e-6").exit_code == 0
+    assert (out / "checkpoint.pt").read_bytes() != before
 
 
 @pytest.mark.parametrize(

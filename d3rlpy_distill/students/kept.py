@@ -90,13 +90,13 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Returns a kept student's weights and what the file says of it.
 
     Raises:
-        CheckpointError: If the file is damaged.
+        CheckpointError: If the file is damaged, or is version 0.1's and does not say what it holds.
     """
     try:
         weights = safetensors.torch.load_file(path)
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata()
-        about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(metadata)
+        about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(path, weights, metadata)
         if missing := [key for key in ("name", "learner", "target_return", "record") if key not in about]:
             raise ValueError(f"it has no {missing[0]!r}")
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -123,8 +123,17 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
     return KeptStudent(policy, learner, shape, size, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _of_0_1(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What version 0.1 left unsaid: its students were the paper's, of 64x64 frames and 15 actions."""
+def _of_0_1(path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What version 0.1 left unsaid: its students were the paper's, of 64x64 frames and 15 actions.
+
+    Raises:
+        CheckpointError: If it is one of d3rlpy's other algorithms, which that version kept as well.
+    """
+    if "_encoder.convs.0.weight" not in weights:
+        raise CheckpointError(
+            f"{path} is a student of version 0.1 that is not the paper's: its file does not say what it is; train it "
+            "again with 'rld-distill evaluate --student'."
+        )
     config = DiscreteBCConfig(
         learning_rate=PaperStudent.learning_rate,
         encoder_factory=PaperEncoderFactory(),
