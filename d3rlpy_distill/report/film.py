@@ -20,28 +20,46 @@ __all__ = ["film_policies", "policy_title", "save_film"]
 
 FRAMES_PER_SECOND = 15
 HEIGHT = 256
+COLOURS = 128
 BAR = 20
 
 
-def save_film(shots: Iterable[Shot], titles: Sequence[str], path: Path) -> npt.NDArray[np.float64]:
+def save_film(
+    shots: Iterable[Shot], titles: Sequence[str], path: Path, *, height: int = HEIGHT, every: int = 1
+) -> npt.NDArray[np.float64]:
     """Draws shots as a GIF and returns the last returns, ``(P,)``; a film that is there is replaced.
 
     Args:
         shots: Of P policies, from :meth:`~..tasks.Task.film`.
         titles: P names.
         path: File to make; it appears only when it is complete.
+        height: Of a policy's frames, in pixels; a smaller one makes a smaller file.
+        every: Show every n-th shot alone, at the same pace.
 
     Raises:
         SettingsError: If the path does not end in ``.gif``.
     """
     _check(path)
-    returns, pictures = np.zeros(len(titles)), []
-    for shot in shots:
-        pictures.append(_picture(shot, titles))
+    returns = np.zeros(len(titles))
+    pictures: list[Image.Image] = []
+    for n, shot in enumerate(shots):
+        if n % every == 0:
+            picture = _picture(shot, titles, height)
+            # one palette for all: what does not move then stays the same bytes
+            pictures.append(
+                picture.quantize(COLOURS)
+                if not pictures
+                else picture.quantize(palette=pictures[0], dither=Image.Dither.NONE)
+            )
         returns = shot.returns
     with appears_atomically(path) as partial:
         pictures[0].save(
-            partial, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // FRAMES_PER_SECOND, loop=0
+            partial,
+            "GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=1000 * every // FRAMES_PER_SECOND,
+            loop=0,
         )
     return returns
 
@@ -104,14 +122,14 @@ def _check(path: Path) -> None:
         raise SettingsError(f"{path}: expected a name that ends in .gif.")
 
 
-def _picture(shot: Shot, titles: Sequence[str]) -> Image.Image:
+def _picture(shot: Shot, titles: Sequence[str], tall: int) -> Image.Image:
     """The policies side by side, each with its name and its return so far above it."""
     height, width = shot.frames.shape[1:3]
-    width = round(width * HEIGHT / height)
-    picture = Image.new("RGB", (width * len(titles), HEIGHT + BAR))
+    width = round(width * tall / height)
+    picture = Image.new("RGB", (width * len(titles), tall + BAR))
     draw = ImageDraw.Draw(picture)
     for i, (title, value, over) in enumerate(zip(titles, shot.returns, shot.over, strict=True)):
-        frame = Image.fromarray(np.ascontiguousarray(shot.frames[i])).resize((width, HEIGHT), Image.Resampling.BOX)
+        frame = Image.fromarray(np.ascontiguousarray(shot.frames[i])).resize((width, tall), Image.Resampling.BOX)
         picture.paste(frame, (i * width, BAR))
         draw.text((i * width + 4, 4), f"{title}: {value:g}{' (over)' if over else ''}", fill="white")
-    return picture.quantize()
+    return picture

@@ -22,7 +22,7 @@ from d3rlpy_distill.tasks import make_task
 __all__ = ["QuickstartConfig", "QuickstartResult", "run_quickstart"]
 
 ALL, RANDOM, RANDOM_SOFT, DISTILLED = "bc-100-soft", "random-{n}", "random-soft-{n}", "soft-{n}"
-FILM_STEPS = 400
+FILM_STEPS, FILM_HEIGHT, FILM_EVERY = 240, 144, 3  # a file of about 2 MB
 BUDGET = Budget(1000, 64)
 
 
@@ -108,7 +108,7 @@ def run_quickstart(
     shots = task.film(
         [player.policy for player in players], split="id", greedy=False, seed=config.seed, max_steps=FILM_STEPS
     )
-    save_film(shots, list(shown), film)
+    save_film(shots, list(shown), film, height=FILM_HEIGHT, every=FILM_EVERY)
     return QuickstartResult(results, plot, film, _text(config, dataset, results, arms))
 
 
