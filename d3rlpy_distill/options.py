@@ -84,7 +84,7 @@ def options_of(kind: type[Any]) -> Iterator[tuple[dataclasses.Field[Any], Option
             yield field, field.metadata["option"]
 
 
-def check_options(config: Any) -> None:
+def check_options(config: object) -> None:
     """Refuses values out of range.
 
     Raises:

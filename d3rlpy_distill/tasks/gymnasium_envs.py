@@ -23,6 +23,10 @@ STACKED_FRAMES = 4
 LEAVES_TRACES = ("BipedalWalker",)
 
 
+MUJOCO = "gymnasium.envs.mujoco"
+LAST_OF_MUJOCO_PY = 3  # versions 4 and later of its tasks run with mujoco
+
+
 @dataclasses.dataclass(frozen=True)
 class Simulator:
     """A family of environments that needs packages of its own.
@@ -53,7 +57,7 @@ class Simulator:
 ATARI = Simulator("atari", "ale_py.", ("ale_py", "cv2"), ("ale-py", "opencv-python-headless", "opencv-python"))
 SIMULATORS = (
     ATARI,
-    Simulator("mujoco", "gymnasium.envs.mujoco", ("mujoco",), ("mujoco",)),
+    Simulator("mujoco", MUJOCO, ("mujoco",), ("mujoco",)),
     Simulator("box2d", "gymnasium.envs.box2d", ("Box2D", "pygame"), ("Box2D", "box2d-py", "pygame")),
 )
 
@@ -148,7 +152,8 @@ def _cannot_make(spec: EnvSpec, error: Exception) -> DistillError:
     """What gymnasium says when it cannot make an environment, in one line that says what to type."""
     newest = _nearest(spec.id)
     instead = f": give {newest} instead." if newest != spec.id else "."
-    if "mujoco_py" in str(error):
+    old = _entry_point(spec).startswith(MUJOCO) and (spec.version or 0) <= LAST_OF_MUJOCO_PY
+    if old or "mujoco_py" in str(error):  # without mujoco gymnasium asks for that first, which would not help
         return DistillError(f"{spec.id} needs mujoco_py, which is abandoned{instead}")
     for known in SIMULATORS:
         if _entry_point(spec).startswith(known.entry_point) and known.missing():
