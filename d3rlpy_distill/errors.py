@@ -4,10 +4,13 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "DamagedFileError",
     "DatasetFormatError",
     "DistillError",
+    "InUseError",
     "MissingExtraError",
     "OutputExistsError",
+    "OutputPathError",
     "PluginError",
     "SettingsError",
     "UnknownNameError",
@@ -44,8 +47,20 @@ class DatasetFormatError(DistillError):
     """A file is not a complete d3rlpy HDF5 dataset of the expected shape."""
 
 
+class DamagedFileError(DistillError):
+    """A file of ours is not as it was written: damaged, cut short or edited."""
+
+
 class OutputExistsError(DistillError):
     """The output path holds something else, which is never overwritten."""
+
+
+class OutputPathError(DistillError):
+    """No file can be made at the output path."""
+
+
+class InUseError(DistillError):
+    """Another process is making the output at this moment."""
 
 
 class CheckpointError(DistillError):

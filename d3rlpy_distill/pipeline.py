@@ -26,6 +26,7 @@ from .evaluation.protocol import Protocol
 from .evaluation.results import Results
 from .evaluation.run import PolicyArm, Progress, run_arms
 from .evaluation.store import EvaluationStore
+from .files import check_output, claimed
 from .learners.learner import AnyLearner
 from .machine import describe_machine
 from .methods.base import Method, Run
@@ -71,7 +72,7 @@ def load(
     path = _file(name_or_path)
     if path is not None:
         return OfflineDataset.load(path, task=name, action_size=size)
-    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=name, verify=True)
+    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=name)
 
 
 def load_distilled(
@@ -246,7 +247,9 @@ def distill_to_file(
 
     Raises:
         OutputExistsError: If the path holds anything else.
+        InUseError: If another process is making it.
     """
+    check_output(Path(path), overwrite=True)
     configured, recorded = configure(
         dataset,
         method,
@@ -259,13 +262,13 @@ def distill_to_file(
         **settings,
     )
     provenance, path = _provenance(dataset, method, configured, recorded, seed, command), Path(path)
-    if path.exists():
-        read_own(path, provenance)
-        return configured
-    path.parent.mkdir(parents=True, exist_ok=True)
-    run = Run(device, path.with_name(path.name + ".checkpoint"), on_step=on_step)
-    distilled = configured.distill(dataset, np.random.default_rng(seed), run)
-    dataclasses.replace(distilled, provenance=provenance).save(path)
+    with claimed(path):
+        if path.exists():
+            read_own(path, provenance)
+            return configured
+        run = Run(device, path.with_name(path.name + ".checkpoint"), on_step=on_step)
+        distilled = configured.distill(dataset, np.random.default_rng(seed), run)
+        dataclasses.replace(distilled, provenance=provenance).save(path)
     return configured
 
 
@@ -313,24 +316,26 @@ class Evaluation:
 
         Raises:
             CheckpointError: If the directory holds another evaluation.
+            InUseError: If another process is filling it.
         """
         protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
-        store = EvaluationStore(directory, {"task": self.task.name, **protocol})
-        entries = run_arms(
-            self.task,
-            self.dataset,
-            self.policies,
-            self.arms,
-            self.protocol,
-            self.splits,
-            store,
-            jobs=jobs,
-            device=device,
-            progress=progress,
-        )
-        splits = {split: self.task.split_title(split) for split in self.splits}
-        results = Results(self.task.name, protocol, self.provenance, splits, entries)
-        results.save(directory / "results.json")
+        with claimed(directory, directory=True):
+            store = EvaluationStore(directory, {"task": self.task.name, **protocol})
+            entries = run_arms(
+                self.task,
+                self.dataset,
+                self.policies,
+                self.arms,
+                self.protocol,
+                self.splits,
+                store,
+                jobs=jobs,
+                device=device,
+                progress=progress,
+            )
+            splits = {split: self.task.split_title(split) for split in self.splits}
+            results = Results(self.task.name, protocol, self.provenance, splits, entries)
+            results.save(directory / "results.json", overwrite=True)
         return results
 
 

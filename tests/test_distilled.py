@@ -112,7 +112,7 @@ def test_a_file_gives_everything_back(kind: str, tmp_path: Path) -> None:
     assert len(loaded) == len(distilled) and loaded.soft == distilled.soft == (kind == "soft")
     assert loaded.sha256 == distilled.sha256
     assert read_info(path).content_sha256 == loaded.recorded_sha256
-    load_dataset(path, verify=True)
+    load_dataset(path)
     if distilled.initial is not None:
         moved = {
             name: not np.array_equal(getattr(distilled.initial, name), getattr(distilled.samples, name))
@@ -270,7 +270,7 @@ def test_bundled_files_of_version_0_1_load(name: str) -> None:
     path = bundled(name)
     loaded = Distilled.load(path)
     assert loaded.recorded_sha256 == BUNDLED[name]
-    load_dataset(path, verify=True)  # what is recorded is what is in the file
+    load_dataset(path)  # what is recorded is what is in the file
     game, kind, _ = name.split("-")
     assert len(loaded) == 150 and loaded.task == f"procgen/{game}" and loaded.soft == (kind == "soft")
     assert loaded.samples.observations.shape == (150, 3, 64, 64)

@@ -64,7 +64,7 @@ def test_imports_what_the_archive_holds(tmp_path: Path, extra: int, dtype: Any) 
     info = import_gen_dgrl(archive, "coinrun", out, on_episode=lambda: ticks.append(1))
     assert len(ticks) == info.num_episodes == 3 and info.num_transitions == 15
     assert info.provenance is not None and info.provenance.task == "procgen/coinrun"
-    buffer, _ = load_dataset(out, observation_shape=(3, 64, 64), verify=True)
+    buffer, _ = load_dataset(out, observation_shape=(3, 64, 64))
     for ours, value in zip(buffer.episodes, values, strict=True):
         length = len(value["actions"])
         np.testing.assert_array_equal(ours.observations, value["observations"][:length])
@@ -126,9 +126,17 @@ def changed(key: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (changed("observations", np.full((4, 3, 64, 64), 300)), "no whole numbers from 0 to 255"),
         (changed("observations", np.full((4, 3, 64, 64), np.nan)), "no whole numbers from 0 to 255"),
         (changed("actions", np.full(3, 15)), "expected integers 0 to 14"),
-        (changed("actions", np.array(["a", "b", "c"])), "expected numbers (T,) or (T, 1)"),
+        (changed("actions", np.array(["a", "b", "c"])), "a dtype 'U1'; expected one of b1, i1,"),
+        (changed("actions", np.zeros((3, 2))), "expected numbers (T,) or (T, 1)"),
         (changed("rewards", np.full(3, np.nan)), "NaN or infinite rewards"),
         (changed("rewards", np.full(3, 7.0)), "a return of 21.00; its name says"),
+        (
+            changed("rewards", np.array([0, 1e39, 0])),
+            "a reward of 1e+39 at step 1; float32 holds at most 3.40282e+38",
+        ),
+        (changed("rewards", np.array([3e38, 0, 3e38])), "a return that is left of 6e+38 at step 0; float32 holds"),
+        (changed("dones", np.array([0, 0, np.nan])), "dones that are neither 0 nor 1"),
+        (changed("dones", np.array([0, 0, 0.5])), "dones that are neither 0 nor 1"),
         (changed("dones", np.array([False, True, True])), "dones at [1, 2]; expected the last step only"),
         (changed("dones", np.zeros(3, bool)), "dones at []"),
         (changed("dones", np.ones(2, bool)), "2 dones; its name says 3"),

@@ -400,7 +400,7 @@ def test_collecting_records_what_was_played(tmp_path: Path) -> None:
     assert recorded["versions"] == {"gymnasium": gymnasium.__version__}
     expected = {"policy": "random", "expert": "random", "actions": "sampled", "seed": 2, "first_start": 2000}
     assert expected.items() <= recorded.items() and recorded["num_slots"] == 4 and recorded["episodes"] == 9
-    dataset = OfflineDataset.load(path, verify=True)
+    dataset = OfflineDataset.load(path)
     assert dataset.task == CARTPOLE and dataset.policy is not None
     np.testing.assert_allclose(dataset.policy, 0.5)
     episodes = read_extras(path, "episodes")

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -29,6 +30,7 @@ from d3rlpy_distill.data import (
 )
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import DatasetFormatError, OutputExistsError
+from d3rlpy_distill.files import claimed, write_seal
 from d3rlpy_distill.methods import Distilled
 from procgen_datasets import CollectConfig, collect, get_procgen, get_recipe, list_recipes
 from procgen_datasets.expert import bundled_experts
@@ -67,7 +69,7 @@ def test_any_length_survives_a_round_trip(tmp_path: Path, length: int) -> None:
     with EpisodeWriter(tmp_path / "x.h5", PROVENANCE) as writer:
         for episode in written:
             writer.write(episode)
-    buffer, info = load_dataset(tmp_path / "x.h5", verify=True)
+    buffer, info = load_dataset(tmp_path / "x.h5")
     assert info.action_size == buffer.dataset_info.action_size == 15
     for episode, back in zip(written, buffer.episodes, strict=True):
         np.testing.assert_array_equal(episode.observations, back.observations)
@@ -100,7 +102,7 @@ def test_continuous_actions_survive(tmp_path: Path) -> None:
     with EpisodeWriter(path, Provenance("collected", "gym/Any-v1", 2, "a test", {})) as writer:
         for episode in written:
             writer.write(episode)
-    buffer, info = load_dataset(path, verify=True)
+    buffer, info = load_dataset(path)
     assert buffer.dataset_info.action_space == ActionSpace.CONTINUOUS and info.action_size == 2
     for episode, back, read in zip(written, buffer.episodes, read_episodes(path), strict=True):
         np.testing.assert_array_equal(episode.actions, back.actions)
@@ -181,7 +183,7 @@ def test_files_of_version_0_1_read(tmp_path: Path, game: str, settings: dict[str
     info = read_info(as_of_0_1(path, game))
     assert info.provenance == dataclasses.replace(provenance, task=task)
     assert read_own(path, provenance).content_sha256 == info.content_sha256
-    dataset = OfflineDataset.load(path, verify=True)
+    dataset = OfflineDataset.load(path)
     assert dataset.task == task and dataset.action_size == 15
     np.testing.assert_array_equal(dataset.transitions.observations, episode.observations)
     with pytest.raises(OutputExistsError, match="holds something else"):
@@ -191,13 +193,13 @@ def test_files_of_version_0_1_read(tmp_path: Path, game: str, settings: dict[str
 def test_a_dataset_survives_saving(tmp_path: Path, starpilot_dataset: OfflineDataset) -> None:
     path = tmp_path / "again.h5"
     starpilot_dataset.save(path)
-    again = OfflineDataset.load(path, verify=True)
+    again = OfflineDataset.load(path)
     assert again.sha256 == starpilot_dataset.sha256 and again.provenance == starpilot_dataset.provenance
     assert again.behaviour is not None and starpilot_dataset.behaviour is not None
     np.testing.assert_array_equal(again.behaviour, starpilot_dataset.behaviour)
     unknown = OfflineDataset(make_buffer([5, 7]), task="gym/Any-v1")
     unknown.save(tmp_path / "unknown.h5", command="mine")
-    loaded = OfflineDataset.load(tmp_path / "unknown.h5", verify=True)
+    loaded = OfflineDataset.load(tmp_path / "unknown.h5")
     assert (loaded.task, loaded.action_size, loaded.sha256) == ("gym/Any-v1", 4, unknown.sha256)
     assert loaded.provenance is not None and loaded.provenance.kind == "imported"
     with pytest.raises(OutputExistsError):
@@ -211,7 +213,7 @@ def test_discrete_actions_that_a_buffer_holds_as_floats_are_saved_as_integers(tm
     dataset = OfflineDataset(ReplayBuffer(InfiniteBuffer(), episodes=[episode]))
     assert dataset.discrete and dataset.action_size == 3
     dataset.save(tmp_path / "x.h5")
-    loaded = OfflineDataset.load(tmp_path / "x.h5", verify=True)
+    loaded = OfflineDataset.load(tmp_path / "x.h5")
     assert loaded.discrete and loaded.sha256 == dataset.sha256 and loaded.transitions.actions.tolist() == [0, 2, 1]
 
 
@@ -339,18 +341,19 @@ def test_a_killed_writer_leaves_no_dataset(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     process = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(path,))
     process.start()
-    partial = tmp_path / "x.h5.partial"
-    while not (partial.exists() and partial.stat().st_size > 10**6):
-        assert process.is_alive()
+    started, partials = time.monotonic(), list[Path]()
+    while not (partials and partials[0].stat().st_size > 10**6):
+        assert process.is_alive() and time.monotonic() < started + 60
         process.join(0.05)
+        partials = list(tmp_path.glob(".x.h5.*.partial"))
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     assert not path.exists()
     with pytest.raises(DatasetFormatError):
-        load_dataset(partial)
-    with EpisodeWriter(path, PROVENANCE) as writer:
+        load_dataset(partials[0])
+    with claimed(path), EpisodeWriter(path, PROVENANCE) as writer:
         writer.write(frames(3))
-    assert load_dataset(path)[0].transition_count >= 2 and not partial.exists()
+    assert load_dataset(path)[0].transition_count >= 2 and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.3, 0.9, -1])
@@ -368,7 +371,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, starpilot_file: P
     data[middle : middle + 4096] = bytes(4096)
     (tmp_path / "hit.h5").write_bytes(data)
     with pytest.raises(DatasetFormatError):
-        load_dataset(tmp_path / "hit.h5", verify=True)
+        load_dataset(tmp_path / "hit.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["observations"] = np.zeros(3)
@@ -381,11 +384,13 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, starpilot_file: P
             load_dataset(tmp_path / name)
 
 
-def _edit(source: Path, target: Path, key: str, value: object) -> Path:
+def _edit(source: Path, target: Path, key: str, value: object, *, seal: bool = True) -> Path:
     target.write_bytes(source.read_bytes())
     with h5py.File(target, "r+") as file:
         del file[key]
         file[key] = value
+    if seal:
+        write_seal(target)
     return target
 
 
@@ -411,10 +416,18 @@ def test_wrong_content_is_refused(tmp_path: Path) -> None:
 
 
 def test_changed_content_fails_verification(tmp_path: Path, starpilot_file: Path) -> None:
-    changed = _edit(starpilot_file, tmp_path / "x.h5", "rewards_0", h5py.File(starpilot_file)["rewards_0"][()] + 1)
-    load_dataset(changed)
+    with h5py.File(starpilot_file) as file:
+        rewards = file["rewards_0"][()] + 1
+    changed = _edit(starpilot_file, tmp_path / "x.h5", "rewards_0", rewards, seal=False)
+    with pytest.raises(DatasetFormatError, match=r"it has \d+ bytes, and had"):
+        load_dataset(changed)
+    with h5py.File(starpilot_file, "r") as source, h5py.File(tmp_path / "old.h5", "w") as target:  # unsealed
+        for key in source:
+            source.copy(key, target)
+        target.attrs.update({**source.attrs, "format": "d3rlpy-distill 2"})
+    load_dataset(tmp_path / "old.h5")
     with pytest.raises(DatasetFormatError, match="was changed"):
-        load_dataset(changed, verify=True)
+        load_dataset(_edit(tmp_path / "old.h5", tmp_path / "changed.h5", "rewards_0", rewards, seal=False))
 
 
 def test_a_mixture_has_as_many_transitions_of_each(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_files_hold_vectors_and_continuous_actions(continuous: bool, tmp_path: P
         for episode in buffer.episodes:
             actions = episode.actions if continuous else episode.actions[:, 0]
             writer.write(EpisodeData(episode.observations, actions, episode.rewards[:, 0], True))  # type: ignore[arg-type]
-    loaded, info = load_dataset(path, verify=True)
+    loaded, info = load_dataset(path)
     assert loaded.dataset_info.action_space == buffer.dataset_info.action_space and info.action_size == size
     assert info.num_transitions == 33
     with path.open("rb") as file:
@@ -375,7 +375,7 @@ def test_vectors_are_distilled_by_their_preset_from_any_file(continuous: bool, t
         vectors(continuous).dump(file)
     dataset = OfflineDataset.load(source)
     distill_to_file(dataset, out, n_samples=5, steps=3)
-    synthetic, info = load_dataset(out, verify=True)
+    synthetic, info = load_dataset(out)
     assert synthetic.transition_count == 5 and info.action_size == (2 if continuous else 3)
     assert info.provenance is not None and info.provenance.settings["preset"] == "default"
     config = info.provenance.settings["config"]

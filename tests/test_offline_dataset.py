@@ -31,7 +31,7 @@ def test_a_file_gives_back_the_episodes_and_their_hash(kind: str, tmp_path: Path
     dataset = OfflineDataset(buffers()[kind], task="gym/Some-v1")
     path = tmp_path / "data.h5"
     dataset.save(path, command="made by hand")
-    loaded = OfflineDataset.load(path, verify=True)
+    loaded = OfflineDataset.load(path)
     assert loaded.sha256 == dataset.sha256 == loaded.recorded_sha256
     assert dataclasses.replace(loaded, recorded_sha256=None).sha256 == dataset.sha256  # computed anew
     assert (loaded.task, loaded.name, loaded.behaviour) == ("gym/Some-v1", "data.h5", None)
@@ -164,7 +164,7 @@ def test_a_changed_file_is_found_out(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         file["rewards_0"][0] = 7.0
     with pytest.raises(DatasetFormatError, match="the file was changed"):
-        OfflineDataset.load(path, verify=True)
+        OfflineDataset.load(path)
     assert OfflineDataset.load(path).transitions.rewards[0] == 7
     assert not other.exists()
 

@@ -40,13 +40,16 @@ CONFIG = TrainExpertConfig(
     envs=8,
     horizon=32,
     epochs=2,
+    phase=1,
     minibatches=4,
+    annealing=4 * ROLLOUT,
     seed=1,
     evaluate_every=2 * ROLLOUT,
     evaluation_episodes=2,
 )
-FLAGS = ["--steps", "768", "--envs", "8", "--horizon", "32", "--epochs", "2", "--minibatches", "4", "--seed", "1",
-         "--card-episodes", "2"]  # fmt: skip
+FLAGS = ["--steps", "768", "--envs", "8", "--horizon", "32", "--epochs", "2", "--phase", "1", "--minibatches", "4",
+         "--seed", "1", "--card-episodes", "2"]  # fmt: skip
+PPO = dataclasses.replace(CONFIG, architecture="impala-s2d", phase=0, annealing=0)
 
 
 @pytest.fixture(scope="module")
@@ -157,19 +160,125 @@ def test_flat_observations_are_the_frames_that_the_exported_expert_sees(
 ) -> None:
     """The trained policy and the loaded expert are one function of a frame."""
     card = {"game": "starpilot", "levels": {"start": 0, "num": 200}, "distribution_mode": "easy", "seed": 0,
-            "architecture": "impala-s2d", "environment_steps": 768, "algorithm": "PPO", "settings": {},
+            "architecture": "impoola-s2d", "environment_steps": 768, "algorithm": "PPO", "settings": {},
             "machine": "m", "training_seconds": 1.0, "learning_curve": []}  # fmt: skip
     path = export_expert(tmp_path / "x.safetensors", whole[1].weights, card, episodes=2)
     expert = load_expert(path, dtype=torch.float32)
     env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
     flat = torch.from_numpy(env.reset().copy())
-    network = ImpalaNetwork((3, 64, 64), 15, "impala-s2d")
+    assert expert.architecture == "impoola-s2d"
+    network = ImpalaNetwork((3, 64, 64), 15, "impoola-s2d")
     network.load_state_dict(dict(whole[1].weights))
     frames = flat.view(4, 64, 64, 3).permute(0, 3, 1, 2)
     with torch.no_grad():
         expected, _ = network.policy_and_value(frames / 255)
     np.testing.assert_allclose(expert.logits(frames), expected, rtol=1e-4, atol=1e-5)
     assert np.array_equal(frames, env.env.observations())
+    learner = expert.as_learner()
+    assert np.array_equal(learner.predict(frames.numpy()), expected.argmax(1))
+
+
+def test_folded_observations_are_unshuffled_pixels() -> None:
+    plain, folded = (
+        Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0), fold) for fold in (1, 2)
+    )
+    rng = np.random.default_rng(0)
+    pairs = [(plain.reset(), folded.reset())]
+    for _ in range(5):
+        actions = rng.integers(0, 15, 4)
+        pairs.append((plain.step(actions)[0].copy(), folded.step(actions)[0]))
+    for flat, observations in pairs:
+        frames = torch.from_numpy(flat).view(4, 64, 64, 3).permute(0, 3, 1, 2)
+        expected = torch.nn.functional.pixel_unshuffle(frames, 2).permute(0, 2, 3, 1).reshape(4, -1)
+        assert np.array_equal(observations, expected)
+
+
+def test_phases_pause_and_resume_bit_for_bit(tmp_path: Path) -> None:
+    """A checkpoint ends each phase of two rollouts; what a kill takes of the next one is played again."""
+    config = dataclasses.replace(CONFIG, phase=2, steps=4 * ROLLOUT)
+    whole = train_expert(config, tmp_path / "whole")
+    seen: list[int] = []
+
+    def killed(point: CurvePoint) -> None:
+        seen.append(point.steps)
+        if point.steps == 3 * ROLLOUT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_expert(config, tmp_path / "killed", on_update=killed)
+    assert seen == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT]
+    assert same(train_expert(config, tmp_path / "killed", resume=True), whole)
+    paused = train_expert(config, tmp_path / "paused", max_minutes=1e-9)
+    assert not paused.finished and paused.steps == 2 * ROLLOUT
+    assert same(train_expert(config, tmp_path / "paused", resume=True), whole)
+    rounded = train_expert(dataclasses.replace(config, steps=2 * ROLLOUT + 1), tmp_path / "rounded")
+    assert rounded.finished and same(rounded, whole)
+
+
+def test_between_phases_values_do_not_train_the_features() -> None:
+    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0), 2)
+    observations = torch.from_numpy(env.reset())
+    actions = torch.zeros(4, dtype=torch.int64)
+    for detached in (True, False):
+        policy = ImpalaPolicy(env.observation_space, env.action_space, lambda _: 1e-3, architecture="impoola-s2d",
+                              bfloat16=False, channels_last=True, detached=detached)  # fmt: skip
+        values, log_probabilities, _ = policy.evaluate_actions(observations, actions)
+        values.sum().backward(retain_graph=True)
+        trained = {k for k, p in policy.network.named_parameters() if p.grad is not None}
+        assert (trained == {"value.weight", "value.bias"}) == detached and "value.weight" in trained
+        log_probabilities.sum().backward()
+        assert policy.network.fc.weight.grad is not None
+
+
+def test_an_auxiliary_phase_trains_the_values_and_holds_the_policy(tmp_path: Path) -> None:
+    """Against the same run with hardly any cloning, on the divergence that the phase itself logs."""
+    logged: dict[float, tuple[float, float]] = {}
+    for cloning in (1e-6, 100.0):
+        config = dataclasses.replace(CONFIG, steps=ROLLOUT, auxiliary_epochs=8, cloning=cloning)
+        model, callback = build(config)
+        model.learn(config.steps, callback)
+        names = model.logger.name_to_value
+        logged[cloning] = (names["auxiliary/divergence"], names["auxiliary/value_loss"])
+        assert names["auxiliary/value_loss"] < names["train/value_loss"]
+    assert 0 < logged[100.0][0] < logged[1e-6][0] / 3
+
+
+def test_the_learning_rate_falls_linearly_to_a_tenth(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:
+    config = TrainExpertConfig("starpilot", learning_rate=1e-3, annealing=1000)
+    expected = {0: 1e-3, 500: 5.5e-4, 1000: 1e-4, 5000: 1e-4}
+    assert {s: learning_rate_at(config, s) for s in expected} == pytest.approx(expected)
+    assert learning_rate_at(dataclasses.replace(config, annealing=0), 5000) == 1e-3
+    saved = torch.load(whole[0] / "checkpoint.pt", weights_only=True)["state"]["learner"]
+    rate = saved["optimizer"]["param_groups"][0]["lr"]
+    assert rate == pytest.approx(CONFIG.learning_rate * (1 - 0.9 * 3 / 4))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_networks_are_these_formulas(architecture: str) -> None:
+    """Each architecture against its formula in plain functions; the weights keep their names and shapes."""
+    network = ImpalaNetwork((3, 64, 64), 15, architecture)
+    sizes = {"impala": 626_256, "impala-s2d": 234_336, "impoola-s2d": 166_320}
+    assert sum(p.numel() for p in network.parameters()) == sizes[architecture]
+    w = network.state_dict()
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    F = torch.nn.functional
+
+    def convolve(h: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
+        return F.conv2d(h, w[f"{name}.weight"], w[f"{name}.bias"], stride, padding=1)
+
+    impoola = architecture == "impoola-s2d"
+    h = x if architecture == "impala" else F.pixel_unshuffle(x, 2)
+    for i in range(3):
+        strided = impoola and i == 0
+        h = convolve(h, f"blocks.{i}.conv", 2 if strided else 1)
+        h = h if strided else F.max_pool2d(h, 3, 2, 1)
+        for r in (f"blocks.{i}.res0", f"blocks.{i}.res1"):
+            h = h + convolve(F.relu(convolve(F.relu(h), f"{r}.conv_a")), f"{r}.conv_b")
+    h = F.relu(h)
+    features = F.relu(F.linear(h.mean((2, 3)) if impoola else h.flatten(1), w["fc.weight"], w["fc.bias"]))
+    assert torch.equal(network(x), features)
+    logits, values = network.policy_and_value(x)
+    assert torch.equal(logits, F.linear(features, w["policy.weight"], w["policy.bias"])) and values.shape == (2,)
 
 
 def test_export_writes_cards_and_a_medium_policy(whole: tuple[Path, TrainResult], tmp_path: Path) -> None:
@@ -207,7 +316,7 @@ def test_bundled_cards_are_complete() -> None:
 
 
 def test_a_run_starts_from_an_expert(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, init="starpilot", steps=ROLLOUT, learning_rate=1e-12)
+    config = dataclasses.replace(PPO, init="starpilot", steps=ROLLOUT, learning_rate=1e-12)
     result = train_expert(config, tmp_path)
     bundled = load_expert("starpilot", dtype=torch.float32)
     assert result.initial_steps == bundled.card["environment_steps"]
@@ -234,7 +343,10 @@ def test_float32_and_channels_first_train_the_same_policy(tmp_path: Path, whole:
         ({"minibatches": 7}, "expected a divisor of 256"),
         ({"minibatches": 256}, "give fewer"),
         ({"epochs": 0}, "epochs=0: expected 1 or more"),
-        ({"architecture": "vgg"}, "expected impala or impala-s2d"),
+        ({"phase": -1}, "phase=-1: expected 0 or more"),
+        ({"annealing": -1}, "annealing=-1: expected 0 or more"),
+        ({"auxiliary_epochs": 0}, "auxiliary_epochs=0: expected 1 or more"),
+        ({"architecture": "vgg"}, "expected one of impala, impala-s2d, impoola-s2d"),
         ({"precision": "float8"}, "expected one of auto, bfloat16, float32"),
     ],
 )
@@ -256,7 +368,7 @@ def test_a_run_is_never_overwritten_and_other_checkpoints_are_refused(whole: tup
         train_expert(CONFIG, directory)
     with pytest.raises(TrainingError, match="it has game 'starpilot', this one 'bigfish'"):
         train_expert(dataclasses.replace(CONFIG, game="bigfish"), directory, resume=True)
-    with pytest.raises(TrainingError, match="it has architecture 'impala-s2d', this one 'impala'"):
+    with pytest.raises(TrainingError, match="it has architecture 'impoola-s2d', this one 'impala'"):
         train_expert(dataclasses.replace(CONFIG, architecture="impala"), directory, resume=True)
     assert (directory / "checkpoint.pt").read_bytes() == before
 
@@ -285,15 +397,21 @@ def test_the_experts_own_checkpoints_resume(tmp_path: Path, game: str) -> None:
     if not kept.exists():
         pytest.skip(f"{kept} is not in source distributions, only in the repository")
     saved = torch.load(kept, weights_only=True)
-    settings = json.loads(saved["identity"])
-    del settings["init_sha256"]
-    settings["levels"] = Levels(**settings["levels"])
     shutil.copy(kept, tmp_path)
     steps = saved["state"]["curve"][-1]["steps"]
-    result = train_expert(TrainExpertConfig(steps=steps, **settings), tmp_path, resume=True)
+    config = TrainExpertConfig.from_identity(json.loads(saved["identity"]), steps)
+    result = train_expert(config, tmp_path, resume=True)
     assert result.finished and result.steps == steps and len(result.curve) == len(saved["state"]["curve"])
     policy = saved["state"]["learner"]["policy"]
     assert all(torch.equal(weight, policy[f"network.{name}"]) for name, weight in result.weights.items())
+
+
+def test_ppo_runs_agree_with_checkpoints_older_than_phases() -> None:
+    newer = {"phase", "auxiliary_epochs", "cloning", "annealing"}
+    assert not newer & PPO.identity().keys()
+    assert newer <= CONFIG.identity().keys()
+    for config in (PPO, CONFIG):
+        assert TrainExpertConfig.from_identity(json.loads(json.dumps(config.identity())), config.steps) == config
 
 
 def test_the_tasks_settings_are_those_of_the_paper(tmp_path: Path) -> None:
@@ -304,9 +422,11 @@ def test_the_tasks_settings_are_those_of_the_paper(tmp_path: Path) -> None:
     assert settings().config("starpilot", "cpu:0") == TrainExpertConfig("starpilot")
     assert settings().config("starpilot", "cuda:0").envs == 256
     given = ProcgenTrainSettings(
-        steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, minibatches=4, seed=1, start_level=300, num_levels=50
-    ).config("bigfish", "cpu:0")
-    common = {"steps": 3 * ROLLOUT, "envs": 8, "horizon": 32, "epochs": 2, "minibatches": 4, "seed": 1}
+        steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, phase=3, auxiliary_epochs=4, minibatches=4, annealing=5,
+        seed=1, start_level=300, num_levels=50,
+    ).config("bigfish", "cpu:0")  # fmt: skip
+    common = {"steps": 3 * ROLLOUT, "envs": 8, "horizon": 32, "epochs": 2, "minibatches": 4, "seed": 1,
+              "phase": 3, "auxiliary_epochs": 4, "annealing": 5}  # fmt: skip
     assert given == TrainExpertConfig("bigfish", levels=Levels(300, 50), **common)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="expected 1 or more"):
         ProcgenTrainSettings(epochs=0)
@@ -336,7 +456,7 @@ def test_command_trains_exports_and_resumes(tmp_path: Path, command_run: tuple[P
     plan = json.loads(run(*train, "--dry-run", "--json").stdout)
     assert plan["task"] == "procgen/starpilot" and plan["directory"] == str(out)
     assert plan["settings"] == dataclasses.asdict(
-        ProcgenTrainSettings(steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, minibatches=4, seed=1)
+        ProcgenTrainSettings(steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, phase=1, minibatches=4, seed=1)
     )
 
 
@@ -349,6 +469,7 @@ def test_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
     init = [*FLAGS, "--init", "starpilot", "--out", out]
     fails(1, "plays starpilot, not bigfish", "train-expert", "bigfish", *init)
     fails(1, "is of architecture impala-s2d", "train-expert", "starpilot", *init, "--architecture", "impala")
+    fails(1, "this run of impoola-s2d: add --architecture impala-s2d", "train-expert", "starpilot", *init)
     assert not out.exists()
 
 

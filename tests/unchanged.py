@@ -87,7 +87,7 @@ class Maker:
 
         path = self.directory / f"{game}.h5"
         collect(CollectConfig(game, **settings), path)  # type: ignore[arg-type]
-        dataset = OfflineDataset.load(path, verify=True)
+        dataset = OfflineDataset.load(path)
         self.made["datasets"][game] = dataset.sha256
         return dataset
 

@@ -25,6 +25,7 @@ __all__ = [
     "dry_run_option",
     "echo_result",
     "json_option",
+    "overwrite_option",
     "plugin_option",
     "read_config",
     "seed_option",
@@ -193,6 +194,11 @@ def dry_run_option(f: F) -> F:
     return click.option(
         "--dry-run", is_flag=True, help="Say what would be done and about how long it takes, and stop."
     )(f)
+
+
+def overwrite_option(f: F) -> F:
+    """Adds ``--overwrite``."""
+    return click.option("--overwrite", is_flag=True, help="Replace files that are there.")(f)
 
 
 def trust_option(f: F) -> F:

@@ -51,7 +51,6 @@ class OfflineDataset:
         task: str | None = None,
         action_size: int | None = None,
         observation_shape: tuple[int, ...] | None = None,
-        verify: bool = False,
     ) -> OfflineDataset:
         """Reads a file, ours or one of d3rlpy's own ``dump``.
 
@@ -60,14 +59,11 @@ class OfflineDataset:
             task: Of the data, where the file does not say it or says another.
             action_size: Number of actions, where the file does not say it.
             observation_shape: Refuse any other.
-            verify: Compute the content's hash and compare.
 
         Raises:
             DatasetFormatError: If the file is no complete dataset, or of another shape.
         """
-        buffer, info = load_dataset(
-            path, observation_shape=observation_shape, action_size=action_size, verify=verify
-        )
+        buffer, info = load_dataset(path, observation_shape=observation_shape, action_size=action_size)
         known = info.provenance.task if info.provenance else None
         return cls(
             buffer=buffer,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DistillError
-from ..files import appears_atomically
+from ..files import check_output, read_document, write_document
 from ..tasks.base import MODES
 from .arms import ArmKind
 from .layout import lay_out
@@ -175,11 +174,12 @@ class Results:
             "arms": [arm.to_json() for arm in self.arms],
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Writes ``NAME.json``, and the raw returns as ``NAME.npz`` beside it, each atomically."""
-        digest = save_returns(path.with_suffix(".npz"), [arm.returns for arm in self.arms])
-        with appears_atomically(path) as partial:
-            partial.write_text(lay_out({**self.to_json(), "returns_sha256": digest}) + "\n")
+        check_output(path, overwrite=overwrite)
+        digest = save_returns(path.with_suffix(".npz"), [arm.returns for arm in self.arms], overwrite=overwrite)
+        value = {**self.to_json(), "returns_sha256": digest}
+        write_document(path, value, overwrite=overwrite, layout=lay_out)
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -194,11 +194,7 @@ class Results:
                 f"{path} does not exist: expected the results of 'rld-distill evaluate'; "
                 "an interrupted evaluation resumes when its command is run again."
             )
-        try:
-            value = json.loads(path.read_text())
-        except ValueError as error:
-            raise DistillError(f"{path} is not valid JSON: {error}") from error
-        return cls.from_json(value, path)
+        return cls.from_json(read_document(path, unsealed=True), path)
 
     @classmethod
     def from_json(

@@ -19,12 +19,13 @@ __all__ = ["load_returns", "save_returns"]
 ENTRY = "returns"
 
 
-def save_returns(path: Path, returns: Sequence[npt.NDArray[np.float64]]) -> str:
+def save_returns(path: Path, returns: Sequence[npt.NDArray[np.float64]], *, overwrite: bool = False) -> str:
     """Writes arrays one after the other into one ``.npz``, atomically; equal returns give equal bytes.
 
     Args:
         path: The file.
         returns: Arrays of any shape; float32 in the file where that loses nothing, which holds of whole numbers.
+        overwrite: See :func:`~..files.appears_atomically`.
 
     Returns:
         The file's SHA-256, hexadecimal.
@@ -39,7 +40,7 @@ def save_returns(path: Path, returns: Sequence[npt.NDArray[np.float64]]) -> str:
     with zipfile.ZipFile(packed, "w") as archive:
         # a ZipInfo of its own: NumPy would write the time of day
         archive.writestr(zipfile.ZipInfo(f"{ENTRY}.npy"), raw.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=overwrite) as partial:
         partial.write_bytes(packed.getvalue())
     return hashlib.sha256(packed.getvalue()).hexdigest()
 

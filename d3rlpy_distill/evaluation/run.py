@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import OfflineDataset
 from ..data.training_set import TrainingSet
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DamagedFileError
 from ..executors import in_threads
 from ..learners.convergence import ConvergenceConfig, train_to_convergence
 from ..learners.learner import AnyLearner
@@ -206,6 +206,11 @@ def _play(
         if returns is None:
             returns = task.play(policies, split=split, mode=mode, episodes=protocol.episodes, seed=protocol.seed)
             store.save_returns(name, split, mode, returns)
+        elif returns.shape != (len(policies), protocol.episodes):
+            raise DamagedFileError(
+                f"{store.directory}: the kept returns of {name}, {split}, {mode} have shape {returns.shape}; expected "
+                f"{(len(policies), protocol.episodes)}: remove them to have them played again."
+            )
         normalised = task.normalise(float(returns.mean()))
         entries.append(
             ArmResult.from_returns(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import CheckpointError
-from ..files import write_json
+from ..errors import CheckpointError, DamagedFileError
+from ..files import LOCK, read_document, read_json, write_document
 
 __all__ = ["EvaluationStore"]
 
@@ -24,6 +24,7 @@ class EvaluationStore:
 
     Raises:
         CheckpointError: If the directory holds another evaluation, or something else.
+        DamagedFileError: If its record was changed.
     """
 
     def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
@@ -31,17 +32,17 @@ class EvaluationStore:
         record = directory / "evaluation.json"
         identity = json.loads(json.dumps(identity))
         if record.exists():
-            known = json.loads(record.read_text())
+            known = read_document(record, unsealed=True)  # of version 0.1
             if known != identity:
                 differ = sorted(k for k in known.keys() | identity.keys() if known.get(k) != identity.get(k))
                 raise CheckpointError(
                     f"{directory} holds another evaluation (it differs in {', '.join(differ)}): "
                     f"give another --out, or remove it with 'rm -r {directory}'."
                 )
-        elif directory.exists() and any(directory.iterdir()):
+        elif directory.exists() and any(one.name != LOCK for one in directory.iterdir()):
             raise CheckpointError(f"{directory} is not empty and holds no evaluation: give another --out.")
         else:
-            write_json(record, identity)
+            write_document(record, identity)
 
     def student_path(self, arm: str, i: int) -> Path:
         """Returns where a trained student is kept, see :mod:`~..students.kept`."""
@@ -50,11 +51,24 @@ class EvaluationStore:
     def load_returns(self, arm: str, split: str, mode: str) -> npt.NDArray[np.float64] | None:
         """Returns the returns ``(S, K)``, or None if they were not played yet."""
         path = self._returns(arm, split, mode)
-        return np.array(json.loads(path.read_text()), np.float64) if path.exists() else None
+        if not path.exists():
+            return None
+        value = read_json(path)
+        if not isinstance(value, list):  # version 0.1 kept a bare list
+            value = read_document(path).get("returns")
+        try:
+            returns = np.array(value, np.float64)
+        except (TypeError, ValueError):
+            returns = np.zeros(0)
+        if returns.ndim != 2 or not returns.size or not np.isfinite(returns).all():
+            raise DamagedFileError(
+                f"{path} holds no returns: remove it with 'rm {path}' to have them played again."
+            )
+        return returns
 
     def save_returns(self, arm: str, split: str, mode: str, returns: npt.NDArray[np.float64]) -> None:
         """Keeps returns."""
-        write_json(self._returns(arm, split, mode), returns.tolist())
+        write_document(self._returns(arm, split, mode), {"returns": returns.tolist()})
 
     def _returns(self, arm: str, split: str, mode: str) -> Path:
         return self.directory / "returns" / f"{arm}-{split}-{mode}.json"

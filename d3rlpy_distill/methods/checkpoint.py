@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import torch
 
 from ..data.transitions import TransitionArrays
-from ..errors import CheckpointError
-from ..files import appears_atomically
+from ..errors import CheckpointError, DamagedFileError
+from ..files import load_state, save_state
 
 __all__ = ["data_fingerprint", "load_checkpoint", "save_checkpoint", "weights_fingerprint"]
 
@@ -40,8 +39,7 @@ def weights_fingerprint(weights: Mapping[str, torch.Tensor] | None) -> str | Non
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Writes ``state`` (tensors, numbers, text) with what it belongs to."""
-    with appears_atomically(path) as partial:
-        torch.save({"identity": json.dumps(identity, sort_keys=True), "state": state}, partial)
+    save_state(path, {"identity": json.dumps(identity, sort_keys=True), "state": state})
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -51,17 +49,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         CheckpointError: If the file is damaged, or belongs to another configuration or dataset.
     """
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_state(path)
         known, state = json.loads(loaded["identity"]), loaded["state"]
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        ValueError,
-        TypeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (DamagedFileError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"checkpoint {path} is damaged: remove it with 'rm {path}' to start anew."
         ) from error

@@ -14,7 +14,7 @@ __all__ = ["save_figures"]
 COLOURS = {"distilled": "tab:red", "initial": "tab:orange", "random": "tab:gray", "balanced": "tab:olive"}
 
 
-def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
+def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool = False) -> list[Path]:
     """Draws a figure for each split, a panel for each evaluation that has it.
 
     Bars are mean returns with sampled actions, greedy where a task has nothing else, and one standard deviation over
@@ -24,9 +24,13 @@ def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
         results: One or more evaluations.
         directory: Where ``returns-SPLIT.png`` go; of the paper's student on its games, ``figure-3-id.png`` and
             ``figure-4-ood.png``.
+        overwrite: Replace what is there; by default it is refused.
 
     Returns:
         The files.
+
+    Raises:
+        OutputExistsError: If a file exists.
     """
     from matplotlib.figure import Figure
 
@@ -52,7 +56,7 @@ def save_figures(results: Sequence[Results], directory: Path) -> list[Path]:
             axis.tick_params(axis="x", rotation=60)
         stem = PAPER_FIGURES.get(split) if all(map(reproduces_paper, shown)) else None
         path = directory / f"{stem or f'returns-{split}'}.png"
-        with appears_atomically(path) as partial:
+        with appears_atomically(path, overwrite=overwrite) as partial:
             figure.savefig(partial, format="png", dpi=120)
         paths.append(path)
     return paths

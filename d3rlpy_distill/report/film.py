@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ..errors import SettingsError
-from ..files import appears_atomically
+from ..files import appears_atomically, check_output
 
 if TYPE_CHECKING:
     from ..tasks.base import Shot, Task
@@ -25,9 +25,15 @@ BAR = 20
 
 
 def save_film(
-    shots: Iterable[Shot], titles: Sequence[str], path: Path, *, height: int = HEIGHT, every: int = 1
+    shots: Iterable[Shot],
+    titles: Sequence[str],
+    path: Path,
+    *,
+    height: int = HEIGHT,
+    every: int = 1,
+    overwrite: bool = False,
 ) -> npt.NDArray[np.float64]:
-    """Draws shots as a GIF and returns the last returns, ``(P,)``; a film that is there is replaced.
+    """Draws shots as a GIF and returns the last returns, ``(P,)``.
 
     Args:
         shots: Of P policies, from :meth:`~..tasks.Task.film`.
@@ -35,11 +41,13 @@ def save_film(
         path: File to make; it appears only when it is complete.
         height: Of a policy's frames, in pixels; a smaller one makes a smaller file.
         every: Show every n-th shot alone, at the same pace.
+        overwrite: Replace what is there; by default it is refused.
 
     Raises:
         SettingsError: If the path does not end in ``.gif``.
+        OutputExistsError: If the file exists.
     """
-    _check(path)
+    _check(path, overwrite)
     returns = np.zeros(len(titles))
     pictures: list[Image.Image] = []
     for n, shot in enumerate(shots):
@@ -52,7 +60,7 @@ def save_film(
                 else picture.quantize(palette=pictures[0], dither=Image.Dither.NONE)
             )
         returns = shot.returns
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=overwrite) as partial:
         pictures[0].save(
             partial,
             "GIF",
@@ -74,6 +82,7 @@ def film_policies(
     seed: int = 0,
     max_steps: int = 600,
     trust: bool = False,
+    overwrite: bool = False,
     on_shot: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Films one episode of each policy, all from the same start.
@@ -87,6 +96,7 @@ def film_policies(
         seed: Fixes the start and the sampling of actions.
         max_steps: Steps at most.
         trust: Load files that hold pickled code, too.
+        overwrite: Replace what is there; by default it is refused.
         on_shot: Called after each shot, for progress.
 
     Returns:
@@ -94,9 +104,10 @@ def film_policies(
 
     Raises:
         SettingsError: If the task has no such split, or the path does not end in ``.gif``.
+        OutputExistsError: If the file exists.
         DistillError: If a policy cannot be loaded.
     """
-    _check(path)
+    _check(path, overwrite)
     split = split or task.default_splits[0]
     if split not in task.splits:
         raise SettingsError(f"split {split!r}: {task.name} has {', '.join(task.splits)}.")
@@ -107,7 +118,8 @@ def film_policies(
             yield shot
             on_shot()
 
-    returns: list[float] = save_film(told(), [policy_title(name) for name in policies], path).tolist()
+    titles = [policy_title(name) for name in policies]
+    returns: list[float] = save_film(told(), titles, path, overwrite=overwrite).tolist()
     return returns
 
 
@@ -117,7 +129,8 @@ def policy_title(name: str) -> str:
     return f"{path.parent.name} {path.stem}" if path.stem.isdigit() else path.stem
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, overwrite: bool) -> None:
+    check_output(path, overwrite=overwrite)
     if path.suffix != ".gif":
         raise SettingsError(f"{path}: expected a name that ends in .gif.")
 

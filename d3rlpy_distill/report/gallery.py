@@ -24,6 +24,7 @@ def save_gallery(
     path: Path,
     *,
     max_samples: int = 30,
+    overwrite: bool = False,
 ) -> None:
     """Draws samples in threes: the real frame, the synthetic one, and their difference times four on grey.
 
@@ -33,9 +34,11 @@ def save_gallery(
         actions: ``(M,)``.
         path: PNG file.
         max_samples: At most so many samples, spread evenly over the set.
+        overwrite: Replace what is there; by default it is refused.
 
     Raises:
         DistillError: If the observations are not images.
+        OutputExistsError: If the file exists.
     """
     if synthetic.ndim != 4 or (synthetic.shape[1] not in (1, 3) and synthetic.shape[1] < 3):
         raise DistillError(f"observations of shape {synthetic.shape[1:]}: a gallery needs images (C, H, W).")
@@ -57,7 +60,7 @@ def save_gallery(
             axis = axes[3 * block + row, column]
             axis.imshow(_picture(image), interpolation="nearest")
             axis.set_title(f"{label}, action {actions[i]}" if row == 0 else label, fontsize=6, pad=2)
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=overwrite) as partial:
         figure.savefig(partial, format="png", dpi=150)
 
 

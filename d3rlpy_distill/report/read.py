@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..evaluation.results import Results
+from ..files import read_json
 from ..sweeping.cell import SweepCell, load_sweep
 
 __all__ = ["read_report"]
@@ -20,10 +20,7 @@ def read_report(path: Path) -> Results | list[SweepCell]:
     if path.is_dir() and (path / "sweep.json").is_file():
         path = path / "sweep.json"
     if path.is_file():
-        try:
-            value = json.loads(path.read_text())
-        except ValueError:
-            value = None  # to be named by the next reader
+        value = read_json(path)
         if isinstance(value, dict) and isinstance(value.get("cells"), list):
             return load_sweep(path)
     return Results.load(path)

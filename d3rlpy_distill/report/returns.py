@@ -12,15 +12,19 @@ from ..files import appears_atomically
 __all__ = ["save_returns"]
 
 
-def save_returns(results: Results, path: Path) -> Path:
+def save_returns(results: Results, path: Path, *, overwrite: bool = False) -> Path:
     """Draws a group of bars for every arm; a dot is a student. The expert is a dotted line.
 
     Args:
         results: One evaluation.
         path: PNG file.
+        overwrite: Replace what is there; by default it is refused.
 
     Returns:
         The file.
+
+    Raises:
+        OutputExistsError: If the file exists.
     """
     from matplotlib.figure import Figure
 
@@ -47,6 +51,6 @@ def save_returns(results: Results, path: Path) -> Path:
     axis.set_xticks(np.arange(len(names)), names, rotation=20, ha="right")
     axis.set(ylabel="return", title=f"{results.title}: mean return, a dot is a student")
     axis.legend(fontsize=8)
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=overwrite) as partial:
         figure.savefig(partial, format="png", dpi=120)
     return path

@@ -110,11 +110,14 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
     return Table("Sweep: cost", columns, rows)
 
 
-def save_size_curve(cells: Sequence[SweepCell], path: Path) -> Path:
+def save_size_curve(cells: Sequence[SweepCell], path: Path, *, overwrite: bool = False) -> Path:
     """Draws return against the number of samples, one panel a task and split, one line a method; returns the PNG.
 
     A point is the mean over distillation seeds of the mean over students; bars span the seeds' means. Random samples
     stand beside it, all data is a dotted line where the cells have it.
+
+    Raises:
+        OutputExistsError: If the file exists and ``overwrite`` is False.
     """
     from matplotlib.figure import Figure
 
@@ -137,7 +140,7 @@ def save_size_curve(cells: Sequence[SweepCell], path: Path) -> Path:
         axis.set_xticks(shown, [str(size) for size in shown])
         axis.set_xticks([], minor=True)
         axis.legend()
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=overwrite) as partial:
         figure.savefig(partial, format="png", dpi=120)
     return path
 

@@ -14,10 +14,12 @@ from torch import nn
 
 __all__ = ["ARCHITECTURES", "ImpalaEncoder", "ImpalaEncoderFactory", "ImpalaNetwork", "max_pool"]
 
-ARCHITECTURES = ("impala", "impala-s2d")
-"""``impala-s2d`` folds 2x2 pixels into channels first: a quarter of the work in the first block."""
+ARCHITECTURES = ("impala", "impala-s2d", "impoola-s2d")
+"""``-s2d`` folds 2x2 pixels into channels first: a quarter of the work in the first block. ``impoola`` averages
+each channel over the image before the dense layer (Trumpp et al. 2025, arXiv 2503.05546); its last block has 48
+channels, and its first convolution has stride 2 in place of max pooling, a quarter of its work."""
 
-CHANNELS = (16, 32, 32)
+CHANNELS = {"impala": (16, 32, 32), "impala-s2d": (16, 32, 32), "impoola-s2d": (16, 32, 48)}
 FEATURES = 256
 
 
@@ -57,14 +59,17 @@ class _Residual(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+        self.pooled = stride == 1
         self.res0 = _Residual(out_channels)
         self.res1 = _Residual(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = max_pool(self.conv(x))
+        h = self.conv(x)
+        if self.pooled:
+            h = max_pool(h)
         out: torch.Tensor = self.res1(self.res0(h))
         return out
 
@@ -81,24 +86,31 @@ class ImpalaEncoder(Encoder):  # type: ignore[misc]
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise ValueError(f"architecture={architecture!r}: expected one of {', '.join(ARCHITECTURES)}.")
-        self.unshuffle = 2 if architecture == "impala-s2d" else 1
+        self.unshuffle = 2 if architecture.endswith("-s2d") else 1
+        self.pooled = architecture.startswith("impoola")
         channels, height, width = observation_shape
         if height % self.unshuffle or width % self.unshuffle:
-            raise ValueError(f"observations of {height}x{width}: impala-s2d needs an even height and width.")
-        widths = (channels * self.unshuffle**2, *CHANNELS)
-        self.blocks = nn.ModuleList(_Block(i, o) for i, o in itertools.pairwise(widths))
+            raise ValueError(f"observations of {height}x{width}: {architecture} needs an even height and width.")
+        widths = (channels * self.unshuffle**2, *CHANNELS[architecture])
+        strides = (2 if self.pooled else 1, 1, 1)
+        self.blocks = nn.ModuleList(
+            _Block(i, o, stride) for (i, o), stride in zip(itertools.pairwise(widths), strides, strict=True)
+        )
         height, width = height // self.unshuffle, width // self.unshuffle
-        for _ in CHANNELS:
+        for _ in CHANNELS[architecture]:
             height, width = (height + 1) // 2, (width + 1) // 2
-        self.fc = nn.Linear(CHANNELS[-1] * height * width, FEATURES)
+        self.fc = nn.Linear(widths[-1] * (1 if self.pooled else height * width), FEATURES)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps float frames ``(B, C, H, W)`` in [0, 1] to features ``(B, 256)``."""
-        if self.unshuffle > 1:
-            x = F.pixel_unshuffle(x, self.unshuffle)
+        return self.features(F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps frames that are folded already, ``(B, C * u**2, H / u, W / u)`` where ``u`` is ``unshuffle``."""
         for block in self.blocks:
             x = block(x)
-        return F.relu(self.fc(F.relu(x).flatten(1)))
+        x = F.relu(x)
+        return F.relu(self.fc(x.mean((2, 3)) if self.pooled else x.flatten(1)))
 
 
 class ImpalaNetwork(ImpalaEncoder):

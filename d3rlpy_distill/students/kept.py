@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from d3rlpy.algos import DiscreteBCConfig
 from d3rlpy.base import LearnableConfigWithShape
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from ..catalogue import STUDENTS
-from ..errors import CheckpointError
-from ..files import appears_atomically
+from ..errors import CheckpointError, DamagedFileError
+from ..files import load_tensors, read_metadata, save_tensors
 from ..learners.learner import AnyLearner
 from ..policies import Policy
 from .base import Student
@@ -71,18 +69,12 @@ def save_student(
         "target_return": target_return,
         "record": dict(record),
     }
-    weights = {k: v.detach().cpu().contiguous() for k, v in student.weights(learner).items()}
-    with appears_atomically(path) as partial:
-        safetensors.torch.save_file(weights, partial, {KEY: json.dumps(about)})
+    save_tensors(path, student.weights(learner), {KEY: json.dumps(about)})
 
 
 def is_student(path: Path) -> bool:
     """Tells whether a safetensors file is a kept student; of version 0.1, too, which only says how it was trained."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError):
-        return False
+    metadata = read_metadata(path)
     return KEY in metadata or "train_seconds" in metadata
 
 
@@ -93,13 +85,11 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         CheckpointError: If the file is damaged, or is version 0.1's and does not say what it holds.
     """
     try:
-        weights = safetensors.torch.load_file(path)
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata()
+        weights, metadata = load_tensors(path, unsealed=not read_metadata(path).get(KEY))
         about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(path, weights, metadata)
         if missing := [key for key in ("name", "learner", "target_return", "record") if key not in about]:
             raise ValueError(f"it has no {missing[0]!r}")
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (DamagedFileError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
     return weights, about
 

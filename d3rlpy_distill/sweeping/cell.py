@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..errors import DistillError
 from ..evaluation.layout import lay_out
 from ..evaluation.results import SCHEMA, ArmResult, Results, shapes
 from ..evaluation.returns import load_returns, save_returns
-from ..files import appears_atomically
+from ..files import read_document, write_document
 
 __all__ = ["SweepCell", "load_sweep", "save_sweep"]
 
@@ -77,11 +76,11 @@ class SweepCell:
 
 
 def save_sweep(cells: Sequence[SweepCell], path: Path) -> None:
-    """Writes the cells as ``NAME.json``, and all their raw returns as ``NAME.npz`` beside it, each atomically."""
-    digest = save_returns(path.with_suffix(".npz"), [arm.returns for cell in cells for arm in cell.results.arms])
+    """Writes the cells as ``NAME.json``, and their raw returns as ``NAME.npz`` beside it, over those of last time."""
+    every = [arm.returns for cell in cells for arm in cell.results.arms]
+    digest = save_returns(path.with_suffix(".npz"), every, overwrite=True)
     value = {"schema": SCHEMA, "cells": [cell.to_json() for cell in cells], "returns_sha256": digest}
-    with appears_atomically(path) as partial:
-        partial.write_text(lay_out(value) + "\n")
+    write_document(path, value, overwrite=True, layout=lay_out)
 
 
 def load_sweep(path: Path) -> list[SweepCell]:
@@ -91,7 +90,7 @@ def load_sweep(path: Path) -> list[SweepCell]:
         DistillError: If the file does not follow its schema, or its returns are missing or changed.
     """
     try:
-        value = json.loads(path.read_text())
+        value = read_document(path, unsealed=True)
         cells: list[Mapping[str, Any]] = list(value["cells"])
         returns = _returns(value, cells, path) if "schema" in value else [None] * len(cells)
         return [_cell(cell, path, own) for cell, own in zip(cells, returns, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 import shlex
 import time
@@ -18,7 +17,7 @@ from ..errors import DistillError, SettingsError, UnsuitableDatasetError
 from ..evaluation.arms import Arm
 from ..evaluation.protocol import PartialBudget, Protocol
 from ..executors import in_processes
-from ..files import write_json
+from ..files import claimed, read_document, write_document
 from ..methods.distilled import Distilled
 from ..methods.labels import LabelDistillationConfig
 from ..pipeline import Evaluation, distill_to_file, load, plan_evaluation
@@ -148,7 +147,7 @@ class Cell:
         )
         if not self.record.exists():
             # null where it was begun before: killed in between, that time is lost
-            write_json(self.record, {"seconds": None if begun else time.perf_counter() - start})
+            write_document(self.record, {"seconds": None if begun else time.perf_counter() - start})
 
     def _plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
         config = self.config
@@ -182,7 +181,7 @@ class Cell:
 
     def _seconds(self) -> float:
         """That the distillation took, its teachers' training included wherever that was done."""
-        own = json.loads(self.record.read_text())["seconds"]
+        own = read_document(self.record, unsealed=True)["seconds"]  # of version 0.1
         taught = 0.0 if self.taught_by is None else self.taught_by._seconds()
         return (math.nan if own is None else float(own)) + taught
 
@@ -254,7 +253,14 @@ class Sweep:
         Args:
             jobs: Cells at a time, each in a process of its own; 1 runs them here, one after the other.
             on_cell: Called after each cell with what went wrong, or None.
+
+        Raises:
+            InUseError: If another process is filling the directory.
         """
+        with claimed(self.directory, directory=True):
+            return self._run(jobs, on_cell)
+
+    def _run(self, jobs: int, on_cell: OnCell) -> SweepResults:
         if jobs > 1:
             for name in {cell.dataset for cell in self.cells if not Path(cell.dataset).exists()}:
                 load(name)  # made once, here, and not by several processes at once

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.transitions import return_to_go
+from ..files import claimed
 from .base import CollectSettings, LoadedPolicy, Task
 from .gymnasium_rollout import PlayedEpisode, Player
 from .gymnasium_starts import STARTS
@@ -54,15 +55,16 @@ def collect(
         "episodes": settings.episodes,
     }
     provenance = Provenance("collected", task.name, task.action_size, command, about)
-    if path.exists():
-        return read_own(path, provenance)
-    with EpisodeWriter(path, provenance) as writer:
-        for episode in player.play(
-            loaded.policy, starts, slots=slots, greedy=greedy, seed=settings.seed, record=True
-        ):
-            writer.write(_episode_data(episode))
-            if on_episode is not None:
-                on_episode()
+    with claimed(path):
+        if path.exists():
+            return read_own(path, provenance)
+        with EpisodeWriter(path, provenance) as writer:
+            for episode in player.play(
+                loaded.policy, starts, slots=slots, greedy=greedy, seed=settings.seed, record=True
+            ):
+                writer.write(_episode_data(episode))
+                if on_episode is not None:
+                    on_episode()
     return read_info(path)
 
 

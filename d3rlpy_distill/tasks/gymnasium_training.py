@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import pickle
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
+import torch
 
-from ..errors import CheckpointError, MissingExtraError, OutputExistsError
-from ..files import appears_atomically, write_json
+from ..errors import CheckpointError, DamagedFileError, MissingExtraError, OutputExistsError
+from ..files import load_state, read_document, save_state, write_document
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingRun", "need_experts"]
 
-CHECKPOINT = "checkpoint.zip"
+CHECKPOINT = "checkpoint.pt"
 SETTINGS = "settings.json"
 SMALLEST_SIDE = 36  # of an image that stable-baselines3's CNN reads
 LOG_INTERVAL = 4  # rollouts of PPO, episodes of SAC
@@ -146,8 +144,8 @@ class TrainingRun:
     ) -> tuple[BaseAlgorithm, int, bool]:
         """Trains until the steps are taken or the time is over.
 
-        ``directory`` gets ``settings.json``, ``checkpoint.zip`` and, for SAC, ``replay-STEPS.npz``; each checkpoint
-        is complete before it takes the place of the last. Resuming reads no pickled code.
+        ``directory`` gets ``settings.json`` and ``checkpoint.pt``, with SAC's replay buffer in it; each checkpoint is
+        complete and sealed before it takes the place of the last. Resuming reads no pickled code.
 
         Returns:
             The model, the environment steps that it was trained for, and whether they are all that was asked for.
@@ -162,13 +160,14 @@ class TrainingRun:
             raise OutputExistsError(
                 f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
             )
-        done = self._check(directory) if resume else 0
+        state = self._load(directory) if resume else None
+        done = 0 if state is None else int(state["steps"])
         model = self._model(done)
         self._set_logger(model, directory, tensorboard)
-        if resume:
-            self._restore(model, directory, done)
+        if state is not None:
+            self._restore(model, state, checkpoint)
         else:
-            write_json(directory / SETTINGS, self.identity())
+            write_document(directory / SETTINGS, self.identity())
             _save(model, directory)
         if done >= self.steps:
             return model, done, True
@@ -221,18 +220,17 @@ class TrainingRun:
                 "--tensorboard needs TensorBoard; type: pip install 'd3rlpy-distill[tensorboard]'"
             ) from error
 
-    def _check(self, directory: Path) -> int:
-        """Returns the steps of the checkpoint, if it is this run's."""
+    def _load(self, directory: Path) -> dict[str, Any]:
+        """Reads the checkpoint, if it is this run's."""
         checkpoint = directory / CHECKPOINT
         if not checkpoint.exists():
             raise CheckpointError(
                 f"--resume: {checkpoint} does not exist; leave --resume out to start a new run there."
             )
         try:
-            known: dict[str, Any] = json.loads((directory / SETTINGS).read_text())
-            with zipfile.ZipFile(checkpoint) as archive:
-                done = int(json.loads(archive.read("data"))["num_timesteps"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            known = read_document(directory / SETTINGS)
+            state = load_state(checkpoint)
+        except (OSError, DamagedFileError) as error:
             raise _damaged(checkpoint) from error
         given = json.loads(json.dumps(self.identity()))
         for key in sorted(known.keys() | given.keys()):
@@ -241,24 +239,21 @@ class TrainingRun:
                     f"{checkpoint} belongs to another run: it has {key} {known.get(key)!r}, this one "
                     f"{given.get(key)!r}; resume with the settings it was started with, or give another --out."
                 )
-        return done
+        return state
 
-    def _restore(self, model: BaseAlgorithm, directory: Path, done: int) -> None:
+    def _restore(self, model: BaseAlgorithm, state: Mapping[str, Any], checkpoint: Path) -> None:
         """Puts weights, optimizers and the memory of SAC back; nothing that is pickled is read."""
         from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-        from stable_baselines3.common.save_util import load_from_zip_file
 
-        checkpoint = directory / CHECKPOINT
         try:
-            _, weights, variables = load_from_zip_file(checkpoint, load_data=False, device=self.sb3_device)
-            model.set_parameters(weights, exact_match=True, device=self.sb3_device)
-            for name, value in (variables or {}).items():
-                getattr(model, name).data = value.data
+            model.set_parameters(state["parameters"], exact_match=True, device=self.sb3_device)
+            for name, value in state["variables"].items():
+                getattr(model, name).data = value.to(model.device)
             if isinstance(model, OffPolicyAlgorithm):
-                _load_replay(model, directory / f"replay-{done}.npz")
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+                _restore_replay(model, state["replay"])
+            model.num_timesteps = int(state["steps"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(checkpoint) from error
-        model.num_timesteps = done
 
 
 def _damaged(checkpoint: Path) -> CheckpointError:
@@ -269,31 +264,29 @@ def _damaged(checkpoint: Path) -> CheckpointError:
 
 
 def _save(model: BaseAlgorithm, directory: Path) -> None:
-    """Writes a checkpoint. The memory comes first, under a name of its own: a kill leaves the last pair whole."""
+    """Writes a checkpoint over the last one."""
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-    replay = directory / f"replay-{model.num_timesteps}.npz"
-    if isinstance(model, OffPolicyAlgorithm):
-        _save_replay(model, replay)
-    with appears_atomically(directory / CHECKPOINT) as partial, partial.open("wb") as file:
-        model.save(file)
-    for old in directory.glob("replay-*.npz"):
-        if old != replay:
-            old.unlink()
+    _, variables = model._get_torch_save_params()
+    state = {
+        "steps": model.num_timesteps,
+        "parameters": model.get_parameters(),
+        "variables": {name: getattr(model, name).detach().cpu() for name in variables},
+        "replay": _replay(model) if isinstance(model, OffPolicyAlgorithm) else {},
+    }
+    save_state(directory / CHECKPOINT, state)
 
 
-def _save_replay(model: OffPolicyAlgorithm, path: Path) -> None:
+def _replay(model: OffPolicyAlgorithm) -> dict[str, torch.Tensor | int]:
     buffer: Any = model.replay_buffer
     filled = buffer.buffer_size if buffer.full else buffer.pos
-    columns: dict[str, npt.NDArray[Any]] = {name: getattr(buffer, name)[:filled] for name in REPLAY_COLUMNS}
-    with appears_atomically(path) as partial, partial.open("wb") as file:
-        np.savez(file, position=np.array(buffer.pos), **columns)
+    columns = {name: torch.from_numpy(getattr(buffer, name)[:filled]) for name in REPLAY_COLUMNS}
+    return {"position": int(buffer.pos), **columns}
 
 
-def _load_replay(model: OffPolicyAlgorithm, path: Path) -> None:
+def _restore_replay(model: OffPolicyAlgorithm, replay: Mapping[str, Any]) -> None:
     buffer: Any = model.replay_buffer
-    with np.load(path, allow_pickle=False) as columns:
-        filled = len(columns["rewards"])
-        for name in REPLAY_COLUMNS:
-            getattr(buffer, name)[:filled] = columns[name]
-        buffer.pos, buffer.full = int(columns["position"]), filled == buffer.buffer_size
+    filled = len(replay["rewards"])
+    for name in REPLAY_COLUMNS:
+        getattr(buffer, name)[:filled] = replay[name].numpy()
+    buffer.pos, buffer.full = int(replay["position"]), filled == buffer.buffer_size

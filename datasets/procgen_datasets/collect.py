@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from d3rlpy_distill.data import (
 )
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import OutputExistsError
+from d3rlpy_distill.files import claimed, write_document
 from d3rlpy_distill.policies import DiscretePolicy
 from d3rlpy_distill.tasks import LoadedPolicy
 
@@ -33,6 +34,7 @@ __all__ = ["CollectConfig", "collect"]
 
 MAX_SLOTS = 64  # more gain little in the forward pass and lose it to slots that wait for the last one
 BLOCK_EPISODES = 16  # of each slot
+RECORD = "collection.json"  # says that the directory of the blocks is ours to remove
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,35 +99,57 @@ def collect(
     Raises:
         ExpertError: If the expert cannot be loaded.
         OutputExistsError: If ``path`` holds anything else.
+        InUseError: If another process is making it.
         OSError: If the file cannot be written.
     """
     expert = load_policy(config.expert or config.game, config.game, device=device)
     provenance = Provenance("collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert))
-    if Path(path).exists():
-        return read_own(path, provenance)
+    path = Path(path)
+    with claimed(path):
+        if path.exists():
+            return read_own(path, provenance)
+        _collect(config, expert, path, provenance, on_episode)
+    return read_info(path)
+
+
+def _collect(
+    config: CollectConfig,
+    expert: LoadedPolicy,
+    path: Path,
+    provenance: Provenance,
+    on_episode: Callable[[EpisodeData], None] | None,
+) -> None:
     blocks = slot_quotas(config.episodes, -(-config.episodes // (config.slots * BLOCK_EPISODES)))
     if len(blocks) == 1:
         _write(_play(config, expert, 0, config.episodes), path, provenance, on_episode)
-        return read_info(path)
-    parts = _collect_parts(config, expert, blocks.tolist(), Path(path), provenance, on_episode)
-    with EpisodeWriter(path, provenance) as writer:
-        for part in parts:
-            for episode in read_episodes(part):
-                writer.write(episode)
-    shutil.rmtree(parts[0].parent)
-    return read_info(path)
+        return
+    directory = path.with_name(path.name + ".parts")
+    record = directory / RECORD
+    if directory.exists() and not (record.exists() or (directory / "0.h5").exists()):  # version 0.1 kept no record
+        raise OutputExistsError(f"{directory} is in the way, and not ours: move it, or give another --out.")
+    with claimed(directory, directory=True):
+        if not record.exists():
+            write_document(record, {"made": "rld-distill collect"})
+        parts = _collect_parts(config, expert, blocks.tolist(), directory, provenance, on_episode)
+        with EpisodeWriter(path, provenance) as writer:
+            for part in parts:
+                for episode in read_episodes(part):
+                    writer.write(episode)
+        for file in (*parts, record):
+            file.unlink()
+    with contextlib.suppress(OSError):  # somebody keeps a file of theirs there
+        directory.rmdir()
 
 
 def _collect_parts(
     config: CollectConfig,
     expert: LoadedPolicy,
     blocks: list[int],
-    path: Path,
+    directory: Path,
     provenance: Provenance,
     on_episode: Callable[[EpisodeData], None] | None,
 ) -> list[Path]:
-    """Collects each block into a file of its own beside the output; those already there are kept."""
-    directory = path.with_name(path.name + ".parts")
+    """Collects each block into a file of its own; those already there are kept."""
     parts = [directory / f"{block}.h5" for block in range(len(blocks))]
     for block, (part, episodes) in enumerate(zip(parts, blocks, strict=True)):
         mine = dataclasses.replace(provenance, settings={**provenance.settings, "block": block})

@@ -17,7 +17,7 @@ from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from d3rlpy_distill.policies import RandomPolicy
-from d3rlpy_distill.students.impala_encoder import ARCHITECTURES, ImpalaEncoderFactory, ImpalaNetwork
+from d3rlpy_distill.students.impala_encoder import CHANNELS, ImpalaEncoderFactory, ImpalaNetwork
 from d3rlpy_distill.students.kept import is_student, load_student
 from d3rlpy_distill.tasks import LoadedPolicy
 
@@ -46,7 +46,7 @@ class Expert:
     Args:
         name: Name of the bundled expert, or the file's stem.
         network: Its network, in evaluation mode.
-        architecture: One of :data:`ARCHITECTURES`.
+        architecture: One of :data:`~d3rlpy_distill.students.impala_encoder.ARCHITECTURES`.
         card: The JSON card; empty if there is none.
         sha256: Hash of the safetensors file, hexadecimal.
         dtype: Precision of the forward pass.
@@ -159,14 +159,16 @@ def load_policy(name: str, game: str, *, device: str = "cpu:0") -> LoadedPolicy:
 
 def _architecture(path: Path, weights: Mapping[str, torch.Tensor]) -> str:
     first = weights.get("blocks.0.conv.weight")
-    by_channels = dict(zip((3, 12), ARCHITECTURES, strict=True))
+    by_channels = {3: "impala", 12: "impala-s2d"}
     if first is None or first.ndim != 4 or first.shape[1] not in by_channels:
         given = None if first is None else tuple(first.shape)
         raise ExpertError(
             f"expert file {path} is of another architecture: blocks.0.conv.weight has shape {given}, "
-            "expected (16, 3, 3, 3) for impala or (16, 12, 3, 3) for impala-s2d."
+            "expected (16, 3, 3, 3) for impala or (16, 12, 3, 3) for impala-s2d and impoola-s2d."
         )
-    return by_channels[first.shape[1]]
+    dense = weights.get("fc.weight")
+    pooled = dense is not None and dense.ndim == 2 and dense.shape[1] == CHANNELS["impoola-s2d"][-1]
+    return "impoola-s2d" if pooled and first.shape[1] == 12 else by_channels[first.shape[1]]
 
 
 def _card(path: Path) -> dict[str, Any]:

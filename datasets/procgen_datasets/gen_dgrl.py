@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import lzma
-import pickle
+import contextlib
+import itertools
+import math
 import re
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,25 @@ from d3rlpy_distill.data import DatasetInfo, EpisodeData, EpisodeWriter, Provena
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import DatasetFormatError
 
-from .games import N_ACTIONS, Game, get_game, task_name
+from .games import GAMES, N_ACTIONS, Game, get_game, task_name
+from .gen_dgrl_pickle import PickleRefusedError, read_arrays, shown
+from .gen_dgrl_tar import read_files
 
 __all__ = ["import_gen_dgrl", "read_gen_dgrl"]
 
 FRAME = (3, 64, 64)
-MAX_BYTES = 2**30  # of one episode: the longest, 6000 steps as float32, has 295 MB
-NAME = re.compile(r"_(?P<length>\d+)_(?P<level>-?\d+)_(?P<episode_return>-?\d+(\.\d+)?)\.npy$")
 KEYS = ("observations", "actions", "rewards", "dones")
-ADMITTED = {
-    (module, name)
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-    for name in ("_reconstruct", "scalar")
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+NAME = re.compile(
+    r"_(?P<length>[1-9][0-9]{0,5})_(?P<level>-?[0-9]{1,10})_(?P<episode_return>-?[0-9]{1,40}(\.[0-9]{1,40})?)\.npy$"
+)
+HEADER = re.compile(rb"\x93NUMPY\x01\x00(?P<length>..)(?P<text>\{[^\n]{0,200}\} *)\n", re.DOTALL)
+OBJECT_HEADER = re.compile(rb"\{'descr': '\|O', 'fortran_order': (False|True), 'shape': \(\), *\} *")
+MAX_LENGTH = max(game.time_limit for game in GAMES.values())
+MAX_LEVEL = 2**31 - 1  # Procgen's level seeds are 32-bit
+STEP_BYTES = math.prod(FRAME) * 8 + 4096  # the widest numbers that a frame can be stored as, and all the rest
+HEAD_BYTES = 2**16
+MAX_FLOAT = float(np.finfo(np.float32).max)
+CHECKED_AT_ONCE = 64  # frames
 
 
 def import_gen_dgrl(
@@ -72,76 +77,74 @@ def import_gen_dgrl(
     provenance = Provenance("imported", task_name(game), N_ACTIONS, command, settings)
     if path.exists():
         return read_own(path, provenance)
-    stream = read_gen_dgrl(archive, known)
-    first = next(stream, None)
-    if first is None:
-        raise DatasetFormatError(f"{archive} holds no episode: expected .npy files.")
-    with EpisodeWriter(path, provenance) as writer:
-        written, episode = 0, first
-        while episode is not None:
-            writer.write(episode)
-            written += 1
-            if on_episode is not None:
-                on_episode()
-            episode = None if written == episodes else next(stream, None)  # type: ignore[assignment]
+    try:
+        with contextlib.closing(read_gen_dgrl(archive, known)) as stream:
+            first = next(stream, None)
+            if first is None:
+                raise DatasetFormatError(f"{archive} holds no episode: expected .npy files.")
+            with EpisodeWriter(path, provenance) as writer:
+                for written, episode in enumerate(itertools.chain([first], stream), start=1):
+                    writer.write(episode)
+                    if on_episode is not None:
+                        on_episode()
+                    if written == episodes:
+                        break
+    except MemoryError as error:
+        raise DatasetFormatError(
+            f"{archive} needs more memory than there is: its largest episode may take {MAX_LENGTH * STEP_BYTES} bytes."
+        ) from error
     return read_info(path)
 
 
-def read_gen_dgrl(archive: Path, game: Game) -> Iterator[EpisodeData]:
+def read_gen_dgrl(archive: Path, game: Game) -> Generator[EpisodeData, None, None]:
     """Yields an archive's episodes in its order.
 
     Raises:
         DatasetFormatError: If the archive is damaged, or an episode is not of the published layout.
     """
-    try:
-        with tarfile.open(archive, "r|xz") as tar:
-            for member in tar:
-                if not member.isfile() or not member.name.endswith(".npy"):
-                    continue
-                where = f"{archive}, {member.name}"
-                if member.size > MAX_BYTES:
-                    raise DatasetFormatError(f"{where}: {member.size} bytes; expected at most {MAX_BYTES}.")
-                file = tar.extractfile(member)
-                assert file is not None
-                yield _episode(where, _load(where, file.read()), game, member.name)
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise DatasetFormatError(
-            f"{archive} is no complete .tar.xz; it is damaged, cut short or of another format: {error}"
-        ) from error
+
+    def limit(name: str) -> int | None:
+        if not name.endswith(".npy"):
+            return None
+        length = int(_named(f"{archive}, {name}", name)["length"])
+        return HEAD_BYTES + (length + 1) * STEP_BYTES
+
+    for name, data in read_files(archive, limit):
+        where = f"{archive}, {name}"
+        with np.errstate(all="ignore"):  # what overflows or is no number is refused, not warned of
+            episode = _episode(where, _load(where, data), game, name)
+        yield episode
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Builds numpy arrays and Python's own containers and numbers, and calls nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}; only numpy arrays are admitted")
-        return super().find_class(module, name)
-
-
-def _load(where: str, data: bytes) -> dict[str, Any]:
-    file = io.BytesIO(data)
-    try:
-        npy: Any = np.lib.format
-        read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-        shape, _fortran, dtype = read_header(file)
-        if shape != () or not dtype.hasobject:
-            raise DatasetFormatError(f"{where}: an array {dtype} {shape}; expected a pickled dict.")
-        loaded = _ArraysOnly(file).load()
-        value = loaded.item() if isinstance(loaded, np.ndarray) and loaded.shape == () else None
-    except DatasetFormatError:
-        raise
-    except Exception as error:  # a hostile pickle can raise anything; none of it was executed beyond numpy
-        raise DatasetFormatError(f"{where} is refused: {' '.join(str(error).split()) or repr(error)}.") from error
-    if not isinstance(value, dict) or any(not isinstance(value.get(key), np.ndarray) for key in KEYS):
-        raise DatasetFormatError(f"{where}: expected a dict with the arrays {', '.join(KEYS)}.")
-    return value
-
-
-def _episode(where: str, value: dict[str, Any], game: Game, name: str) -> EpisodeData:
+def _named(where: str, name: str) -> re.Match[str]:
     named = NAME.search(name)
     if named is None:
         raise DatasetFormatError(f"{where}: expected a name that ends in _LENGTH_LEVEL_RETURN.npy.")
+    if int(named["length"]) > MAX_LENGTH or abs(int(named["level"])) > MAX_LEVEL:
+        raise DatasetFormatError(f"{where}: expected at most {MAX_LENGTH} steps and a level of 32 bits.")
+    return named
+
+
+def _load(where: str, data: memoryview) -> dict[str, npt.NDArray[Any]]:
+    """Reads what ``np.save`` wrote: a header, then a pickle of a 0-d object array that holds the dict."""
+    header = HEADER.match(bytes(data[:1024]))
+    if header is None or int.from_bytes(header["length"], "little") != len(header["text"]) + 1:
+        raise DatasetFormatError(f"{where} is refused: it does not begin as a .npy file does.")
+    if OBJECT_HEADER.fullmatch(header["text"]) is None:
+        raise DatasetFormatError(
+            f"{where}: an array {shown(header['text'].decode('latin-1').strip())}; expected a pickled dict."
+        )
+    try:
+        arrays = read_arrays(data[header.end() :])
+    except PickleRefusedError as error:
+        raise DatasetFormatError(f"{where} is refused: {error}.") from error
+    if any(key not in arrays for key in KEYS):
+        raise DatasetFormatError(f"{where}: expected a dict with the arrays {', '.join(KEYS)}.")
+    return arrays
+
+
+def _episode(where: str, value: dict[str, npt.NDArray[Any]], game: Game, name: str) -> EpisodeData:
+    named = _named(where, name)
     actions, rewards, dones = (_column(where, key, value[key]) for key in KEYS[1:])
     length = len(actions)
     if not len(rewards) == len(dones) == length == int(named["length"]) or length == 0:
@@ -154,33 +157,42 @@ def _episode(where: str, value: dict[str, Any], game: Game, name: str) -> Episod
         raise DatasetFormatError(f"{where}: {len(observations)} observations; expected {length} or {length + 1}.")
     if not np.isfinite(rewards).all():
         raise DatasetFormatError(f"{where}: NaN or infinite rewards.")
+    to_go = return_to_go(rewards)
+    for what, values in (("reward", rewards.astype(np.float32)), ("return that is left", to_go)):
+        if not np.isfinite(values).all():
+            step = int(np.flatnonzero(~np.isfinite(values))[0])
+            given = float(rewards[step] if what == "reward" else rewards[step:].sum(dtype=np.float64))
+            raise DatasetFormatError(
+                f"{where}: a {what} of {given:g} at step {step}; float32 holds at most {MAX_FLOAT:g}."
+            )
     total = float(rewards.sum(dtype=np.float64))
     if abs(total - float(named["episode_return"])) > 0.01:
         raise DatasetFormatError(f"{where}: a return of {total:.2f}; its name says {named['episode_return']}.")
+    if not ((dones == 0) | (dones == 1)).all():
+        raise DatasetFormatError(f"{where}: dones that are neither 0 nor 1.")
     if dones[:-1].any() or not dones[-1]:
         raise DatasetFormatError(
-            f"{where}: dones at {np.flatnonzero(dones).tolist()}; expected the last step only."
+            f"{where}: dones at {_first(np.flatnonzero(dones))}; expected the last step only."
         )
     if not np.array_equal(actions, np.rint(actions)) or actions.min() < 0 or actions.max() >= N_ACTIONS:
         raise DatasetFormatError(
             f"{where}: actions from {actions.min()} to {actions.max()}; expected integers 0 to {N_ACTIONS - 1}."
         )
     timeout = length >= game.time_limit
-    rewards = rewards.astype(np.float32)
     return EpisodeData(
         observations=observations[:length],
         actions=actions.astype(np.int32),
-        rewards=rewards,
+        rewards=rewards.astype(np.float32),
         terminated=not timeout,
         info={"level_seed": int(named["level"]), "return": total, "length": length, "timeout": timeout},
-        steps={"return_to_go": return_to_go(rewards)},
+        steps={"return_to_go": to_go},
     )
 
 
 def _column(where: str, key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
+    if values.ndim != 1:
         raise DatasetFormatError(f"{where}: {key} {values.dtype} {values.shape}; expected numbers (T,) or (T, 1).")
     return values
 
@@ -193,6 +205,14 @@ def _frames(where: str, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         )
     if values.dtype == np.uint8:
         return values
-    if values.size and not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
-        raise DatasetFormatError(f"{where}: observations that are no whole numbers from 0 to 255.")
-    return values.astype(np.uint8)
+    frames = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), CHECKED_AT_ONCE):  # a copy of all, as float64, would be eight times as much
+        piece = values[start : start + CHECKED_AT_ONCE]
+        if not ((piece >= 0) & (piece <= 255) & (piece == np.rint(piece))).all():
+            raise DatasetFormatError(f"{where}: observations that are no whole numbers from 0 to 255.")
+        frames[start : start + CHECKED_AT_ONCE] = piece
+    return frames
+
+
+def _first(steps: npt.NDArray[np.intp]) -> str:
+    return str(steps.tolist()) if len(steps) <= 8 else f"{steps[:8].tolist()[:-1]}, ... ({len(steps)} steps)"

@@ -18,6 +18,7 @@ from d3rlpy_distill.data import (
     read_own,
 )
 from d3rlpy_distill.errors import DatasetFormatError
+from d3rlpy_distill.files import claimed
 
 __all__ = ["mix"]
 
@@ -36,6 +37,7 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
     Raises:
         DatasetFormatError: If a part is damaged, not a collected dataset, or of another game.
         OutputExistsError: If ``path`` holds anything else.
+        InUseError: If another process is making it.
     """
     infos = [read_info(part) for part in parts]
     first = infos[0].provenance
@@ -55,10 +57,11 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
         ]
     }
     provenance = Provenance("mixed", first.task, first.action_size, command, settings)
-    if Path(path).exists():
-        return read_own(path, provenance)
-    with EpisodeWriter(path, provenance) as writer:
-        for part, count in zip(parts, counts, strict=True):
-            for episode in itertools.islice(read_episodes(part), count):
-                writer.write(episode)
+    with claimed(Path(path)):
+        if Path(path).exists():
+            return read_own(path, provenance)
+        with EpisodeWriter(path, provenance) as writer:
+            for part, count in zip(parts, counts, strict=True):
+                for episode in itertools.islice(read_episodes(part), count):
+                    writer.write(episode)
     return read_info(path)

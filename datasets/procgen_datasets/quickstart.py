@@ -11,6 +11,7 @@ import numpy as np
 from d3rlpy_distill.cores import available_cores
 from d3rlpy_distill.data import OfflineDataset
 from d3rlpy_distill.evaluation import Protocol, Results
+from d3rlpy_distill.files import check_output
 from d3rlpy_distill.methods import Distilled
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 from d3rlpy_distill.report.film import save_film
@@ -84,6 +85,9 @@ def run_quickstart(
         progress: Told of every step.
     """
     n, name = config.samples, f"{config.game}-expert"
+    again = (directory / "results" / "results.json").exists()  # then the pictures are those of the last time
+    for picture in (PLOT, FILM):
+        check_output(directory / picture, overwrite=again)
     say(f"1/5 collecting 100 episodes of the bundled {config.game} expert")
     dataset = load(name, data_directory=directory)
     say(f"2/5 training {config.teachers} teachers on them, whose labels {n} of its frames get")
@@ -99,16 +103,16 @@ def run_quickstart(
     )
     results = plan.run(directory / "results", jobs=min(available_cores(), config.students), progress=progress)
     say("4/5 drawing the returns")
-    plot = save_returns(results, directory / "returns.png")
+    plot = save_returns(results, directory / PLOT, overwrite=again)
     say("5/5 filming a student of each side by side")
-    film = directory / "play.gif"
+    film = directory / FILM
     shown = {"all data": arms[0], f"{n} random": arms[1], f"{n} distilled": arms[3]}
     players = [load_student(directory / "results" / "students" / arm / "0.safetensors") for arm in shown.values()]
     task = make_task(f"procgen/{config.game}")
     shots = task.film(
         [player.policy for player in players], split="id", greedy=False, seed=config.seed, max_steps=FILM_STEPS
     )
-    save_film(shots, list(shown), film, height=FILM_HEIGHT, every=FILM_EVERY)
+    save_film(shots, list(shown), film, height=FILM_HEIGHT, every=FILM_EVERY, overwrite=again)
     return QuickstartResult(results, plot, film, _text(config, dataset, results, arms))
 
 

@@ -14,7 +14,7 @@ from d3rlpy.datasets import DATA_DIRECTORY
 
 from d3rlpy_distill.data import load_dataset, read_info
 from d3rlpy_distill.errors import OutputExistsError
-from d3rlpy_distill.files import appears_atomically
+from d3rlpy_distill.files import appears_atomically, claimed
 
 from .collect import CollectConfig, collect
 from .errors import UnknownRecipeError
@@ -109,7 +109,7 @@ def get_procgen(
         DatasetFormatError: If the kept file is damaged.
     """
     path, config = _make(name, Path(data_directory))
-    buffer, _ = load_dataset(path, observation_shape=(3, 64, 64), verify=True)
+    buffer, _ = load_dataset(path, observation_shape=(3, 64, 64))
     env = ProcgenGymnasiumEnv(
         config.game, levels=config.levels, mode=config.mode, rand_seed=config.seed, render_mode=render_mode
     )
@@ -152,10 +152,11 @@ def _make(name: str, directory: Path) -> tuple[Path, CollectConfig]:
 
 
 def _copy_bundled(source: Path, path: Path) -> None:
-    if not path.exists():
-        with appears_atomically(path) as partial:
-            shutil.copyfile(source, partial)
-    elif read_info(path).content_sha256 != read_info(source).content_sha256:
+    with claimed(path):
+        if not path.exists():
+            with appears_atomically(path) as partial:
+                shutil.copyfile(source, partial)
+    if read_info(path).content_sha256 != read_info(source).content_sha256:
         raise OutputExistsError(
             f"{path} is not the {path.stem} of this version: remove it with 'rm {path}', or give another "
             "directory."

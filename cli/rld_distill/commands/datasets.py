@@ -76,5 +76,5 @@ def make_command(name: str, data_directory: Path) -> None:
     from d3rlpy_distill.data import load_dataset
 
     path = DATASETS.get(name)(name, data_directory)
-    buffer, _ = load_dataset(path, verify=True)
+    buffer, _ = load_dataset(path)
     click.echo(f"{path}: {buffer.size()} episodes, {buffer.transition_count} transitions")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..options import overwrite_option
+
 EPILOG = """
 Example:
 
@@ -19,12 +21,16 @@ Example:
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw.  [default: SYNTHETIC.png]"
 )
 @click.option("--frames", type=click.IntRange(1), default=30, show_default=True, help="At most so many samples.")
-def command(synthetic: str, out: Path | None, frames: int) -> None:
+@overwrite_option
+def command(synthetic: str, out: Path | None, frames: int, overwrite: bool) -> None:
     """Draw the frames of SYNTHETIC beside the real ones they started from, and the change."""
+    from d3rlpy_distill.files import check_output
     from d3rlpy_distill.pipeline import load_distilled
     from d3rlpy_distill.report import save_gallery
 
-    distilled, path = load_distilled(synthetic), out or Path(synthetic).with_suffix(".png")
+    path = out or Path(synthetic).with_suffix(".png")
+    check_output(path, overwrite=overwrite)
+    distilled = load_distilled(synthetic)
     if distilled.initial is None:
         raise click.ClickException(
             f"{synthetic} does not record the frames it started from: expected a file of 'rld-distill distill' "
@@ -36,5 +42,6 @@ def command(synthetic: str, out: Path | None, frames: int) -> None:
         distilled.samples.actions,
         path,
         max_samples=frames,
+        overwrite=overwrite,
     )
     click.echo(f"drew {path}")

@@ -10,6 +10,9 @@ import rich_click as click
 from ..dataset_result import echo_dataset
 from ..options import ConfigCommand, command_line, json_option
 
+MAX_MEMORY = 2**32
+"""Bytes that an import may take: the largest episode that is admitted (6000 steps, float64, protocol 2) takes 1.8e9."""
+
 EPILOG = """
 Example:
 
@@ -35,13 +38,14 @@ def gen_dgrl_command(archive: Path, game: str, episodes: int | None, out: Path |
 
     Its pickles are read by a reader that builds numpy arrays and refuses everything else.
     """
+    from d3rlpy_distill.memory import memory_limit
     from procgen_datasets.gen_dgrl import import_gen_dgrl
 
     from ..progress import ProgressBar
 
     path = out or Path("data") / f"{game}.h5"
     start = time.perf_counter()
-    with ProgressBar(f"importing {game}", episodes) as bar:
+    with ProgressBar(f"importing {game}", episodes) as bar, memory_limit(MAX_MEMORY):
         info = import_gen_dgrl(
             archive, game, path, episodes=episodes, command=command_line(), on_episode=bar.advance
         )

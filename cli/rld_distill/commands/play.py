@@ -6,7 +6,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import ConfigCommand, echo_result, json_option, plugin_option, seed_option, trust_option
+from ..options import (
+    ConfigCommand,
+    echo_result,
+    json_option,
+    overwrite_option,
+    plugin_option,
+    seed_option,
+    trust_option,
+)
 
 EPILOG = """
 Examples:
@@ -35,6 +43,7 @@ Examples:
 @click.option("--mode", type=click.Choice(["easy", "hard"]), help="Difficulty; of Procgen.  [default: easy]")
 @click.option("--greedy/--sampled", default=False, show_default=True, help="How actions are chosen.")
 @click.option("--max-steps", type=click.IntRange(1), default=600, show_default=True, help="Steps at most.")
+@overwrite_option
 @trust_option
 @plugin_option
 @seed_option
@@ -49,6 +58,7 @@ def command(
     mode: str | None,
     greedy: bool,
     max_steps: int,
+    overwrite: bool,
     trust: bool,
     seed: int,
     as_json: bool,
@@ -79,6 +89,7 @@ def command(
             seed=seed,
             max_steps=max_steps,
             trust=trust,
+            overwrite=overwrite,
             on_shot=bar.advance,
         )
     result = {"path": str(out), "task": played.name, "returns": dict(zip(policies, returns, strict=True))}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..options import overwrite_option
+
 EPILOG = """
 Examples:
 
@@ -34,8 +36,11 @@ Examples:
     type=click.Path(file_okay=False, path_type=Path),
     help="Also draw every arm's return into this directory.",
 )
+@overwrite_option
 @click.option("--compare", metavar="ARM", help="One table instead: this arm over the tasks, with its baselines.")
-def command(results: tuple[Path, ...], how: str, figures: Path | None, compare: str | None) -> None:
+def command(
+    results: tuple[Path, ...], how: str, figures: Path | None, overwrite: bool, compare: str | None
+) -> None:
     """Render the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'."""
     from d3rlpy_distill.report import (
         build_tables,
@@ -51,9 +56,9 @@ def command(results: tuple[Path, ...], how: str, figures: Path | None, compare: 
     evaluations = [report for report in reports if not isinstance(report, list)]
     cells = [cell for report in reports if isinstance(report, list) for cell in report]
     if figures is not None:
-        drawn = save_figures(evaluations, figures) if evaluations else []
+        drawn = save_figures(evaluations, figures, overwrite=overwrite) if evaluations else []
         if cells:
-            drawn.append(save_size_curve(cells, figures / "size-curve.png"))
+            drawn.append(save_size_curve(cells, figures / "size-curve.png", overwrite=overwrite))
         for path in drawn:
             click.echo(f"drew {path}", err=True)
     if compare is not None:

@@ -94,9 +94,12 @@ def read_frames(dataset: h5py.Dataset) -> Callable[[], npt.NDArray[Any]]:
         size = int(np.prod(chunk))
         for origin, _, data in chunks:
             try:
-                flat = np.frombuffer(isal_zlib.decompress(data, bufsize=size), np.uint8)
+                inflated = isal_zlib.decompressobj()
+                flat = np.frombuffer(inflated.decompress(data, size + 1), np.uint8)  # never more than it may have
             except igzip_lib.IsalError as error:  # type: ignore[misc]
                 raise OSError(f"a chunk of {name} does not decompress: {error}") from error
+            if len(flat) != size or not inflated.eof:
+                raise OSError(f"a chunk of {name} has {len(flat)} bytes or more: expected {size}")
             target = out[tuple(slice(o, o + c) for o, c in zip(origin, chunk, strict=True))]
             target[...] = flat.reshape(chunk)[tuple(slice(s) for s in target.shape)]
         return out

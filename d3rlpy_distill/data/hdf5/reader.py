@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 from collections import deque
@@ -19,9 +18,12 @@ from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
 from ...cores import available_cores
 from ...errors import DatasetFormatError, OutputExistsError
+from ...files import SEAL_BYTES, check_seal
 from .frames import read_frames
+from .opening import open_dataset
+from .plain import has, plain_dataset, plain_group
 from .provenance import Provenance
-from .writer import COLUMNS, EpisodeData
+from .writer import COLUMNS, FORMAT, EpisodeData
 
 __all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
 
@@ -53,43 +55,13 @@ class DatasetInfo:
     action_histogram: list[int] | None
 
 
-@contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[h5py.File]:
-    """Opens a complete d3rlpy dataset; turns every damage met inside the block into a DatasetFormatError."""
-    path = Path(path)
-    if not path.is_file():
-        raise DatasetFormatError(
-            f"{path} does not exist: expected a dataset; make one with "
-            f"'rld-distill collect starpilot --out {path}'."
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [key for key in ("columns", "num_episodes", "version") if key not in file]
-            if missing:
-                raise DatasetFormatError(
-                    f"{path} has no {missing[0]!r}: it is not a complete d3rlpy dataset (its writing was cut "
-                    "short, or another program wrote it)."
-                )
-            version = file["version"].asstr()[()]
-            if version != "2.1":
-                raise DatasetFormatError(f"{path} is d3rlpy HDF5 version {version!r}: expected '2.1'.")
-            yield file
-    except DatasetFormatError:
-        raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DatasetFormatError(
-            f"{path} cannot be read as an HDF5 dataset; it is damaged, cut short or of another format: {reason}"
-        ) from error
-
-
 def read_info(path: str | Path) -> DatasetInfo:
     """Reads a file's description without its episodes.
 
     Raises:
         DatasetFormatError: If it is not a complete dataset.
     """
-    with _open(path) as file:
+    with open_dataset(Path(path)) as file:
         return _info(Path(path), file)
 
 
@@ -112,9 +84,11 @@ def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
 def _info(path: Path, file: h5py.File) -> DatasetInfo:
     attrs = dict(file.attrs)
     ours = "format" in attrs
+    if ours and attrs["format"] == FORMAT and not check_seal(path):
+        raise DatasetFormatError(f"{path} is damaged: its seal, the first {SEAL_BYTES} bytes, was removed.")
     return DatasetInfo(
         path=path,
-        num_episodes=int(file["num_episodes"][()]),
+        num_episodes=_num_episodes(path, file),
         action_size=int(attrs["action_size"]) if ours else _infer_action_size(file),
         provenance=Provenance.from_attributes(attrs) if ours else None,
         content_sha256=str(attrs["content_sha256"]) if ours else None,
@@ -126,10 +100,21 @@ def _info(path: Path, file: h5py.File) -> DatasetInfo:
 
 def _infer_action_size(file: h5py.File) -> int:
     """What a file of another program leaves out, as d3rlpy infers it."""
-    actions = file["actions_0"]
-    if np.issubdtype(actions.dtype, np.floating):
-        return int(actions.shape[-1])
-    return max(int(file[f"actions_{i}"][()].max(initial=0)) for i in range(int(file["num_episodes"][()]))) + 1
+    first = plain_dataset(file, "actions_0")
+    if np.issubdtype(first.dtype, np.floating):
+        return int(first.shape[-1])
+    columns = (plain_dataset(file, f"actions_{i}") for i in range(_num_episodes(Path(file.filename), file)))
+    return max(int(actions[()].max(initial=0)) for actions in columns) + 1
+
+
+def _num_episodes(path: Path, file: h5py.File) -> int:
+    """The number of episodes, each of which has four members."""
+    count = int(plain_dataset(file, "num_episodes")[()])
+    if not 1 <= count <= len(file) // len(COLUMNS):
+        raise DatasetFormatError(
+            f"{path} says that it has {count} episodes: expected 1 to {len(file) // len(COLUMNS)}."
+        )
+    return count
 
 
 def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
@@ -144,8 +129,11 @@ def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
     Raises:
         DatasetFormatError: If it is not a complete dataset.
     """
-    with _open(path) as file:
-        return {key: file[group][key][()] for key in file[group]} if group in file else {}
+    with open_dataset(Path(path)) as file:
+        if not has(file, group):
+            return {}
+        members = plain_group(file, group)
+        return {key: plain_dataset(members, key)[()] for key in members}
 
 
 def load_dataset(
@@ -153,7 +141,6 @@ def load_dataset(
     *,
     observation_shape: tuple[int, ...] | None = None,
     action_size: int | None = None,
-    verify: bool = False,
 ) -> tuple[ReplayBuffer, DatasetInfo]:
     """Loads a dataset into a d3rlpy ``ReplayBuffer`` with the right number of actions.
 
@@ -161,24 +148,24 @@ def load_dataset(
         path: The file, ours or written by d3rlpy's own ``dump``.
         observation_shape: Refuse any other, for example ``(3, 64, 64)``.
         action_size: Number of actions, where the file does not say it; by default inferred as d3rlpy does.
-        verify: Compute the content's hash and compare.
 
     Returns:
         The buffer and the file's description.
 
     Raises:
         DatasetFormatError: If the file is damaged or cut short, if a shape, an action or a value is off, or
-            if the hash differs.
+            if the content is not that of the recorded hash.
     """
     path = Path(path)
     digest = hashlib.sha256()
     episodes = []
-    with _open(path) as file:
+    with open_dataset(Path(path)) as file:
         info = _info(path, file)
         if action_size is not None and info.provenance is None:
             info = dataclasses.replace(info, action_size=action_size)
+        unsealed = info.content_sha256 is not None and not check_seal(path)  # version 0.1's
         for episode in _episodes(path, file, info.action_size, observation_shape):
-            if verify:
+            if unsealed:
                 digest.update(episode.digest())
             episodes.append(
                 Episode(
@@ -188,9 +175,7 @@ def load_dataset(
                     episode.terminated,
                 )
             )
-    if not episodes:
-        raise DatasetFormatError(f"{path} holds no episodes: expected at least one.")
-    if verify and digest.hexdigest() != info.content_sha256:
+    if unsealed and digest.hexdigest() != info.content_sha256:
         raise DatasetFormatError(
             f"{path} has content {digest.hexdigest()[:12]}, its record says "
             f"{str(info.content_sha256)[:12]}: the file was changed; make it again."
@@ -213,7 +198,7 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     """
     path = Path(path)
     info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
-    with _open(path) as file:
+    with open_dataset(Path(path)) as file:
         start = 0
         for i, episode in enumerate(_episodes(path, file, _info(path, file).action_size, None)):
             stop = start + len(episode.actions)
@@ -229,25 +214,26 @@ def _episodes(
     path: Path, file: h5py.File, action_size: int, observation_shape: tuple[int, ...] | None
 ) -> Iterator[EpisodeData]:
     """Yields checked episodes; while one is used, the next ones are decompressed."""
-    columns = set(file["columns"].asstr()[()])
+    columns = set(plain_dataset(file, "columns", text=True).asstr()[()])
     if columns != set(COLUMNS):
         raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
-    count = int(file["num_episodes"][()])
+    count = _num_episodes(path, file)
     loading: deque[Future[npt.NDArray[Any]]] = deque()
     with ThreadPoolExecutor(max_workers=available_cores()) as pool:
         for i in range(count):
             for j in range(i + len(loading), min(i + READ_AHEAD, count)):
-                if f"observations_{j}" not in file:
+                if not has(file, f"observations_{j}"):
                     raise DatasetFormatError(
                         f"{path}: observations_{j} is missing, or is a tuple: expected one array an episode."
                     )
-                loading.append(pool.submit(read_frames(file[f"observations_{j}"])))
+                loading.append(pool.submit(read_frames(plain_dataset(file, f"observations_{j}"))))
             observations = loading.popleft().result()
-            actions, rewards = file[f"actions_{i}"][()], file[f"rewards_{i}"][()]
+            actions, rewards = (plain_dataset(file, f"{column}_{i}")[()] for column in ("actions", "rewards"))
             _check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
             if np.issubdtype(actions.dtype, np.integer):
                 actions = actions[:, 0]
-            yield EpisodeData(observations, actions, rewards[:, 0], bool(file[f"terminated_{i}"][()]))
+            terminated = bool(plain_dataset(file, f"terminated_{i}")[()])
+            yield EpisodeData(observations, actions, rewards[:, 0], terminated)
 
 
 def _check_episode(

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from d3rlpy.dataset.io import DATASET_VERSION
 
 from ...cores import available_cores
-from ...errors import OutputExistsError
+from ...files import SEAL_BYTES, appears_atomically, check_output, write_seal
 from .frames import FrameChunks
 from .provenance import Provenance
 
 __all__ = ["FORMAT", "EpisodeData", "EpisodeWriter"]
 
-FORMAT = "d3rlpy-distill 2"
+FORMAT = "d3rlpy-distill 3"
 COLUMNS = ("observations", "actions", "rewards", "terminated")
 MAX_WAITING = 4  # episodes whose chunks are being compressed while the next ones are played
 STEP_CHUNK = 4096
@@ -77,9 +77,9 @@ def _prepare(index: int, episode: EpisodeData) -> _Prepared:
 class EpisodeWriter:
     """Writes episodes as they come; memory holds a handful of episodes, not the dataset.
 
-    Use as a context manager. Everything goes to ``<name>.partial`` in the same directory, which is renamed
-    on a clean exit and removed on an exception, so ``path`` never holds half a dataset. After a kill the
-    ``.partial`` file stays behind; it is never read, and the next writer replaces it.
+    Use as a context manager. Everything goes to a partial file in the same directory, which is sealed and gets its name
+    on a clean exit and is removed on an exception, so ``path`` never holds half a dataset; see
+    :func:`~...files.appears_atomically` and :func:`~...files.write_seal`.
 
     Args:
         path: The file to make.
@@ -88,7 +88,8 @@ class EpisodeWriter:
 
     Raises:
         OutputExistsError: If ``path`` exists.
-        OSError: If the directory cannot be written or no space is left.
+        OutputPathError: If the directory cannot be written.
+        OSError: If no space is left.
     """
 
     def __init__(
@@ -99,15 +100,10 @@ class EpisodeWriter:
         groups: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists():
-            raise OutputExistsError(
-                f"{self.path} exists already: give another path, or remove it with 'rm {self.path}'."
-            )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self.path.with_name(self.path.name + ".partial")
+        check_output(self.path)
         self._provenance = provenance
         self._groups = dict(groups or {})
-        self._file = h5py.File(self._partial, "w", libver=("v110", "v110"))
+        self._stack = contextlib.ExitStack()
         self._pool = ThreadPoolExecutor(max_workers=available_cores())
         self._waiting: deque[Future[_Prepared]] = deque()
         self._digest = hashlib.sha256()
@@ -118,29 +114,36 @@ class EpisodeWriter:
         self._num_transitions = 0
 
     def __enter__(self) -> EpisodeWriter:
+        with contextlib.ExitStack() as stack:
+            self._partial = stack.enter_context(appears_atomically(self.path))
+            self._file = h5py.File(
+                self._partial, "w", libver=("v110", "v110"), userblock_size=SEAL_BYTES, locking=False
+            )
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if error is not None:
             self._abandon()
+            self._stack.__exit__(kind, error, trace)
             return
-        try:
-            self._finish()
-            self._pool.shutdown()
-            self._file.close()
-        except BaseException:
-            self._abandon()
-            raise
-        self._partial.replace(self.path)
+        with self._stack:
+            try:
+                self._finish()
+                self._pool.shutdown()
+                self._file.close()
+                write_seal(self._partial)
+            except BaseException:
+                self._abandon()
+                raise
 
     def _abandon(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         # a full disk fails here once more; the first error is the one to show
         with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
-        self._partial.unlink(missing_ok=True)
 
     def write(self, episode: EpisodeData) -> None:
         """Appends an episode.

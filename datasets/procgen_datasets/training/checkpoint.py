@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 import zlib
 from collections import deque
 from collections.abc import Sequence
@@ -16,7 +14,8 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
-from d3rlpy_distill.files import appears_atomically
+from d3rlpy_distill.errors import DamagedFileError
+from d3rlpy_distill.files import load_state, save_state
 
 from ..errors import TrainingError
 from .environment import Sb3ProcgenEnv
@@ -85,10 +84,7 @@ def _split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Writes a state with what it belongs to; a kill or a full disk leaves the previous checkpoint in place."""
-    data = io.BytesIO()  # torch reports a full disk as an error of its own file format
-    torch.save({"format": FORMAT, "identity": json.dumps(identity), "state": state}, data)
-    with appears_atomically(path) as partial:
-        partial.write_bytes(data.getbuffer())
+    save_state(path, {"format": FORMAT, "identity": json.dumps(identity), "state": state})
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -100,9 +96,9 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         raise TrainingError(f"--resume: {path} does not exist; leave --resume out to start a new run there.")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_state(path)
         version, known, state = loaded["format"], json.loads(loaded["identity"]), loaded["state"]
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
+    except (DamagedFileError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(
             f"checkpoint {path} is truncated or damaged and cannot be resumed: copy it back from elsewhere, or "
             f"start anew in another --out."

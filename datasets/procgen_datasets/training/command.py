@@ -30,12 +30,15 @@ class ProcgenTrainSettings(TrainSettings):
     """What training on Procgen takes; :class:`~.config.TrainExpertConfig` says what each means."""
 
     steps: int = option(25_000_000, "Environment steps.", minimum=1)
-    architecture: str = option("impala-s2d", "Network; impala-s2d is several times faster.", choices=ARCHITECTURES)
+    architecture: str = option("impoola-s2d", "Network; impala is several times slower.", choices=ARCHITECTURES)
     envs: int | None = option(None, "Environments at once.  [default: 64; on a GPU 256]", minimum=1)
     horizon: int = option(256, "Steps between updates.", minimum=1)
-    epochs: int = option(3, "Passes in an update.", minimum=1)
+    epochs: int = option(1, "Passes in an update.", minimum=1)
+    phase: int = option(16, "Rollouts between two auxiliary phases; 0: none, PPO.", minimum=0)
+    auxiliary_epochs: int = option(2, "Passes in an auxiliary phase.", minimum=1)
     minibatches: int = option(8, "Parts of a pass.", minimum=1)
     learning_rate: float = option(5e-4, "Adam's.", above=0)
+    annealing: int = option(25_000_000, "Steps over which it falls to a tenth; 0: constant.", minimum=0)
     start_level: int = option(0, "First training level.", minimum=0)
     num_levels: int = option(200, "Training levels.", minimum=0)
     mode: str = option("easy", "Difficulty.", choices=("easy", "hard"))
@@ -63,8 +66,11 @@ class ProcgenTrainSettings(TrainSettings):
             envs=self.envs or (GPU_ENVS if device.startswith("cuda") else CPU_ENVS),
             horizon=self.horizon,
             epochs=self.epochs,
+            phase=self.phase,
+            auxiliary_epochs=self.auxiliary_epochs,
             minibatches=self.minibatches,
             learning_rate=self.learning_rate,
+            annealing=self.annealing,
             levels=levels,
             mode=self.mode,
             seed=self.seed,

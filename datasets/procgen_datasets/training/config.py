@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from d3rlpy_distill.students.impala_encoder import ARCHITECTURES
@@ -14,20 +15,35 @@ __all__ = ["PRECISIONS", "TrainExpertConfig"]
 
 PRECISIONS = ("auto", "bfloat16", "float32")
 
+LEAST = {
+    **dict.fromkeys(
+        ("steps", "envs", "horizon", "epochs", "minibatches", "evaluate_every", "evaluation_episodes"), 1
+    ),
+    **dict.fromkeys(("phase", "annealing"), 0),
+    "auxiliary_epochs": 1,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainExpertConfig:
-    r"""How an expert is trained: PPO with the settings of Cobbe et al. 2020 (arXiv 1912.01588, appendix D).
+    r"""How an expert is trained: phasic policy gradient (Cobbe et al. 2021, arXiv 2009.04416) on one network.
+
+    With ``phase=0``, ``epochs=3``, ``annealing=0`` and ``architecture="impala"`` it is PPO with the settings of Cobbe
+    et al. 2020 (arXiv 1912.01588, appendix D).
 
     Args:
         game: One of the 16 games.
-        architecture: ``"impala"``, or ``"impala-s2d"``, which folds 2x2 pixels into channels first.
-        steps: Environment steps; whole rollouts of ``envs * horizon`` are played.
+        architecture: One of :data:`~d3rlpy_distill.students.impala_encoder.ARCHITECTURES`.
+        steps: Environment steps; whole phases of rollouts of ``envs * horizon`` are played.
         envs: Environments at once.
         horizon: Steps of each environment between two updates.
         epochs: Passes over a rollout in an update.
+        phase: Rollouts between two auxiliary phases, which alone train the features on the value loss; 0 for PPO.
+        auxiliary_epochs: Passes over a phase's rollouts in its auxiliary phase.
+        cloning: Weight of the divergence from the policy before the auxiliary phase.
         minibatches: Parts of a pass, each one gradient step.
-        learning_rate: Adam's, constant.
+        learning_rate: Adam's at the beginning.
+        annealing: Steps over which it falls linearly to a tenth, where it stays; 0 to keep it constant.
         gamma: Discount.
         gae_lambda: :math:`\lambda` of generalised advantage estimation.
         clip: :math:`\epsilon` of the clipped surrogate objective.
@@ -51,13 +67,17 @@ class TrainExpertConfig:
     """
 
     game: str
-    architecture: str = "impala-s2d"
+    architecture: str = "impoola-s2d"
     steps: int = 25_000_000
     envs: int = 64
     horizon: int = 256
-    epochs: int = 3
+    epochs: int = 1
+    phase: int = 16
+    auxiliary_epochs: int = 2
+    cloning: float = 1.0
     minibatches: int = 8
     learning_rate: float = 5e-4
+    annealing: int = 25_000_000
     gamma: float = 0.999
     gae_lambda: float = 0.95
     clip: float = 0.2
@@ -76,12 +96,12 @@ class TrainExpertConfig:
 
     def __post_init__(self) -> None:
         get_game(self.game)
-        for name in ("steps", "envs", "horizon", "epochs", "minibatches", "evaluate_every", "evaluation_episodes"):
-            if getattr(self, name) < 1:
-                raise TrainingSettingsError(f"{name}={getattr(self, name)}: expected 1 or more.")
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise TrainingSettingsError(f"{name}={getattr(self, name)}: expected {least} or more.")
         if self.architecture not in ARCHITECTURES:
             raise TrainingSettingsError(
-                f"architecture={self.architecture!r}: expected {' or '.join(ARCHITECTURES)}."
+                f"architecture={self.architecture!r}: expected one of {', '.join(ARCHITECTURES)}."
             )
         if self.precision not in PRECISIONS:
             raise TrainingSettingsError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}.")
@@ -109,11 +129,37 @@ class TrainExpertConfig:
         """Environment steps between two updates."""
         return self.envs * self.horizon
 
+    @property
+    def phase_steps(self) -> int:
+        """Environment steps between two checkpoints, which do not hold the frames of half a phase."""
+        return max(1, self.phase) * self.rollout
+
+    @property
+    def whole_steps(self) -> int:
+        """``steps``, rounded up to whole phases."""
+        return -(-self.steps // self.phase_steps) * self.phase_steps
+
     def identity(self) -> dict[str, Any]:
-        """Returns what a checkpoint must agree with: everything but how long to train."""
+        """Returns what a checkpoint must agree with: everything but how long to train.
+
+        Settings that are newer than the oldest checkpoints are left out where they change nothing, so that those
+        still agree.
+        """
         values = dataclasses.asdict(self)
         del values["steps"]
+        if self.phase == 0:
+            del values["phase"], values["auxiliary_epochs"], values["cloning"]
+        if self.annealing == 0:
+            del values["annealing"]
         return values
+
+    @staticmethod
+    def from_identity(identity: Mapping[str, Any], steps: int) -> TrainExpertConfig:
+        """Returns the configuration that a checkpoint's identity tells of; what it lacks is off."""
+        values = {"phase": 0, "annealing": 0} | dict(identity)
+        values.pop("init_sha256", None)
+        values["levels"] = Levels(**values["levels"])
+        return TrainExpertConfig(steps=steps, **values)
 
 
 def _span(levels: Levels) -> str:

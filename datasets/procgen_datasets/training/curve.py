@@ -49,7 +49,7 @@ def snapshot_path(directory: Path, steps: int) -> Path:
 def write_curve(path: Path, points: Sequence[CurvePoint]) -> None:
     """Writes all points; a missing value is an empty cell."""
     names = [field.name for field in dataclasses.fields(CurvePoint)]
-    with appears_atomically(path) as partial, partial.open("w", newline="") as file:
+    with appears_atomically(path, overwrite=True) as partial, partial.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(names)
         for point in points:

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from ..env import ProcgenVecEnv
 from ..games import N_ACTIONS
 
-__all__ = ["FRAME", "Sb3ProcgenEnv"]
+__all__ = ["FRAME", "Sb3ProcgenEnv", "folded_shape"]
 
 FRAME = (64, 64, 3)
 
@@ -27,10 +27,13 @@ class Sb3ProcgenEnv(VecEnv):
 
     Args:
         env: The environments.
+        fold: Pixels along each axis that become channels, as in :func:`torch.nn.functional.pixel_unshuffle`; 2
+            gives the bytes of ``(32, 32, 12)``. Folded once here, a frame is not folded again in every epoch.
     """
 
-    def __init__(self, env: ProcgenVecEnv) -> None:
+    def __init__(self, env: ProcgenVecEnv, fold: int = 1) -> None:
         self.env = env
+        self._order = _folding(fold) if fold > 1 else None
         self.render_mode = None
         space = gymnasium.spaces.Box(0, 255, (int(np.prod(FRAME)),), np.uint8)
         super().__init__(env.num_envs, space, gymnasium.spaces.Discrete(N_ACTIONS))
@@ -42,7 +45,7 @@ class Sb3ProcgenEnv(VecEnv):
         """Starts anew, at the beginning of the order of levels."""
         self.returns[:] = 0
         self.lengths[:] = 0
-        return _flat(self.env.reset())
+        return self._flat(self.env.reset())
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Takes note of the actions."""
@@ -59,7 +62,7 @@ class Sb3ProcgenEnv(VecEnv):
                 infos[i]["episode"] = {"r": float(self.returns[i]), "l": int(self.lengths[i])}
             self.returns[result.ends.slots] = 0
             self.lengths[result.ends.slots] = 0
-        return _flat(result.observations), result.rewards, result.first.astype(bool), infos
+        return self._flat(result.observations), result.rewards, result.first.astype(bool), infos
 
     def restore(
         self, states: Sequence[bytes], returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]
@@ -67,7 +70,7 @@ class Sb3ProcgenEnv(VecEnv):
         """Puts everything back as it was and returns the observations."""
         self.returns[:] = returns
         self.lengths[:] = lengths
-        return _flat(self.env.restore(states))
+        return self._flat(self.env.restore(states))
 
     def close(self) -> None:
         """Does nothing: Procgen leaks memory when an environment is destroyed."""
@@ -88,7 +91,21 @@ class Sb3ProcgenEnv(VecEnv):
         """Returns False for each environment asked for."""
         return [False for _ in self._get_indices(indices)]
 
+    def _flat(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Turns the channel-first view ``(N, 3, 64, 64)`` back into Procgen's own bytes ``(N, 12288)``, folded."""
+        flat = frames.transpose(0, 2, 3, 1).reshape(len(frames), -1)
+        return flat if self._order is None else flat.take(self._order, axis=1)
 
-def _flat(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Turns the channel-first view ``(N, 3, 64, 64)`` back into Procgen's own bytes ``(N, 12288)``."""
-    return frames.transpose(0, 2, 3, 1).reshape(len(frames), -1)
+
+def folded_shape(fold: int) -> tuple[int, int, int]:
+    """Returns height, width and channels of a folded frame."""
+    height, width, channels = FRAME
+    return height // fold, width // fold, channels * fold**2
+
+
+def _folding(fold: int) -> npt.NDArray[np.intp]:
+    """Returns where each byte of a folded frame comes from, ``(12288,)``."""
+    height, width, channels = FRAME
+    source = np.arange(height * width * channels, dtype=np.intp)
+    parts = source.reshape(height // fold, fold, width // fold, fold, channels)
+    return parts.transpose(0, 2, 4, 1, 3).reshape(-1)

@@ -88,15 +88,15 @@ def export_expert(
         on_episode: Called after each, for progress.
     """
     data = safetensors.torch.save(dict(weights))
-    with appears_atomically(path) as partial:
+    with appears_atomically(path, overwrite=True) as partial:
         partial.write_bytes(data)
     full = dict(card) | {
         "returns": _returns(load_expert(path, device=device), card, episodes, on_episode),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    with appears_atomically(path.with_suffix(".json")) as partial:
+    with appears_atomically(path.with_suffix(".json"), overwrite=True) as partial:
         partial.write_text(json.dumps(full, indent=1) + "\n")
-    with appears_atomically(path.with_suffix(".md")) as partial:
+    with appears_atomically(path.with_suffix(".md"), overwrite=True) as partial:
         partial.write_text(card_markdown(path.stem, full))
     return path
 

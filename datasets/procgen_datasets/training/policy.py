@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -15,11 +16,11 @@ from d3rlpy_distill.students.impala_encoder import ImpalaNetwork
 
 from ..expert import FRAME_SHAPE
 from ..games import N_ACTIONS
-from .environment import FRAME
+from .environment import folded_shape
 
 __all__ = ["ImpalaPolicy", "computes_bfloat16"]
 
-PIECES = {"impala": 64, "impala-s2d": 256}
+PIECES = {"impala": 64, "impala-s2d": 256, "impoola-s2d": 256}
 """Frames whose activations a core's cache holds; a whole minibatch at once is 1.2 times slower."""
 
 
@@ -31,15 +32,16 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 class ImpalaPolicy(ActorCriticPolicy):
-    """Actor and critic on one :class:`ImpalaNetwork`; takes flat observations of :class:`Sb3ProcgenEnv`.
+    """Actor and critic on one :class:`ImpalaNetwork`; takes flat observations of :class:`Sb3ProcgenEnv`, folded.
 
     Args:
         observation_space: The environment's.
         action_space: The environment's.
         lr_schedule: stable-baselines3's schedule of the learning rate.
-        architecture: ``"impala"`` or ``"impala-s2d"``.
+        architecture: One of :data:`~d3rlpy_distill.students.impala_encoder.ARCHITECTURES`.
         bfloat16: Compute under bfloat16 autocast; weights, heads' outputs and losses stay float32.
         channels_last: Keep activations channels-last.
+        detached: Train the value head, but not the features, on the value loss of :meth:`evaluate_actions`.
         **kwargs: What stable-baselines3 passes on.
     """
 
@@ -52,10 +54,12 @@ class ImpalaPolicy(ActorCriticPolicy):
         architecture: str,
         bfloat16: bool,
         channels_last: bool,
+        detached: bool = False,
         **kwargs: Any,
     ) -> None:
         self._architecture = architecture  # before super().__init__, which calls _build
         self._bfloat16 = bfloat16
+        self._detached = detached
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         super().__init__(
             observation_space,
@@ -74,22 +78,33 @@ class ImpalaPolicy(ActorCriticPolicy):
             nn.init.zeros_(head.bias)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr_schedule(1), eps=1e-5)
 
-    def policy_and_value(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Maps observations uint8 ``(B, 12288)`` to float32 logits ``(B, 15)`` and values ``(B,)``."""
-        frames = observations.unflatten(1, FRAME).permute(0, 3, 1, 2)
+    def policy_and_value(
+        self, observations: torch.Tensor, detached: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps observations uint8 ``(B, 12288)`` to float32 logits ``(B, 15)`` and values ``(B,)``.
+
+        Args:
+            observations: Of :class:`Sb3ProcgenEnv`, folded as the network folds.
+            detached: Keep the values' gradient from the features.
+        """
+        network = self.network
+        frames = observations.unflatten(1, folded_shape(network.unshuffle)).permute(0, 3, 1, 2)
         dtype = torch.bfloat16 if self._bfloat16 else torch.float32
         outputs = []
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._bfloat16):
             for piece in frames.split(PIECES[self._architecture] if frames.device.type == "cpu" else len(frames)):
                 x = piece.to(dtype, memory_format=self._format) / 255
-                outputs.append(self.network.policy_and_value(x))
-        logits, values = zip(*outputs, strict=True)
-        return torch.cat(logits).float(), torch.cat(values).float()
+                features = network.features(x)
+                values = network.value(features.detach() if detached else features).squeeze(1)
+                outputs.append((network.policy(features), values))
+        logits, all_values = zip(*outputs, strict=True)
+        return torch.cat(logits).float(), torch.cat(all_values).float()
 
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)`` on the CPU, for a rollout."""
         with torch.inference_mode():
-            flat = observations.permute(0, 2, 3, 1).flatten(1).to(self.device)
+            folded = F.pixel_unshuffle(observations, self.network.unshuffle)
+            flat = folded.permute(0, 2, 3, 1).flatten(1).to(self.device)
             return self.policy_and_value(flat)[0].cpu()
 
     def forward(
@@ -104,7 +119,7 @@ class ImpalaPolicy(ActorCriticPolicy):
         self, obs: Any, actions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Returns values ``(B, 1)``, the actions' log-probabilities ``(B,)`` and entropies ``(B,)``."""
-        distribution, values = self._distribution(obs)
+        distribution, values = self._distribution(obs, self._detached)
         return values[:, None], distribution.log_prob(actions), distribution.entropy()
 
     def predict_values(self, obs: Any) -> torch.Tensor:
@@ -115,6 +130,8 @@ class ImpalaPolicy(ActorCriticPolicy):
         """Returns the distribution over the 15 actions."""
         return self._distribution(obs)[0]
 
-    def _distribution(self, obs: torch.Tensor) -> tuple[CategoricalDistribution, torch.Tensor]:
-        logits, values = self.policy_and_value(obs)
+    def _distribution(
+        self, obs: torch.Tensor, detached: bool = False
+    ) -> tuple[CategoricalDistribution, torch.Tensor]:
+        logits, values = self.policy_and_value(obs, detached)
         return CategoricalDistribution(N_ACTIONS).proba_distribution(logits), values

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
@@ -28,6 +27,7 @@ from .checkpoint import capture, load_checkpoint, restore, save_checkpoint
 from .config import TrainExpertConfig
 from .curve import CurvePoint, snapshot_path, write_curve
 from .environment import Sb3ProcgenEnv
+from .phasic import PhasicPPO
 from .policy import ImpalaPolicy, computes_bfloat16
 
 __all__ = ["CHECKPOINT", "TrainResult", "train_expert"]
@@ -68,7 +68,7 @@ def train_expert(
     tensorboard: bool = False,
     on_update: Callable[[CurvePoint], None] | None = None,
 ) -> TrainResult:
-    """Trains with stable-baselines3's PPO and keeps a checkpoint after every update.
+    """Trains with stable-baselines3's PPO and keeps a checkpoint after every phase, of PPO after every update.
 
     ``directory`` gets ``checkpoint.pt``, ``curve.csv`` and ``snapshots/STEPS.safetensors``. A run that was killed
     and resumed gives the same weights, bit for bit, as one that was not (on one machine, CPU, the same number of
@@ -78,7 +78,7 @@ def train_expert(
         config: The settings.
         directory: Where the run lives.
         resume: Go on from its checkpoint. ``config`` must be that run's, but for ``steps``.
-        max_minutes: Stop after the update during which this time runs out; there is at least one.
+        max_minutes: Stop after the checkpoint before which this time runs out; there is at least one.
         device: torch device of the network.
         tensorboard: Also write TensorBoard events (extra ``tensorboard``).
         on_update: Called after every update, for progress.
@@ -105,7 +105,8 @@ def train_expert(
             rand_seed=config.seed,
             mode=config.mode,
             num_threads=torch.get_num_threads(),
-        )
+        ),
+        fold=2 if config.architecture.endswith("-s2d") else 1,
     )
     rewards = VecNormalize(env, norm_obs=False, clip_reward=config.reward_clip, gamma=config.gamma)
     model = _model(config, rewards, device)
@@ -117,7 +118,7 @@ def train_expert(
     if saved is not None:
         restore(saved["learner"], model, rewards, env)
         loop.points = [CurvePoint(**point) for point in saved["curve"]]
-    remaining = config.steps - model.num_timesteps
+    remaining = config.whole_steps - model.num_timesteps
     if remaining > 0:
         model.learn(remaining, loop, log_interval=None, reset_num_timesteps=saved is None)  # type: ignore[arg-type]
     steps_before = int(initial.card.get("environment_steps", 0)) if initial else 0
@@ -151,11 +152,12 @@ def _logger(directory: Path) -> Logger:
         ) from error
 
 
-def _model(config: TrainExpertConfig, env: VecNormalize, device: str) -> PPO:
+def _model(config: TrainExpertConfig, env: VecNormalize, device: str) -> PhasicPPO:
     native = computes_bfloat16(torch.device(device))
-    model = PPO(
-        ImpalaPolicy,
-        env,
+    return PhasicPPO(
+        config,
+        policy=ImpalaPolicy,
+        env=env,
         learning_rate=config.learning_rate,
         n_steps=config.horizon,
         batch_size=config.rollout // config.minibatches,
@@ -170,11 +172,11 @@ def _model(config: TrainExpertConfig, env: VecNormalize, device: str) -> PPO:
             "architecture": config.architecture,
             "bfloat16": native if config.precision == "auto" else config.precision == "bfloat16",
             "channels_last": config.channels_last,
+            "detached": config.phase > 0,
         },
         seed=config.seed,
         device=device,
     )
-    return model
 
 
 class _Loop(BaseCallback):
@@ -224,25 +226,27 @@ class _Loop(BaseCallback):
         if self.num_timesteps == done:
             return  # nothing was trained since the run began or was resumed
         every = self._config.evaluate_every
-        due = self.num_timesteps // every > done // every or self.num_timesteps >= self._config.steps
+        due = self.num_timesteps // every > done // every or self.num_timesteps >= self._config.whole_steps
         validation = self._evaluate() if due else None
         self.points.append(self._point(validation))
+        write_curve(self._directory / CURVE, self.points)
+        if self._on_update is not None:
+            self._on_update(self.points[-1])
+        if self.num_timesteps % self._config.phase_steps:
+            return  # the frames of a phase are not kept in a checkpoint
         state = {
             "learner": capture(self.model, self._rewards, self._env),  # type: ignore[arg-type]
             "curve": [dataclasses.asdict(point) for point in self.points],
         }
         save_checkpoint(self._directory / CHECKPOINT, self._identity, state)
-        write_curve(self._directory / CURVE, self.points)
-        if self._on_update is not None:
-            self._on_update(self.points[-1])
         late = self._deadline is not None and time.perf_counter() >= self._deadline
-        self.out_of_time = late and self.num_timesteps < self._config.steps
+        self.out_of_time = late and self.num_timesteps < self._config.whole_steps
 
     def _evaluate(self) -> float:
         path = snapshot_path(self._directory, self.num_timesteps)
         policy: Any = self.model.policy
         policy.set_training_mode(False)
-        with appears_atomically(path) as partial:
+        with appears_atomically(path, overwrite=True) as partial:
             partial.write_bytes(safetensors.torch.save(_weights(policy)))
         return float(self._player.play([policy], split="validation", mode="sampled").mean())
 

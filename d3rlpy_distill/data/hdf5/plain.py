@@ -1,0 +1,123 @@
+"""The only way to a dataset inside a file: it must lie in the file itself, whole, plainly stored.
+
+HDF5 can point elsewhere: to other files by external links, to any file's bytes by external storage, to several files by
+virtual datasets, whose missing sources read as a fill value. A file of somebody else's could so put this machine's
+files into a dataset that is published. It can also declare terabytes in a few bytes. None of it is followed here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import h5py
+
+from ...errors import DatasetFormatError
+
+__all__ = ["has", "plain_dataset", "plain_group"]
+
+MAX_CHUNK = 1 << 28
+"""Bytes of one chunk; ours have 64 KiB, h5py's own guesses 1 MiB."""
+
+MAX_DEFLATE = 1032
+"""Bytes that deflate makes of one byte at most (RFC 1951: 258 bytes in two bits)."""
+
+MAX_TEXTS = 64
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+MAX_LZF = 264  # LZF copies at most 264 bytes for three
+
+
+def has(group: h5py.Group, name: str) -> bool:
+    """Returns whether the group has a member of this name, without following it."""
+    return bool(group.id.links.exists(name.encode()))
+
+
+def plain_group(group: h5py.Group, name: str) -> h5py.Group:
+    """Returns a group inside the file.
+
+    Raises:
+        DatasetFormatError: If it is missing, a link to elsewhere, or no group.
+    """
+    member = _local(group, name)
+    if not isinstance(member, h5py.Group):
+        raise DatasetFormatError(f"{_where(group, name)} is a {type(member).__name__.lower()}: expected a group.")
+    return member
+
+
+def plain_dataset(group: h5py.Group, name: str, *, text: bool = False) -> h5py.Dataset:
+    """Returns a dataset that is stored in the file itself and is not larger than the file can hold.
+
+    Args:
+        group: Where it is.
+        name: Its name.
+        text: Whether it holds text; by default it holds numbers.
+
+    Raises:
+        DatasetFormatError: If it is missing, a link to elsewhere, no dataset, stored elsewhere, or declares more than
+            the file holds.
+    """
+    member = _local(group, name)
+    where = _where(group, name)
+    if not isinstance(member, h5py.Dataset):
+        raise DatasetFormatError(f"{where} is a {type(member).__name__.lower()}: expected a dataset.")
+    expected, kinds = ("text", "OS") if text else ("numbers", "biuf")
+    if member.dtype.kind not in kinds:
+        raise DatasetFormatError(f"{where} holds {member.dtype}: expected {expected}.")
+    properties = member.id.get_create_plist()
+    if properties.get_external_count():
+        raise DatasetFormatError(f"{where} keeps its values in other files: expected them in the file itself.")
+    layout = properties.get_layout()
+    if layout == h5py.h5d.VIRTUAL:
+        raise DatasetFormatError(
+            f"{where} is a virtual dataset of other files: expected its values in the file itself."
+        )
+    if member.shape is None:
+        raise DatasetFormatError(f"{where} is empty: expected an array or a number.")
+    if text:
+        if member.size > MAX_TEXTS:
+            raise DatasetFormatError(f"{where} has {member.size} texts: expected at most {MAX_TEXTS}.")
+    elif layout == h5py.h5d.CHUNKED:
+        _check_chunks(where, member, properties)
+    elif layout == h5py.h5d.CONTIGUOUS:
+        size, held = _bytes(member.shape, member), member.id.get_storage_size()
+        if size != held and size:
+            raise DatasetFormatError(
+                f"{where} declares {size} bytes and holds {held}: it was never written whole."
+            )
+    return member
+
+
+def _local(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | h5py.Datatype:
+    # not "name in group", which opens the file that an external link names
+    if not has(group, name):
+        raise DatasetFormatError(f"{_where(group, name)} is missing.")
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise DatasetFormatError(f"{_where(group, name)} is a link to elsewhere: expected it in the file itself.")
+    return group[name]
+
+
+def _check_chunks(where: str, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID) -> None:
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    if unknown := set(filters) - FILTERS:
+        raise DatasetFormatError(f"{where} is packed by filter {min(unknown)}: expected gzip or lzf.")
+    packing = [one for one in filters if one in (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF)]
+    if len(packing) > 1:
+        raise DatasetFormatError(f"{where} is packed {len(packing)} times over: expected once.")
+    chunk = _bytes(dataset.chunks, dataset)
+    if chunk > MAX_CHUNK:
+        raise DatasetFormatError(f"{where} has chunks of {chunk} bytes: expected at most {MAX_CHUNK}.")
+    expected = math.prod(-(-length // piece) for length, piece in zip(dataset.shape, dataset.chunks, strict=True))
+    ratio = {h5py.h5z.FILTER_DEFLATE: MAX_DEFLATE, h5py.h5z.FILTER_LZF: MAX_LZF}[packing[0]] if packing else 1
+    size, held = _bytes(dataset.shape, dataset), dataset.id.get_storage_size()
+    if size > held * ratio or (expected and dataset.id.get_num_chunks() != expected):
+        raise DatasetFormatError(
+            f"{where} declares {size} bytes in {expected} chunks and holds {held} bytes in "
+            f"{dataset.id.get_num_chunks()}: it was never written whole."
+        )
+
+
+def _bytes(shape: tuple[int, ...], dataset: h5py.Dataset) -> int:
+    return math.prod(map(int, shape)) * int(dataset.dtype.itemsize)
+
+
+def _where(group: h5py.Group, name: str) -> str:
+    return f"{group.file.filename}, {group.name.rstrip('/')}/{name}"

@@ -1,0 +1,85 @@
+"""safetensors files that carry the digest of their tensors and of what they say of themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..errors import DamagedFileError
+from .documents import DIGEST
+from .writing import appears_atomically
+
+__all__ = ["load_tensors", "read_metadata", "save_tensors"]
+
+
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Writes tensors with their digest, atomically.
+
+    Args:
+        path: The file.
+        tensors: By name.
+        metadata: Text to keep beside them; it has no key ``"sha256"``.
+        overwrite: See :func:`~.writing.appears_atomically`.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    said = dict(metadata or {})
+    data = safetensors.torch.save(plain, {**said, DIGEST: _digest(plain, said)})
+    with appears_atomically(path, overwrite=overwrite) as partial:
+        partial.write_bytes(data)
+
+
+def load_tensors(path: Path, *, unsealed: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Reads tensors, on the CPU, and what the file says of itself.
+
+    Args:
+        path: The file.
+        unsealed: Also take a file without a digest, another program's or version 0.1's.
+
+    Raises:
+        DamagedFileError: If it is no safetensors file, or was changed since it was written.
+        OSError: If it cannot be read.
+    """
+    data = path.read_bytes()
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        said = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(f"{path} is damaged, or no safetensors file ({reason}).") from error
+    digest = said.pop(DIGEST, None)
+    if not (digest is None and unsealed) and digest != _digest(tensors, said):
+        raise DamagedFileError(
+            f"{path} is damaged: its bytes were changed after it was written; copy or make it again."
+        )
+    return tensors, said
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Returns what a safetensors file says of itself, unverified; empty for any other file."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return {}
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}\0{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
