@@ -101,9 +101,9 @@ def xz(data: bytes) -> bytes:
 
 
 def bomb(data: bytes) -> bytes:
-    """``data`` and 256 MiB of zeros, in 40 KB."""
+    """``data`` and 128 MiB of zeros, in 20 KB."""
     compressor = lzma.LZMACompressor(lzma.FORMAT_XZ, preset=0)
-    pieces = [compressor.compress(data), *(compressor.compress(bytes(2**20)) for _ in range(256))]
+    pieces = [compressor.compress(data), *(compressor.compress(bytes(2**20)) for _ in range(128))]
     return b"".join(pieces) + compressor.flush()
 
 
@@ -691,10 +691,10 @@ def tars() -> Iterator[tuple[str, bytes]]:
     yield "lzma, not xz", lzma.compress(whole, lzma.FORMAT_ALONE, preset=0)
     for size in (30, 40):
         yield f"xz with a dictionary of code {size}", _with_dictionary(packed, size)
-    yield "256 MiB after the last file", bomb(whole)
-    yield "a folder of 256 MiB", bomb(member(b"", "x", type=tarfile.DIRTYPE, size=2**28))
-    yield "a file of 256 MiB", bomb(member(b"", size=2**28))
-    yield "a text of 256 MiB", bomb(member(b"", "README", size=2**28))
+    yield "128 MiB after the last file", bomb(whole)
+    yield "a folder of 128 MiB", bomb(member(b"", "x", type=tarfile.DIRTYPE, size=2**27))
+    yield "a file of 128 MiB", bomb(member(b"", size=2**27))
+    yield "a text of 128 MiB", bomb(member(b"", "README", size=2**27))
     yield "a second file after its end", xz(whole + good + bytes(1024))
 
 
@@ -722,24 +722,108 @@ def _with_dictionary(packed: bytes, code: int) -> bytes:
 
 
 def mutations(seed: int, count: int) -> Iterator[Case]:
-    """Yields archives whose pickle, tar or xz bytes are changed at random, mostly the pickle's."""
+    """Yields archives of random opcodes, of random arrays, or whose pickle, tar or xz bytes are changed at random."""
     rng = np.random.default_rng(seed)
-    bases = [valid_pickle(protocol) for protocol in range(2, 6)] + [
-        with_extra(array()),
-        with_extra(b"](NN" + text("a") + b"e"),
-    ]
+    bases = [valid_pickle(protocol) for protocol in range(2, 6)]
+    bases += [with_extra(array()), with_extra(b"](NN" + text("a") + b"e")]
     for number in range(count):
         base = bases[rng.integers(len(bases))]
-        layer = rng.choice(["pickle", "pickle", "pickle", "pickle", "tar", "xz"])
+        layer = rng.choice(["pickle", "opcodes", "arrays", "tar", "xz"], p=[0.5, 0.2, 0.1, 0.1, 0.1])
+        pickled, whole = base, b""
         if layer == "pickle":
-            changed = _mutated(base, rng, bases)
-            yield Case(f"mutation {seed}/{number} of a pickle", archive_of(npy(changed)), changed)
+            pickled = _mutated(base, rng, bases)
+        elif layer == "opcodes":
+            pickled = with_extra(_opcodes(rng))
+        elif layer == "arrays":
+            pickled = valid_pickle(int(rng.integers(2, 6)), _arrays_at_random(rng))
         elif layer == "tar":
             whole = _mutated(member(npy(base)) + bytes(1024), rng, [])
-            yield Case(f"mutation {seed}/{number} of a tar", xz(whole), _pickle_in(whole))
-        else:
-            packed = _mutated(archive_of(npy(base)), rng, [])
-            yield Case(f"mutation {seed}/{number} of an xz", packed, base)
+            pickled = _pickle_in(whole)
+        packed = xz(whole) if whole else archive_of(npy(pickled))
+        yield Case(
+            f"{seed}/{number}, {layer} at random", _mutated(packed, rng, []) if layer == "xz" else packed, pickled
+        )
+
+
+def _opcodes(rng: np.random.Generator) -> bytes:
+    """What numpy's pickles are made of, in any order."""
+    pieces = [
+        NONE,
+        TRUE,
+        FALSE,
+        ZERO,
+        ONE,
+        EMPTY,
+        b"]",
+        b"}",
+        b"(",
+        b"t",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"a",
+        b"e",
+        b"s",
+        b"u",
+    ]
+    pieces += [
+        b"R",
+        b"b",
+        b"\x94",
+        b"h\x00",
+        b"h\x01",
+        b"h\x02",
+        b"j\0\0\0\0",
+        text("latin1"),
+        text("u1"),
+        text("|"),
+    ]
+    pieces += [
+        RECONSTRUCT,
+        FROM_BUFFER,
+        SCALAR,
+        NDARRAY,
+        DTYPE,
+        ENCODE,
+        raw(b"b"),
+        raw(bytes(4)),
+        integer(4),
+        integer(-1),
+    ]
+    pieces += [
+        begun(),
+        dtype(),
+        dtype("f4"),
+        array(),
+        tuple_of(ONE, tuple_of(integer(4)), dtype(), FALSE, raw(bytes(4))),
+    ]
+    pieces += [
+        ENCODE + tuple_of(text("abcd"), text("latin1")) + b"R",
+        SCALAR + tuple_of(dtype(), raw(b"a")) + b"R",
+    ]
+    chosen = [pieces[i] for i in rng.integers(len(pieces), size=rng.integers(1, 9))]
+    return b"".join(chosen) if rng.random() < 0.5 else tuple_of(*chosen)
+
+
+def _arrays_at_random(rng: np.random.Generator) -> dict[str, Any]:
+    """An episode of which one or two arrays are of another type, shape or value."""
+    episode = dict(EPISODE)
+    for key in rng.choice(sorted(EPISODE), rng.integers(1, 3), replace=False):
+        kind = rng.choice(["b1", "i1", "u1", "<i2", ">i4", "<i8", "<u8", ">u2", "<f2", "<f4", ">f4", "<f8", ">f8"])
+        values = np.asarray(EPISODE[key]).astype(kind)
+        if rng.random() < 0.5:
+            extremes = [np.nan, np.inf, -np.inf, -1, 14, 15, 0.5, 255, 256, 1e38, 4e38, 1e300, 2**31, 2**63, -0.0]
+            with np.errstate(all="ignore"):
+                values.reshape(-1)[rng.integers(values.size)] = np.array(rng.choice(extremes)).astype(kind)
+        if rng.random() < 0.3:
+            shapes = [(-1,), (1, -1), (-1, 1), (1, 1, -1), (1, 64, 64, -1), (-1, 3, 64, 64)]
+            shape = shapes[rng.integers(len(shapes))]
+            if values.size % abs(int(np.prod(shape))) == 0:
+                values = values.reshape(shape)
+        if rng.random() < 0.2:
+            values = np.concatenate([values] * int(rng.integers(0, 3)) or [values[:0]])
+        episode[str(key)] = values
+    return episode
 
 
 def _mutated(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:

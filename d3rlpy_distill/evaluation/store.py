@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CheckpointError, DamagedFileError
-from ..files import LOCK, read_document, read_json, write_document
+from ..files import check_empty, read_document, read_json, write_document
 
 __all__ = ["EvaluationStore"]
 
@@ -23,7 +23,8 @@ class EvaluationStore:
         identity: What decides the results (JSON values). A directory of another identity is refused.
 
     Raises:
-        CheckpointError: If the directory holds another evaluation, or something else.
+        CheckpointError: If the directory holds another evaluation.
+        OutputExistsError: If it holds something else.
         DamagedFileError: If its record was changed.
     """
 
@@ -39,9 +40,8 @@ class EvaluationStore:
                     f"{directory} holds another evaluation (it differs in {', '.join(differ)}): "
                     f"give another --out, or remove it with 'rm -r {directory}'."
                 )
-        elif directory.exists() and any(one.name != LOCK for one in directory.iterdir()):
-            raise CheckpointError(f"{directory} is not empty and holds no evaluation: give another --out.")
         else:
+            check_empty(directory, "no evaluation")
             write_document(record, identity)
 
     def student_path(self, arm: str, i: int) -> Path:

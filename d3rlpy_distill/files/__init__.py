@@ -1,16 +1,16 @@
 """The one way to write files, to keep others away from them, and to know that they are as they were written."""
 
-from .claim import LOCK, claimed
+from .claim import claimed
 from .documents import read_document, read_json, write_document, write_json
 from .seal import SEAL_BYTES, check_seal, write_seal
 from .states import load_state, save_state
 from .tensors import load_tensors, read_metadata, save_tensors
-from .writing import appears_atomically, check_output
+from .writing import appears_atomically, check_empty, check_output
 
 __all__ = [
-    "LOCK",
     "SEAL_BYTES",
     "appears_atomically",
+    "check_empty",
     "check_output",
     "check_seal",
     "claimed",

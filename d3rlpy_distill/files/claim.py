@@ -14,12 +14,9 @@ from pathlib import Path
 
 from ..errors import InUseError, OutputPathError
 from .locks import lock
-from .writing import check_directory, check_output, remove_leftovers
+from .writing import LOCK, check_directory, check_output, remove_leftovers
 
-__all__ = ["LOCK", "claimed"]
-
-LOCK = ".lock"
-"""What a claimed directory holds beside its own files."""
+__all__ = ["claimed"]
 
 MAX_BYTES = 65536
 

@@ -13,7 +13,7 @@ from .writing import appears_atomically
 
 __all__ = ["DIGEST", "read_document", "read_json", "write_document", "write_json"]
 
-DIGEST = "sha256"
+DIGEST = "document_sha256"
 """The key of a document's digest."""
 
 
@@ -34,7 +34,7 @@ def write_document(
 
     Args:
         path: The file.
-        value: The object; it has no key ``"sha256"``.
+        value: The object; it has no key of that name.
         overwrite: See :func:`~.writing.appears_atomically`.
         layout: Lays the object out as text.
     """

@@ -12,10 +12,11 @@ import safetensors.torch
 import torch
 
 from ..errors import DamagedFileError
-from .documents import DIGEST
 from .writing import appears_atomically
 
 __all__ = ["load_tensors", "read_metadata", "save_tensors"]
+
+DIGEST = "tensors_sha256"
 
 
 def save_tensors(
@@ -30,7 +31,7 @@ def save_tensors(
     Args:
         path: The file.
         tensors: By name.
-        metadata: Text to keep beside them; it has no key ``"sha256"``.
+        metadata: Text to keep beside them; it has no key of the digest's.
         overwrite: See :func:`~.writing.appears_atomically`.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

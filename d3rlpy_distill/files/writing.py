@@ -13,7 +13,10 @@ from pathlib import Path
 from ..errors import OutputExistsError, OutputPathError, SettingsError
 from .locks import lock
 
-__all__ = ["appears_atomically", "check_output", "remove_leftovers"]
+__all__ = ["LOCK", "appears_atomically", "check_directory", "check_empty", "check_output", "remove_leftovers"]
+
+LOCK = ".lock"
+"""What a claimed directory holds beside its own files."""
 
 PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -92,6 +95,20 @@ def check_directory(path: Path) -> None:
         raise OutputPathError(f"{there} is a file: no directory can be made of it; give another path.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise OutputPathError(f"{there} may not be written by this user: give another path.")
+
+
+def check_empty(path: Path, expected: str) -> None:
+    """Refuses a directory that holds anything but a lock.
+
+    Args:
+        path: The directory; it need not exist.
+        expected: What one that is not empty should hold.
+
+    Raises:
+        OutputExistsError: If it holds something.
+    """
+    if path.is_dir() and any(one.name != LOCK for one in path.iterdir()):
+        raise OutputExistsError(f"{path} is not empty and holds {expected}: give another --out.")
 
 
 def _check_text(path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..catalogue import TASKS
 from ..data import DatasetInfo
 from ..errors import DistillError, SettingsError
+from ..files import claimed
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy, RandomPolicy, UniformPolicy
 from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings
 from .gymnasium_envs import leaves_traces, make_env, simulator_versions
@@ -277,10 +278,11 @@ class GymnasiumTask(Task):
             signs=self._atari,
             device=device,
         )
-        model, steps, finished = run.train(
-            directory, resume=resume, max_minutes=max_minutes, tensorboard=tensorboard, on_update=on_update
-        )
-        return [export(self, run, model, steps, finished, directory, card_episodes)], finished
+        with claimed(directory, directory=True):
+            model, steps, finished = run.train(
+                directory, resume=resume, max_minutes=max_minutes, tensorboard=tensorboard, on_update=on_update
+            )
+            return [export(self, run, model, steps, finished, directory, card_episodes)], finished
 
 
 def _registered_name(kind: type[GymnasiumTask], env_id: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data import package_versions
-from ..files import appears_atomically, write_json
+from ..files import appears_atomically, write_document
 from ..machine import describe_machine
 from .base import Task, TrainedPolicy
 from .gymnasium_policies import file_sha256, sb3_policy
@@ -46,7 +46,8 @@ def export(
         episodes: Episodes for each return.
     """
     path = directory / POLICY
-    with appears_atomically(path) as partial, partial.open("wb") as file:
+    path.with_suffix(".json").unlink(missing_ok=True)  # it describes the policy that was there
+    with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:
         model.save(file)
     policy = sb3_policy(model.policy)
     returns = {
@@ -69,7 +70,7 @@ def export(
             "stable-baselines3": importlib.metadata.version("stable-baselines3"),
         },
     }
-    write_json(path.with_suffix(".json"), card)
+    write_document(path.with_suffix(".json"), card, overwrite=True)
     return TrainedPolicy(path, steps, {split: float(of[task.modes[0]]["mean"]) for split, of in returns.items()})
 
 

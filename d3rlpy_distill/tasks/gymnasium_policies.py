@@ -19,6 +19,7 @@ from d3rlpy.constants import ActionSpace
 from gymnasium.spaces import Box, Discrete, Space
 
 from ..errors import CheckpointError, DistillError, MissingExtraError, SettingsError, UntrustedFileError
+from ..files import read_document
 from ..policies import Policy
 from ..students.cloning import ImitatorPolicy, RegressorPolicy
 from ..students.kept import is_student, load_student
@@ -77,6 +78,7 @@ def load_policy_file(
             f"{path} holds pickled code, which runs when it is loaded: add --trust if you trust where it comes from."
         )
     elif path.suffix == ".zip":
+        _check_card(path)
         network = _read_sb3(path, device)
         policy, theirs = sb3_policy(network), _sb3_spaces(network, path, shape)
     else:
@@ -85,6 +87,17 @@ def load_policy_file(
         raise DistillError(f"{path} is for {_spaces(*theirs)}: expected {_spaces(shape, action_size, discrete)}.")
     sha256 = file_sha256(path)
     return LoadedPolicy(path.stem, policy, sha256, {"expert": path.name, "expert_sha256": sha256})
+
+
+def _check_card(path: Path) -> None:
+    """Refuses a policy that is not the one its card describes, where it has one."""
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        return
+    if read_document(card, unsealed=True).get("sha256", file_sha256(path)) != file_sha256(path):
+        raise CheckpointError(
+            f"{path} is not the policy that {card.name} describes, or is damaged: copy both again."
+        )
 
 
 def file_sha256(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError, DamagedFileError, MissingExtraError, OutputExistsError
-from ..files import load_state, read_document, save_state, write_document
+from ..files import check_empty, load_state, read_document, save_state, write_document
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -160,6 +160,8 @@ class TrainingRun:
             raise OutputExistsError(
                 f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
             )
+        if not resume:
+            check_empty(directory, "no run")
         state = self._load(directory) if resume else None
         done = 0 if state is None else int(state["steps"])
         model = self._model(done)

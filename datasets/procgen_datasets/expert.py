@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 from d3rlpy.preprocessing import PixelObservationScaler
 
+from d3rlpy_distill.errors import DamagedFileError
+from d3rlpy_distill.files import load_tensors, read_document
 from d3rlpy_distill.policies import RandomPolicy
 from d3rlpy_distill.students.impala_encoder import CHANNELS, ImpalaEncoderFactory, ImpalaNetwork
 from d3rlpy_distill.students.kept import is_student, load_student
@@ -108,9 +107,15 @@ def load_expert(name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch
     if not path.exists():
         raise ExpertError(f"expert file {path} does not exist: expected a .safetensors file.")
     try:
-        weights = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ExpertError(f"expert file {path} is not a readable safetensors file: {error}") from error
+        weights, _ = load_tensors(path, unsealed=True)  # version 0.1's, and other programs'
+    except (DamagedFileError, OSError) as error:
+        raise ExpertError(f"expert file {path} cannot be read: {error}") from error
+    card, sha256 = _card(path), _sha256(path)
+    if card.get("sha256", sha256) != sha256:
+        raise ExpertError(
+            f"expert file {path} is not the one that {path.with_suffix('.json').name} describes, or is damaged: copy "
+            "both files again."
+        )
     architecture = _architecture(path, weights)
     network = ImpalaNetwork(FRAME_SHAPE, N_ACTIONS, architecture)
     expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
@@ -128,7 +133,7 @@ def load_expert(name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch
         bfloat16 = device.startswith("cpu") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         dtype = torch.bfloat16 if bfloat16 else torch.float32
     network = network.eval().requires_grad_(False).to(device, dtype).to(memory_format=torch.channels_last)
-    return Expert(path.stem, network, architecture, _card(path), _sha256(path), dtype)
+    return Expert(path.stem, network, architecture, card, sha256, dtype)
 
 
 def load_policy(name: str, game: str, *, device: str = "cpu:0") -> LoadedPolicy:
@@ -176,10 +181,9 @@ def _card(path: Path) -> dict[str, Any]:
     if not card.exists():
         return {}
     try:
-        loaded: dict[str, Any] = json.loads(card.read_text())
-    except ValueError as error:
-        raise ExpertError(f"expert card {card} is not valid JSON: {error}") from error
-    return loaded
+        return read_document(card, unsealed=True)  # version 0.1's
+    except (DamagedFileError, OSError) as error:
+        raise ExpertError(f"expert card {card} cannot be read: {error}") from error
 
 
 def _sha256(path: Path) -> str:

@@ -368,7 +368,7 @@ class _Reader:
         if self.decoded > len(self.data):  # the same text over and over
             raise PickleRefusedError("it encodes more text than it holds")
         if len(text.data) and np.frombuffer(text.data, np.uint8).max() > LAST_LATIN1_LEAD:
-            raise PickleRefusedError("bytes that are no latin1 text")  # one wide character widens all to four bytes
+            raise PickleRefusedError("bytes that are no latin1 text")  # a wide character widens all to four bytes
         try:
             return memoryview(str(text.data, "utf-8").encode("latin-1"))
         except UnicodeError as error:
@@ -382,7 +382,7 @@ class _Reader:
 
     def _reconstruct(self, arguments: tuple[object, ...]) -> _Array:
         kind, shape, code = _unpack(arguments, 3, "_reconstruct's arguments")
-        letter = bytes(code.data) if isinstance(code, _Text) else code
+        letter = code.data if isinstance(code, _Text) else code
         if kind is not _Marker.NDARRAY or shape != (0,) or letter != b"b":
             raise PickleRefusedError("an array that is not begun as numpy begins it")
         return _Array()
@@ -402,10 +402,11 @@ class _Reader:
 
     def _from_buffer(self, arguments: tuple[object, ...]) -> _Array:
         data, dtype, shape, order = _unpack(arguments, 4, "_frombuffer's arguments")
-        if not isinstance(order, _Text) or bytes(order.data) not in (b"C", b"F"):
+        letter = self._decode(order.data) if isinstance(order, _Text) else None
+        if letter not in ("C", "F"):
             raise PickleRefusedError("an array in neither C nor Fortran order")
         made = _Array()
-        made.values = self._view(data, dtype, shape, "F" if bytes(order.data) == b"F" else "C")
+        made.values = self._view(data, dtype, shape, letter)
         return made
 
     def _view(self, data: object, dtype: object, shape: object, order: Any) -> npt.NDArray[Any]:

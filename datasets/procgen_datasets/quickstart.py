@@ -23,6 +23,7 @@ from d3rlpy_distill.tasks import make_task
 __all__ = ["QuickstartConfig", "QuickstartResult", "run_quickstart"]
 
 ALL, RANDOM, RANDOM_SOFT, DISTILLED = "bc-100-soft", "random-{n}", "random-soft-{n}", "soft-{n}"
+PLOT, FILM = "returns.png", "play.gif"
 FILM_STEPS, FILM_HEIGHT, FILM_EVERY = 240, 144, 3  # a file of about 2 MB
 BUDGET = Budget(1000, 64)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.files import claimed
 from d3rlpy_distill.learners.learner import keep_heap
 from d3rlpy_distill.machine import describe_machine
 from d3rlpy_distill.options import option
@@ -91,32 +92,33 @@ def train_and_export(
     on_update: Callable[[int, str], None] | None,
 ) -> tuple[list[TrainedPolicy], bool]:
     """Trains, plays the result on training and on unseen levels, and exports it with its cards."""
-    keep_heap()
-    speed = _Speed(on_update)
-    result = train_expert(
-        config,
-        directory,
-        resume=resume,
-        max_minutes=max_minutes,
-        device=device,
-        tensorboard=tensorboard,
-        on_update=speed.told,
-    )
-    machine = describe_machine()
-    paths = export_run(
-        config,
-        directory,
-        result,
-        machine=f"{machine['processor']}, {machine['cores']} cores",
-        device=device,
-        episodes=episodes,
-    )
-    trained = []
-    for path in paths:
-        card = json.loads(path.with_suffix(".json").read_text())
-        returns = {split: card["returns"][split]["sampled"]["mean"] for split in ("train", "ood")}
-        trained.append(TrainedPolicy(path, card["environment_steps"], returns))
-    return trained, result.finished
+    with claimed(directory, directory=True):
+        keep_heap()
+        speed = _Speed(on_update)
+        result = train_expert(
+            config,
+            directory,
+            resume=resume,
+            max_minutes=max_minutes,
+            device=device,
+            tensorboard=tensorboard,
+            on_update=speed.told,
+        )
+        machine = describe_machine()
+        paths = export_run(
+            config,
+            directory,
+            result,
+            machine=f"{machine['processor']}, {machine['cores']} cores",
+            device=device,
+            episodes=episodes,
+        )
+        trained = []
+        for path in paths:
+            card = json.loads(path.with_suffix(".json").read_text())
+            returns = {split: card["returns"][split]["sampled"]["mean"] for split in ("train", "ood")}
+            trained.append(TrainedPolicy(path, card["environment_steps"], returns))
+        return trained, result.finished
 
 
 class _Speed:

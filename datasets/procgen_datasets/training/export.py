@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
-from d3rlpy_distill.files import appears_atomically
+from d3rlpy_distill.files import appears_atomically, load_tensors, save_tensors, write_document
 
 from ..expert import Expert, load_expert
 from ..games import ALL_LEVELS, Levels
@@ -48,7 +46,10 @@ def export_run(
     experts = {config.game: (result.weights, result.steps)}
     medium = _medium_steps(directory, result.curve)
     if medium is not None:
-        experts[f"{config.game}-medium"] = (safetensors.torch.load_file(snapshot_path(directory, medium)), medium)
+        experts[f"{config.game}-medium"] = (
+            load_tensors(snapshot_path(directory, medium), unsealed=True)[0],
+            medium,
+        )
     paths = []
     for name, (weights, steps) in experts.items():
         card = {
@@ -87,15 +88,13 @@ def export_expert(
         episodes: Episodes on each of the two sets of levels, for sampled and for greedy actions.
         on_episode: Called after each, for progress.
     """
-    data = safetensors.torch.save(dict(weights))
-    with appears_atomically(path, overwrite=True) as partial:
-        partial.write_bytes(data)
+    path.with_suffix(".json").unlink(missing_ok=True)  # it describes the weights that were there
+    save_tensors(path, weights, overwrite=True)
     full = dict(card) | {
         "returns": _returns(load_expert(path, device=device), card, episodes, on_episode),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    with appears_atomically(path.with_suffix(".json"), overwrite=True) as partial:
-        partial.write_text(json.dumps(full, indent=1) + "\n")
+    write_document(path.with_suffix(".json"), full, overwrite=True)
     with appears_atomically(path.with_suffix(".md"), overwrite=True) as partial:
         partial.write_text(card_markdown(path.stem, full))
     return path

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
 from d3rlpy_distill.errors import MissingExtraError, OutputExistsError
-from d3rlpy_distill.files import appears_atomically
+from d3rlpy_distill.files import check_empty, save_tensors
 
 from ..env import ProcgenVecEnv
 from ..errors import TrainingError
@@ -30,7 +29,7 @@ from .environment import Sb3ProcgenEnv
 from .phasic import PhasicPPO
 from .policy import ImpalaPolicy, computes_bfloat16
 
-__all__ = ["CHECKPOINT", "TrainResult", "train_expert"]
+__all__ = ["CHECKPOINT", "TrainResult", "build_learner", "train_expert"]
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"
@@ -93,6 +92,8 @@ def train_expert(
         raise OutputExistsError(
             f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
         )
+    if not resume:
+        check_empty(directory, "no run")
     initial = _initial(config)
     identity = config.identity() | {"init_sha256": initial.sha256 if initial else None}
     saved = load_checkpoint(checkpoint, identity) if resume else None
@@ -109,7 +110,7 @@ def train_expert(
         fold=2 if config.architecture.endswith("-s2d") else 1,
     )
     rewards = VecNormalize(env, norm_obs=False, clip_reward=config.reward_clip, gamma=config.gamma)
-    model = _model(config, rewards, device)
+    model = build_learner(config, rewards, device)
     model.set_logger(_logger(directory) if tensorboard else Logger(None, []))
     if initial is not None:
         network: Any = model.policy.network
@@ -152,7 +153,8 @@ def _logger(directory: Path) -> Logger:
         ) from error
 
 
-def _model(config: TrainExpertConfig, env: VecNormalize, device: str) -> PhasicPPO:
+def build_learner(config: TrainExpertConfig, env: VecNormalize, device: str) -> PhasicPPO:
+    """Returns a learner of the configuration, on environments with normalised rewards."""
     native = computes_bfloat16(torch.device(device))
     return PhasicPPO(
         config,
@@ -246,8 +248,7 @@ class _Loop(BaseCallback):
         path = snapshot_path(self._directory, self.num_timesteps)
         policy: Any = self.model.policy
         policy.set_training_mode(False)
-        with appears_atomically(path, overwrite=True) as partial:
-            partial.write_bytes(safetensors.torch.save(_weights(policy)))
+        save_tensors(path, _weights(policy), overwrite=True)
         return float(self._player.play([policy], split="validation", mode="sampled").mean())
 
     def _point(self, validation: float | None) -> CurvePoint:
