@@ -13,6 +13,7 @@ __all__ = [
     "OutputPathError",
     "PluginError",
     "SettingsError",
+    "TooLargeError",
     "UnknownNameError",
     "UnsuitableDatasetError",
     "UntrustedFileError",
@@ -57,6 +58,10 @@ class OutputExistsError(DistillError):
 
 class OutputPathError(DistillError):
     """No file can be made at the output path."""
+
+
+class TooLargeError(DistillError):
+    """There is not enough memory for what was asked."""
 
 
 class InUseError(DistillError):

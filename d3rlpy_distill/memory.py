@@ -1,4 +1,4 @@
-"""A limit on the memory of this process, as a second wall around reading a file that nobody vouches for."""
+"""How much memory this process may take: what is free, and a limit around reading a file that nobody vouches for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["memory_limit"]
+from .errors import TooLargeError
+
+__all__ = ["check_fits", "free_memory", "memory_limit"]
 
 
 @contextlib.contextmanager
@@ -37,6 +39,51 @@ def memory_limit(extra: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def free_memory() -> int | None:
+    """Returns the bytes that this process can still take: what the machine has free, or less by a limit of its own.
+
+    None where the system does not say it.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        import resource
+
+        limits = {resource.RLIMIT_DATA: _held(), resource.RLIMIT_AS: _address_space()}
+    except (OSError, StopIteration, ModuleNotFoundError):
+        return None
+    for kind, held in limits.items():
+        soft = resource.getrlimit(kind)[0]
+        if soft != resource.RLIM_INFINITY:
+            free = min(free, soft - held)
+    return max(free, 0)
+
+
+def check_fits(what: str, size: int) -> None:
+    """Refuses to read more than the memory holds, before the system ends the process for it.
+
+    Args:
+        what: The file, for the message.
+        size: Bytes that reading it takes.
+
+    Raises:
+        TooLargeError: If there are not as many free.
+    """
+    free = free_memory()
+    if free is not None and size > free:
+        raise TooLargeError(
+            f"{what} takes {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: use a machine with "
+            "more, or a dataset of fewer episodes."
+        )
+
+
+def _address_space() -> int:
+    """Returns the bytes that ``RLIMIT_AS`` counts."""
+    import resource
+
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _held() -> int:

@@ -30,11 +30,13 @@ from .files import check_output, claimed
 from .learners.learner import AnyLearner
 from .machine import describe_machine
 from .methods.base import Method, Run
+from .methods.checkpoint import checkpoint_threads
 from .methods.distilled import Distilled
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
 from .students.base import Student
 from .tasks.base import LoadedPolicy, Task, make_task
+from .threads import with_threads
 
 __all__ = [
     "Evaluation",
@@ -266,8 +268,12 @@ def distill_to_file(
         if path.exists():
             read_own(path, provenance)
             return configured
-        run = Run(device, path.with_name(path.name + ".checkpoint"), on_step=on_step)
+        checkpoint = path.with_name(path.name + ".checkpoint")
+        threads = with_threads(checkpoint_threads(checkpoint))
+        run = Run(device, checkpoint, on_step=on_step)
         distilled = configured.distill(dataset, np.random.default_rng(seed), run)
+        packages = {**provenance.packages, "torch threads": ", then ".join(map(str, threads))}
+        provenance = dataclasses.replace(provenance, packages=packages)
         dataclasses.replace(distilled, provenance=provenance).save(path)
     return configured
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
 
 from d3rlpy_distill import Budget, Distilled, Method, OfflineDataset, Run
+from d3rlpy_distill.files import SEAL_BYTES
 from d3rlpy_distill.methods.base import DEFAULT_RUN
 from d3rlpy_distill.registry import Registry
 from d3rlpy_distill.students.paper import PaperStudent
@@ -82,3 +84,9 @@ def distil(
 ) -> Distilled:
     """A method on a buffer of which nothing else is known."""
     return method.distill(OfflineDataset(buffer, behaviour=behaviour), np.random.default_rng(seed), run)
+
+
+def unseal(path: Path) -> None:
+    """Takes the seal off a file, as files of version 0.1 have none."""
+    with path.open("r+b") as file:
+        file.write(bytes(SEAL_BYTES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from click.testing import CliRunner, Result
 
-from rld_distill.main import cli
+from rld_distill.group import cli
 
 
 def run(*args: object) -> Result:

@@ -307,7 +307,7 @@ def test_list_shows_what_there_is_each_with_a_line() -> None:
 
 def test_help_loads_no_torch_and_lists_every_command() -> None:
     code = (
-        "import sys\nfrom rld_distill.main import cli\n"
+        "import sys\nfrom rld_distill.group import cli\n"
         "try: cli(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
@@ -410,7 +410,7 @@ def test_bad_experts_are_named(tmp_path: Path) -> None:
     out = tmp_path / "x.h5"
     for expert, message in (
         (other, "another architecture"),
-        (text, "not a readable safetensors file"),
+        (text, "no safetensors file"),
         (nan, "NaN"),
         (tmp_path / "absent.safetensors", "does not exist"),
         ("bigfsh", "bundled are"),

@@ -29,6 +29,7 @@ from d3rlpy_distill import (
 )
 from d3rlpy_distill.data import Provenance, load_dataset, read_info
 from d3rlpy_distill.errors import DatasetFormatError, OutputExistsError, UnsuitableDatasetError
+from d3rlpy_distill.files import write_seal
 from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.methods.random import RandomCoreset
 
@@ -251,6 +252,9 @@ def test_files_that_do_not_hold_together_are_refused(tmp_path: Path) -> None:
         frames = file["initial/observations"][()]
         del file["initial/observations"]
         file["initial/observations"] = frames[:5]
+    with pytest.raises(DatasetFormatError, match="is damaged"):
+        Distilled.load(path)
+    write_seal(path)
     with pytest.raises(DatasetFormatError, match=r"initial frames of shape \(5, 6\) do not fit its samples"):
         Distilled.load(path)
     with pytest.raises(DatasetFormatError, match="does not exist"):

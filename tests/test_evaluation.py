@@ -20,7 +20,7 @@ from scipy import stats
 from cartpole import TINY, collect_cartpole
 from d3rlpy_distill import Budget, Distilled, OfflineDataset, distill, evaluate
 from d3rlpy_distill.data.training_set import TrainingSet
-from d3rlpy_distill.errors import CheckpointError, DistillError, SettingsError, UnknownNameError
+from d3rlpy_distill.errors import CheckpointError, DistillError, OutputExistsError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import (
     ArmKind,
     PartialBudget,
@@ -184,7 +184,7 @@ def test_another_evaluation_is_refused(
         smaller.run(tmp_path / "a")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "mine").touch()
-    with pytest.raises(CheckpointError, match="holds no evaluation"):
+    with pytest.raises(OutputExistsError, match="holds no evaluation"):
         run.run(tmp_path / "c")
 
 

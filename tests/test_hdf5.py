@@ -16,7 +16,7 @@ import pytest
 from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer, load
 
-from buffers import make_buffer
+from buffers import make_buffer, unseal
 from d3rlpy_distill.data import (
     EpisodeData,
     EpisodeWriter,
@@ -163,6 +163,7 @@ def as_of_0_1(path: Path, game: str) -> Path:
         del file.attrs["task"]
         file.attrs["game"] = game
         file.attrs["format"] = "d3rlpy-distill 1"
+    unseal(path)
     return path
 
 
@@ -288,8 +289,8 @@ def test_an_interrupted_collection_goes_on_after_its_last_block(
     with pytest.raises(KeyboardInterrupt):
         collect(config, path, on_episode=stop)
     assert [p.name for p in tmp_path.iterdir() if "x.h5" in p.name] == ["x.h5.parts"]
-    kept = list((tmp_path / "x.h5.parts").iterdir())
-    assert [p.name for p in kept] == ["0.h5"]
+    kept = sorted((tmp_path / "x.h5.parts").iterdir())
+    assert [p.name for p in kept] == ["0.h5", "collection.json"]
     before = kept[0].stat().st_mtime_ns
     with pytest.raises(OutputExistsError, match="interrupted"):
         collect(dataclasses.replace(config, seed=1), path)

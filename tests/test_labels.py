@@ -38,6 +38,7 @@ from d3rlpy_distill.errors import (
     UnsuitableDatasetError,
 )
 from d3rlpy_distill.evaluation import standard_arms
+from d3rlpy_distill.files import write_seal
 from d3rlpy_distill.learners.convergence import ConvergenceConfig
 from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.learners.soft_cloning import soft_cloning_loss
@@ -313,11 +314,31 @@ def test_teachers_without_labels_are_refused(soft_file: Path, tmp_path: Path) ->
     shutil.copy(soft_file, broken)
     with h5py.File(broken, "a") as file:
         del file["steps"]
+    write_seal(broken)
     with pytest.raises(DatasetFormatError, match=r"broken\.h5 has teachers but no steps/action_probabilities"):
         Distilled.load(broken)
     with h5py.File(broken, "a") as file:
         file["steps/action_probabilities"] = np.full((19, 15), 1 / 15)
+    write_seal(broken)
     with pytest.raises(DatasetFormatError, match=r"soft labels of shape \(19, 15\): expected \(20, 15\)"):
+        Distilled.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "not finite"), (-0.5, "below 0"), (0.9, r"of row 3 sum to 1\.833: expected 1")],
+)
+def test_soft_labels_that_are_no_probabilities_are_refused(
+    soft_file: Path, tmp_path: Path, value: float, message: str
+) -> None:
+    labels = np.full((20, 15), 1 / 15)
+    labels[3, 0] = value
+    broken = Path(shutil.copy(soft_file, tmp_path / "broken.h5"))
+    with h5py.File(broken, "a") as file:
+        del file["steps/action_probabilities"]
+        file["steps/action_probabilities"] = labels
+    write_seal(broken)
+    with pytest.raises(DatasetFormatError, match=rf"broken\.h5: soft labels .*{message}"):
         Distilled.load(broken)
 
 

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from buffers import make_buffer
+from buffers import make_buffer, unseal
 from d3rlpy_distill import PAPER_SMALL, OfflineDataset, Task, make_task
 from d3rlpy_distill.catalogue import DATASETS, TASKS
 from d3rlpy_distill.data import load_dataset, read_extras, read_info
@@ -295,6 +295,7 @@ def test_files_that_0_1_collected_are_ones_own(task: Task, starpilot_file: Path,
         file.attrs.update(
             game="starpilot", format="d3rlpy-distill 1", settings=json.dumps(settings, sort_keys=True)
         )
+    unseal(path)
     before = path.stat().st_mtime_ns
     told: list[int] = []
     info = task.collect(ProcgenCollectSettings(episodes=6, seed=3), path, on_episode=lambda: told.append(1))

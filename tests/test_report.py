@@ -54,8 +54,10 @@ def test_an_arm_stands_beside_its_baselines_in_every_game(files: list[Path]) -> 
 
 
 def test_the_gain_is_over_the_better_of_natural_and_balanced_samples(files: list[Path]) -> None:
-    constant({**MEANS, "balanced-20": 8.5, "random-soft-20": 9.0}, "procgen/bigfish").save(files[0])
-    constant({**MEANS, "balanced-20": 7.5}, "procgen/coinrun").save(files[1])
+    constant({**MEANS, "balanced-20": 8.5, "random-soft-20": 9.0}, "procgen/bigfish").save(
+        files[0], overwrite=True
+    )
+    constant({**MEANS, "balanced-20": 7.5}, "procgen/coinrun").save(files[1], overwrite=True)
     result = run("report", *files[:2], *COMPARE, "--format", "csv")
     assert result.exit_code == 0, result.output
     bigfish, coinrun = (line for line in result.stdout.splitlines() if "unseen" in line)
@@ -78,7 +80,7 @@ def test_the_better_baseline_is_that_of_each_split() -> None:
 
 
 def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]) -> None:
-    constant({**MEANS, "bc-100-converged": 10.5}, "procgen/bigfish").save(files[0])
+    constant({**MEANS, "bc-100-converged": 10.5}, "procgen/bigfish").save(files[0], overwrite=True)
     result = run("report", *files[:2], *COMPARE, "--format", "csv")
     assert result.exit_code == 0, result.output
     head, *table = rows(result.stdout)

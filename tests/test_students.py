@@ -23,6 +23,7 @@ from d3rlpy_distill import OfflineDataset, TransitionArrays
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import CheckpointError, UnknownNameError, UnsuitableDatasetError
+from d3rlpy_distill.files import save_tensors
 from d3rlpy_distill.learners.learner import AnyLearner, build_learner, learner_network
 from d3rlpy_distill.policies import ContinuousPolicy, DiscretePolicy, Policy
 from d3rlpy_distill.students import Budget, SoftBC, Student
@@ -356,9 +357,14 @@ def test_files_that_are_no_students_or_damaged_are_refused(tmp_path: Path) -> No
         load_student(cut)
 
     def written(name: str, weights: dict[str, torch.Tensor], text: str) -> Path:
-        safetensors.torch.save_file(weights, tmp_path / name, {"student": text})
+        save_tensors(tmp_path / name, weights, {"student": text})
         return tmp_path / name
 
+    flipped = bytearray(path.read_bytes())
+    flipped[-1] ^= 1
+    (tmp_path / "flipped.safetensors").write_bytes(flipped)
+    with pytest.raises(CheckpointError, match=r"flipped\.safetensors is damaged"):
+        load_student(tmp_path / "flipped.safetensors")
     some = dict(list(weights.items())[1:])
     with pytest.raises(CheckpointError, match="its weights do not fit its network"):
         load_student(written("some.safetensors", some, json.dumps(about)))
@@ -374,7 +380,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
     def fails(*args: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    monkeypatch.setattr("pathlib.Path.write_bytes", fails)
     with pytest.raises(OSError, match="no space left"):
         kept_file(tmp_path / "student.safetensors")
     assert list(tmp_path.iterdir()) == []

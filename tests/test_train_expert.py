@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from commands import fails, run
 from d3rlpy_distill import make_task
 from d3rlpy_distill.errors import OutputExistsError, SettingsError
+from d3rlpy_distill.files import load_state, save_state
 from d3rlpy_distill.students.impala_encoder import ARCHITECTURES, ImpalaNetwork, max_pool
 from procgen_datasets import Levels, ProcgenVecEnv, load_expert
 from procgen_datasets.errors import TrainingError, TrainingSettingsError
@@ -206,9 +207,12 @@ def test_folded_observations_are_unshuffled_pixels() -> None:
 
 def test_phases_pause_and_resume_bit_for_bit(tmp_path: Path) -> None:
     """A checkpoint ends each phase of two rollouts; what a kill takes of the next one is played again."""
-    config = dataclasses.replace(CONFIG, phase=2, steps=4 * ROLLOUT)
+    config = dataclasses.replace(CONFIG, phase=2, steps=4 * ROLLOUT, evaluate_every=10**9)
     whole = train_expert(config, tmp_path / "whole")
     seen: list[int] = []
+
+    def interrupt(point: CurvePoint) -> None:
+        raise KeyboardInterrupt
 
     def killed(point: CurvePoint) -> None:
         seen.append(point.steps)
@@ -219,6 +223,9 @@ def test_phases_pause_and_resume_bit_for_bit(tmp_path: Path) -> None:
         train_expert(config, tmp_path / "killed", on_update=killed)
     assert seen == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT]
     assert same(train_expert(config, tmp_path / "killed", resume=True), whole)
+    with pytest.raises(KeyboardInterrupt):  # before any phase has ended
+        train_expert(config, tmp_path / "early", on_update=interrupt)
+    assert same(train_expert(config, tmp_path / "early", resume=True), whole)
     paused = train_expert(config, tmp_path / "paused", max_minutes=1e-9)
     assert not paused.finished and paused.steps == 2 * ROLLOUT
     assert same(train_expert(config, tmp_path / "paused", resume=True), whole)
@@ -261,7 +268,7 @@ def test_the_learning_rate_falls_linearly_to_a_tenth(whole: tuple[Path, TrainRes
     expected = {0: 1e-3, 500: 5.5e-4, 1000: 1e-4, 5000: 1e-4}
     assert {s: learning_rate_at(config, s) for s in expected} == pytest.approx(expected)
     assert learning_rate_at(dataclasses.replace(config, annealing=0), 5000) == 1e-3
-    saved = torch.load(whole[0] / "checkpoint.pt", weights_only=True)["state"]["learner"]
+    saved = load_state(whole[0] / "checkpoint.pt")["state"]["learner"]
     rate = saved["optimizer"]["param_groups"][0]["lr"]
     assert rate == pytest.approx(CONFIG.learning_rate * (1 - 0.9 * 3 / 4))
 
@@ -397,8 +404,8 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, whole: tuple[Path, Tr
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:
-    loaded = torch.load(whole[0] / "checkpoint.pt", weights_only=True)
-    torch.save({**loaded, "format": 99}, tmp_path / "checkpoint.pt")
+    loaded = load_state(whole[0] / "checkpoint.pt")
+    save_state(tmp_path / "checkpoint.pt", {**loaded, "format": 99})
     with pytest.raises(TrainingError, match="is of format 99, this version reads 1"):
         train_expert(CONFIG, tmp_path, resume=True)
 

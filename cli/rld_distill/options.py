@@ -35,6 +35,7 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MAX_CONFIG = 1 << 20  # bytes
 PRINT, PLUGINS = "rld_distill.print_config", "rld_distill.plugins"
 
 
@@ -66,11 +67,19 @@ def read_config(path: Path) -> dict[str, Any]:
     """Returns the options of a TOML file, with underscores in the place of hyphens.
 
     Raises:
-        click.BadParameter: If it is no TOML.
+        click.BadParameter: If it is no ordinary file, too long, or no TOML.
     """
     try:
-        table = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if not path.is_file():  # a device or a pipe may never end
+            raise click.BadParameter(f"{path} is no ordinary file: expected one of TOML.", param_hint="--config")
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG + 1)
+        if len(text) > MAX_CONFIG:
+            raise click.BadParameter(
+                f"{path} has more than {MAX_CONFIG} bytes: expected a few options.", param_hint="--config"
+            )
+        table = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.BadParameter(f"{path} is not valid TOML: {error}", param_hint="--config") from error
     return {key.replace("-", "_"): value for key, value in table.items()}
 

@@ -12,7 +12,10 @@ from d3rlpy.dataset import ReplayBufferBase
 from ..errors import UnsuitableDatasetError
 from .transitions import TransitionArrays
 
-__all__ = ["check_probabilities", "relabel", "sharpen", "transition_probabilities"]
+__all__ = ["check_probabilities", "not_probabilities", "relabel", "sharpen", "transition_probabilities"]
+
+
+SUM_TOLERANCE = 1e-3  # float16 networks record probabilities, too
 
 
 def sharpen(probabilities: npt.NDArray[np.floating[Any]], sharpness: float) -> npt.NDArray[np.float64]:
@@ -61,10 +64,18 @@ def check_probabilities(dataset: ReplayBufferBase, probabilities: npt.NDArray[np
         raise UnsuitableDatasetError(
             f"action probabilities of shape {probabilities.shape}: expected {expected}, one row for each step."
         )
-    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
-        raise UnsuitableDatasetError("action probabilities below 0 or not finite: expected 0 to 1.")
-    if not np.allclose(probabilities.sum(1), 1, atol=1e-3):
-        raise UnsuitableDatasetError("action probabilities of a step do not sum to 1.")
+    if problem := not_probabilities(probabilities):
+        raise UnsuitableDatasetError(f"action probabilities {problem}.")
+
+
+def not_probabilities(rows: npt.NDArray[np.floating[Any]]) -> str | None:
+    """Says why rows ``(N, A)`` are no probabilities: below 0, not finite, or not 1 in sum; None if they are."""
+    if not np.issubdtype(rows.dtype, np.floating):
+        return f"of type {rows.dtype}: expected floats"
+    if not (np.isfinite(rows).all() and (rows >= 0).all()):
+        return "below 0 or not finite: expected 0 to 1"
+    off = np.flatnonzero(np.abs(rows.sum(1, dtype=np.float64) - 1) > SUM_TOLERANCE)
+    return f"of row {off[0]} sum to {rows[off[0]].sum():.4g}: expected 1" if len(off) else None
 
 
 def relabel(

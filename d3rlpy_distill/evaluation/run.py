@@ -14,7 +14,7 @@ import numpy as np
 from ..data import OfflineDataset
 from ..data.training_set import TrainingSet
 from ..errors import CheckpointError, DamagedFileError
-from ..executors import in_threads
+from ..executors import Stopped, in_threads
 from ..learners.convergence import ConvergenceConfig, train_to_convergence
 from ..learners.learner import AnyLearner
 from ..policies import Policy
@@ -120,12 +120,13 @@ class _Training:
         full, _ = protocol.budgets(arm.student)
         budget = full if isinstance(arm.budget, ConvergenceConfig) else arm.budget
         self._config = arm.student.learner(dataset, budget)
-        self._progress, self._lock = progress, threading.Lock()
+        self._progress, self._lock, self._stop = progress, threading.Lock(), threading.Event()
         self._taken: dict[int, int] = {}  # steps of each student
 
     def run(self, jobs: int) -> list[_Trained]:
         """Returns them in their order."""
-        return in_threads(self._one, range(self._protocol.students), jobs if self._arm.student.parallel else 1)
+        jobs = jobs if self._arm.student.parallel else 1
+        return in_threads(self._one, range(self._protocol.students), jobs, stop=self._stop)
 
     def _one(self, i: int) -> _Trained:
         arm, path = self._arm, self._store.student_path(self._arm.name, i)
@@ -171,6 +172,8 @@ class _Training:
         count = self._protocol.students
 
         def told(step: int) -> None:
+            if self._stop.is_set():
+                raise Stopped
             with self._lock:
                 self._taken[i] = step
                 done = sum(self._taken.values())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import pickle
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -21,32 +25,44 @@ import torch
 from ..cores import available_cores
 from ..errors import DistillError
 
-__all__ = ["in_processes", "in_threads"]
+__all__ = ["Stopped", "in_processes", "in_threads"]
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-PATIENCE = 10.0  # seconds that a process has to remove its unfinished files
+PATIENCE = 10.0  # seconds that processes have to remove their unfinished files
 
 
-def in_threads(function: Callable[[A], R], units: Sequence[A], jobs: int) -> list[R]:
+class Stopped(Exception):
+    """Raised in a thread that was told to stop."""
+
+
+def in_threads(
+    function: Callable[[A], R], units: Sequence[A], jobs: int, *, stop: threading.Event | None = None
+) -> list[R]:
     """Returns the function of each unit; ``jobs`` of them run at once, each on one core.
 
     That beats running one after the other on all cores, which wait for each other at every operation. With one job
-    the units run one after the other, on all cores.
+    the units run one after the other, on all cores. When one fails, or Ctrl-C is pressed, no further one begins.
 
     Args:
         function: Must not draw from global random generators.
         units: What to call it with.
         jobs: How many at once.
+        stop: Set when one failed or Ctrl-C was pressed; those that run should look at it now and then, and raise
+            :class:`Stopped`. Who called waits for them, for they may still write files.
     """
     if jobs == 1 or len(units) < 2:
         return [function(unit) for unit in units]
     with ThreadPoolExecutor(min(jobs, len(units)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = [pool.submit(function, unit) for unit in units]
         try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
             return [future.result() for future in futures]
         except BaseException:
+            if stop is not None:
+                stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -56,7 +72,7 @@ def in_processes(function: Callable[[A], R], units: Sequence[A], jobs: int) -> I
 
     A unit has a process of its own, so one that is killed, for example for its memory, takes no other with it. With
     one job, units run in this process, one after the other. Whoever stops iterating, by Ctrl-C too, ends the processes
-    that run, and no further one begins.
+    that run, and no further one begins. They end, too, when this process is killed.
 
     Args:
         function: Of a module, because each process imports it anew.
@@ -82,7 +98,8 @@ def in_processes(function: Callable[[A], R], units: Sequence[A], jobs: int) -> I
                 process: BaseProcess = context.Process(
                     target=_run, args=(theirs, function, unit, threads), daemon=True
                 )
-                process.start()
+                with _without_interrupts():
+                    process.start()
                 theirs.close()  # else the end of the process would not be seen at ours
                 running[ours] = process, unit
             for ready in multiprocessing.connection.wait(list(running)):
@@ -91,15 +108,33 @@ def in_processes(function: Callable[[A], R], units: Sequence[A], jobs: int) -> I
     finally:
         for left, _ in running.values():
             left.terminate()
-        for left, _ in running.values():
-            left.join(PATIENCE)
-            left.kill()
+        end = time.monotonic() + PATIENCE
+        try:
+            for left, _ in running.values():
+                left.join(max(0.0, end - time.monotonic()))
+        finally:  # Ctrl-C once more
+            for left, _ in running.values():
+                left.kill()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that begins in here never gets Ctrl-C, not even before its first line; here it comes afterwards."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(connection: Connection, function: Callable[[A], R], unit: A, threads: int) -> None:
     """What a process does: one unit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the parent decides
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that unfinished files are removed
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # what d3rlpy logs goes to stdout
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     torch.set_num_threads(threads)
@@ -109,6 +144,14 @@ def _run(connection: Connection, function: Callable[[A], R], unit: A, threads: i
     except Exception as error:  # told to the caller
         outcome = _portable(error)
     connection.send(outcome)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone, who may be started again and then needs its files."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _outcome(connection: Any, process: BaseProcess) -> Any:

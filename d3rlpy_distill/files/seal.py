@@ -59,9 +59,10 @@ def _check(path: Path, size: int, modified: int, inode: int) -> bool:
                 f"{path} is damaged: its first bytes were changed; make it again, or copy it again."
             )
         if size != int(said[2]):
+            what = "cut short" if size < int(said[2]) else "damaged"
             raise DamagedFileError(
-                f"{path} is damaged: it has {size} bytes, and had {int(said[2])} when it was written; make it "
-                "again, or copy it again."
+                f"{path} is {what}: it has {size} bytes, and had {int(said[2])} when it was written; make it again, or "
+                "copy it again."
             )
         digest = hashlib.sha256()
         while piece := file.read(PIECE):

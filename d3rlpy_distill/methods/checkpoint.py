@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from ..data.transitions import TransitionArrays
 from ..errors import CheckpointError, DamagedFileError
 from ..files import load_state, save_state
+from ..threads import warn_of_threads
 
-__all__ = ["data_fingerprint", "load_checkpoint", "save_checkpoint", "weights_fingerprint"]
+__all__ = ["checkpoint_threads", "data_fingerprint", "load_checkpoint", "save_checkpoint", "weights_fingerprint"]
 
 
 def data_fingerprint(data: TransitionArrays) -> str:
@@ -37,24 +39,20 @@ def weights_fingerprint(weights: Mapping[str, torch.Tensor] | None) -> str | Non
     return digest.hexdigest()
 
 
-def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
-    """Writes ``state`` (tensors, numbers, text) with what it belongs to."""
-    save_state(path, {"identity": json.dumps(identity, sort_keys=True), "state": state})
+def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any], threads: Sequence[int]) -> None:
+    """Writes ``state`` (tensors, numbers, text) with what it belongs to, and the numbers of threads that made it."""
+    save_state(
+        path, {"identity": json.dumps(identity, sort_keys=True), "threads": list(threads), "state": state}
+    )
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """Reads a checkpoint back.
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """Reads a checkpoint back: the state and the numbers of threads, in their order; version 0.1 recorded none.
 
     Raises:
         CheckpointError: If the file is damaged, or belongs to another configuration or dataset.
     """
-    try:
-        loaded = load_state(path)
-        known, state = json.loads(loaded["identity"]), loaded["state"]
-    except (DamagedFileError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"checkpoint {path} is damaged: remove it with 'rm {path}' to start anew."
-        ) from error
+    known, state, threads = _read(path)
     given = json.loads(json.dumps(identity, sort_keys=True))
     if known != given:
         differ = sorted(k for k in known.keys() | given.keys() if known.get(k) != given.get(k))
@@ -62,5 +60,29 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
             f"checkpoint {path} belongs to another distillation (it differs in {', '.join(differ)}): "
             f"give another output, or remove it with 'rm {path}' to start anew."
         )
-    result: dict[str, Any] = state
-    return result
+    warn_of_threads(path, threads)
+    return state, threads
+
+
+def checkpoint_threads(path: Path) -> list[int]:
+    """Returns the numbers of threads that a checkpoint was made with; none if there is no checkpoint.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    return _read(path)[2] if os.path.lexists(path) else []
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[int]]:
+    """The identity, the state and the numbers of threads."""
+    try:
+        loaded = load_state(path)
+        return (
+            dict(json.loads(loaded["identity"])),
+            dict(loaded["state"]),
+            [int(one) for one in loaded.get("threads", [])],
+        )
+    except (DamagedFileError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged, or no checkpoint: remove it with 'rm {path}' to start anew."
+        ) from error

@@ -23,6 +23,7 @@ from ..data import (
     one_step_buffer,
     read_extras,
 )
+from ..data.relabel import not_probabilities
 from ..data.training_set import TrainingSet
 from ..errors import DatasetFormatError, UnsuitableDatasetError
 from ..students.teachers import Teachers
@@ -169,10 +170,12 @@ class Distilled:
                 raise DatasetFormatError(
                     f"{path}: soft labels of shape {soft.shape}: expected {(len(samples), samples.action_size)}."
                 )
+            if problem := not_probabilities(soft):
+                raise DatasetFormatError(f"{path}: soft labels {problem}.")
             samples = dataclasses.replace(samples, probabilities=soft.astype(np.float32))
         return cls(
             samples=samples,
-            sources=begun.get("transition"),
+            sources=_read_sources(path, samples, begun),
             initial=_read_initial(path, samples, begun),
             teachers=teachers,
             provenance=info.provenance,
@@ -198,6 +201,20 @@ class Distilled:
 
 def _is_distilled(info: DatasetInfo) -> bool:
     return info.provenance is not None and info.provenance.kind == "distilled"
+
+
+def _read_sources(
+    path: Path, samples: TransitionArrays, begun: dict[str, npt.NDArray[Any]]
+) -> npt.NDArray[np.int64] | None:
+    sources = begun.get("transition")
+    if sources is None:
+        return None
+    if sources.shape != (len(samples),) or sources.dtype.kind not in "iu" or sources.min(initial=0) < 0:
+        raise DatasetFormatError(
+            f"{path}: initial/transition {sources.dtype} {sources.shape}: expected {len(samples)} numbers of "
+            "transitions, from 0 on."
+        )
+    return sources.astype(np.int64)
 
 
 def _read_initial(
@@ -226,9 +243,13 @@ def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, dev
         return None
     group, _, name = LEARNER.partition("/")
     told = read_extras(path, group).get(name)
-    if told is not None:
-        learner = DiscreteBCConfig.deserialize(told.tobytes().decode())
-    else:  # a file of version 0.1
-        learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
-    ordered = [weights[number] for number in sorted(weights, key=int)]
-    return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)
+    try:
+        if told is not None:
+            learner = DiscreteBCConfig.deserialize(told.tobytes().decode())
+        else:  # a file of version 0.1
+            learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
+        ordered = [weights[number] for number in sorted(weights, key=int)]
+        return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetFormatError(f"{path}: its teachers' weights fit no network ({reason}).") from error

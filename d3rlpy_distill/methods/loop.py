@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from ..threads import with_threads
 from .base import Run
 from .checkpoint import load_checkpoint, save_checkpoint
 
@@ -46,18 +48,19 @@ def run_steps(
         CheckpointError: If the checkpoint belongs to something else, another ``n_steps`` included.
     """
     known = {**identity, "n_steps": n_steps}
-    done = 0
-    if run.checkpoint is not None and run.checkpoint.exists():
-        state = load_checkpoint(run.checkpoint, known)
+    done, threads = 0, list[int]()
+    if run.checkpoint is not None and os.path.lexists(run.checkpoint):
+        state, threads = load_checkpoint(run.checkpoint, known)
         done = int(state["step"])
         process.load_state(state["process"])
         rng.bit_generator.state = json.loads(state["rng"])
+    threads = with_threads(threads)
     for step in range(done + 1, n_steps + 1):
         loss = process.step()
         if run.on_step is not None:
             run.on_step(step, n_steps, loss)
         if run.checkpoint is not None and step % run.checkpoint_interval == 0 and step < n_steps:
             state = {"step": step, "process": process.state(), "rng": json.dumps(rng.bit_generator.state)}
-            save_checkpoint(run.checkpoint, known, state)
+            save_checkpoint(run.checkpoint, known, state, threads)
     if run.checkpoint is not None:
         run.checkpoint.unlink(missing_ok=True)

@@ -86,6 +86,8 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """
     try:
         weights, metadata = load_tensors(path, unsealed=not read_metadata(path).get(KEY))
+        if not metadata:
+            raise ValueError("it says nothing of itself")
         about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(path, weights, metadata)
         if missing := [key for key in ("name", "learner", "target_return", "record") if key not in about]:
             raise ValueError(f"it has no {missing[0]!r}")

@@ -1,8 +1,19 @@
 """Tasks: what policies are played on. ``procgen/GAME`` is a plug-in; every gymnasium id is ``gym/ID``."""
 
-from .base import CollectSettings, LoadedPolicy, Mode, Shot, Task, TrainedPolicy, TrainSettings, make_task
+from .base import (
+    CHECKPOINT,
+    CollectSettings,
+    LoadedPolicy,
+    Mode,
+    Shot,
+    Task,
+    TrainedPolicy,
+    TrainSettings,
+    make_task,
+)
 
 __all__ = [
+    "CHECKPOINT",
     "CollectSettings",
     "LoadedPolicy",
     "Mode",

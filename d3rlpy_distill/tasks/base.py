@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from d3rlpy.algos import DiscreteBC
 
 __all__ = [
+    "CHECKPOINT",
     "MODES",
     "CollectSettings",
     "LoadedPolicy",
@@ -35,6 +36,9 @@ __all__ = [
 Mode = Literal["sampled", "greedy"]
 MODES: tuple[Mode, ...] = ("sampled", "greedy")
 """How discrete actions are chosen; policies of continuous actions have one mode, ``"greedy"``."""
+
+CHECKPOINT = "checkpoint.pt"
+"""File of a training in its directory: where it is, ``resume`` goes on."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

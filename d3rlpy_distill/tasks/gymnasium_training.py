@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -15,6 +16,7 @@ import torch
 
 from ..errors import CheckpointError, DamagedFileError, MissingExtraError, OutputExistsError
 from ..files import check_empty, load_state, read_document, save_state, write_document
+from .base import CHECKPOINT
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingRun", "need_experts"]
 
-CHECKPOINT = "checkpoint.pt"
 SETTINGS = "settings.json"
 SMALLEST_SIDE = 36  # of an image that stable-baselines3's CNN reads
 LOG_INTERVAL = 4  # rollouts of PPO, episodes of SAC
@@ -161,16 +162,17 @@ class TrainingRun:
                 f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
             )
         if not resume:
+            _remove_begun(directory / SETTINGS)
             check_empty(directory, "no run")
         state = self._load(directory) if resume else None
         done = 0 if state is None else int(state["steps"])
         model = self._model(done)
-        self._set_logger(model, directory, tensorboard)
         if state is not None:
             self._restore(model, state, checkpoint)
         else:
             write_document(directory / SETTINGS, self.identity())
             _save(model, directory)
+        self._set_logger(model, directory, tensorboard)  # after the checkpoint, which makes the directory a run's
         if done >= self.steps:
             return model, done, True
         from .gymnasium_training_loop import Loop
@@ -256,6 +258,14 @@ class TrainingRun:
             model.num_timesteps = int(state["steps"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(checkpoint) from error
+
+
+def _remove_begun(settings: Path) -> None:
+    """Removes what a run left that was killed before its first checkpoint; a file that is not ours stays."""
+    if not settings.is_symlink() and settings.is_file():
+        with contextlib.suppress(DamagedFileError):
+            read_document(settings)
+            settings.unlink()
 
 
 def _damaged(checkpoint: Path) -> CheckpointError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..interrupted import Interrupted
 from ..options import check_device, device_option, dry_run_option, echo_result, json_option, plugin_option
 from ..tasks import TaskCommand
 
@@ -79,7 +80,7 @@ def command(
     on with one that was stopped. When the steps are done or the minutes are over, the policy is played and exported.
     """
     check_device(device)
-    from d3rlpy_distill.tasks import make_task
+    from d3rlpy_distill.tasks import CHECKPOINT, make_task
 
     from ..progress import ProgressBar
 
@@ -89,17 +90,22 @@ def command(
     if dry_run:
         _echo_plan(as_json, played.name, chosen, directory)
         return
-    with ProgressBar(f"training {played.name}", chosen.steps) as bar:
-        experts, finished = played.train_expert(
-            chosen,
-            directory,
-            resume=resume,
-            max_minutes=max_minutes,
-            device=device,
-            tensorboard=tensorboard,
-            card_episodes=card_episodes,
-            on_update=lambda steps, note: bar.update(f"training {played.name}", steps, chosen.steps, note),
-        )
+    try:
+        with ProgressBar(f"training {played.name}", chosen.steps) as bar:
+            experts, finished = played.train_expert(
+                chosen,
+                directory,
+                resume=resume,
+                max_minutes=max_minutes,
+                device=device,
+                tensorboard=tensorboard,
+                card_episodes=card_episodes,
+                on_update=lambda steps, note: bar.update(f"training {played.name}", steps, chosen.steps, note),
+            )
+    except KeyboardInterrupt:
+        if resume or not (directory / CHECKPOINT).exists():
+            raise
+        raise Interrupted("run the same command again with --resume to go on") from None
     _echo_trained(as_json, experts, finished, directory)
 
 

@@ -19,6 +19,7 @@ from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 from ...cores import available_cores
 from ...errors import DatasetFormatError, OutputExistsError
 from ...files import SEAL_BYTES, check_seal
+from ...memory import check_fits
 from .frames import read_frames
 from .opening import open_dataset
 from .plain import has, plain_dataset, plain_group
@@ -163,6 +164,9 @@ def load_dataset(
         info = _info(path, file)
         if action_size is not None and info.provenance is None:
             info = dataclasses.replace(info, action_size=action_size)
+        count = range(info.num_episodes)
+        frames = (plain_dataset(file, f"observations_{i}") for i in count if has(file, f"observations_{i}"))
+        check_fits(str(path), sum(each.nbytes for each in frames))
         unsealed = info.content_sha256 is not None and not check_seal(path)  # version 0.1's
         for episode in _episodes(path, file, info.action_size, observation_shape):
             if unsealed:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from d3rlpy_distill.errors import DamagedFileError
 from d3rlpy_distill.files import load_state, save_state
+from d3rlpy_distill.threads import warn_of_threads
 
 from ..errors import TrainingError
 from .environment import Sb3ProcgenEnv
@@ -84,7 +85,8 @@ def _split(data: bytes, lengths: Sequence[int]) -> list[bytes]:
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
     """Writes a state with what it belongs to; a kill or a full disk leaves the previous checkpoint in place."""
-    save_state(path, {"format": FORMAT, "identity": json.dumps(identity), "state": state})
+    threads = [torch.get_num_threads()]
+    save_state(path, {"format": FORMAT, "identity": json.dumps(identity), "threads": threads, "state": state})
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -112,5 +114,6 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 f"checkpoint {path} belongs to another run: it has {key} {known.get(key)!r}, this one "
                 f"{given.get(key)!r}; resume with the settings it was started with, or give another --out."
             )
+    warn_of_threads(path, loaded.get("threads", []))
     result: dict[str, Any] = state
     return result

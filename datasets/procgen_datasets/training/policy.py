@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,12 +24,29 @@ __all__ = ["ImpalaPolicy", "computes_bfloat16"]
 PIECES = {"impala": 64, "impala-s2d": 256, "impoola-s2d": 256}
 """Frames whose activations a core's cache holds; a whole minibatch at once is 1.2 times slower."""
 
+BLOCK_NORM, DENSE_NORM = 1.0, 1.4
+RESIDUAL_NORM = (1 / math.sqrt(3 * 2)) ** 0.5  # of three blocks with two residual parts each
+
 
 def computes_bfloat16(device: torch.device) -> bool:
     """Returns whether the device multiplies in bfloat16 natively."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@torch.no_grad()
+def _scale(network: ImpalaNetwork) -> None:
+    """Gives the weights of each output a fixed norm and zeroes the biases, as Cobbe et al. 2021 (PPG) do.
+
+    torch's own initial weights let features differ ten times less between frames: too little for the heads to see.
+    """
+    layers = [(block.conv, BLOCK_NORM) for block in network.blocks]
+    layers += [(c, RESIDUAL_NORM) for b in network.blocks for r in (b.res0, b.res1) for c in (r.conv_a, r.conv_b)]
+    for layer, norm in (*layers, (network.fc, DENSE_NORM)):
+        rows = layer.weight.flatten(1).norm(dim=1)
+        layer.weight.mul_((norm / rows).unflatten(0, (-1, *[1] * (layer.weight.ndim - 1))))
+        layer.bias.zero_()
 
 
 class ImpalaPolicy(ActorCriticPolicy):
@@ -72,6 +90,7 @@ class ImpalaPolicy(ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.network = ImpalaNetwork(FRAME_SHAPE, N_ACTIONS, self._architecture).to(memory_format=self._format)
+        _scale(self.network)
         # a nearly uniform first policy explores; PPO with a confident random one does not
         for head, gain in ((self.network.policy, 0.01), (self.network.value, 1.0)):
             nn.init.orthogonal_(head.weight, gain)

@@ -225,8 +225,10 @@ class _Loop(BaseCallback):
 
     def _between_rollouts(self) -> None:
         done = self.points[-1].steps if self.points else 0
-        if self.num_timesteps == done:
-            return  # nothing was trained since the run began or was resumed
+        if self.num_timesteps == done:  # nothing was trained since the run began or was resumed
+            if not (self._directory / CHECKPOINT).exists():
+                self._keep()  # a run that is stopped in its first phase can be resumed like any other
+            return
         every = self._config.evaluate_every
         due = self.num_timesteps // every > done // every or self.num_timesteps >= self._config.whole_steps
         validation = self._evaluate() if due else None
@@ -236,13 +238,16 @@ class _Loop(BaseCallback):
             self._on_update(self.points[-1])
         if self.num_timesteps % self._config.phase_steps:
             return  # the frames of a phase are not kept in a checkpoint
+        self._keep()
+        late = self._deadline is not None and time.perf_counter() >= self._deadline
+        self.out_of_time = late and self.num_timesteps < self._config.whole_steps
+
+    def _keep(self) -> None:
         state = {
             "learner": capture(self.model, self._rewards, self._env),  # type: ignore[arg-type]
             "curve": [dataclasses.asdict(point) for point in self.points],
         }
         save_checkpoint(self._directory / CHECKPOINT, self._identity, state)
-        late = self._deadline is not None and time.perf_counter() >= self._deadline
-        self.out_of_time = late and self.num_timesteps < self._config.whole_steps
 
     def _evaluate(self) -> float:
         path = snapshot_path(self._directory, self.num_timesteps)

@@ -1,0 +1,40 @@
+"""What a command says of errors that are not the library's own."""
+
+from __future__ import annotations
+
+import errno
+
+from .standard import StandardOutputError
+
+__all__ = ["explain"]
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_MEMORY = (
+    "can't allocate memory",  # torch's allocator
+    "not enough memory",  # the same on Windows
+    "out of memory",  # CUDA
+    "cannot allocate memory",  # the loader of shared libraries, and the system
+    "failed to map segment from shared object",  # likewise
+    "can't start new thread",
+    "std::bad_alloc",
+)
+
+
+def explain(error: BaseException) -> str:
+    """Returns the one line that a command prints of an error that is not the library's own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(said in text.lower() for said in NO_MEMORY):
+        return (
+            "out of memory: free some, raise the limit that 'ulimit -v' shows, use a machine with more, or ask for "
+            "less at a time (--jobs, --samples, --students)."
+        )
+    if isinstance(error, StandardOutputError):
+        return f"{text}; what the command made is kept."
+    if isinstance(error, OSError):
+        if error.errno in NO_SPACE or any(f"errno = {number}," in text for number in NO_SPACE):
+            return "no space left for the output; nothing of it was kept: free some space and run the command again."
+        return text
+    return (
+        f"internal error ({type(error).__name__}: {text}): please report it, with what 'rld-distill --debug' and the "
+        "rest of the command print."
+    )
