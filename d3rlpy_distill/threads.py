@@ -31,8 +31,8 @@ def warn_of_threads(checkpoint: Path, threads: Sequence[int]) -> None:
     now = torch.get_num_threads()
     if threads and threads[-1] != now:
         warnings.warn(
-            f"{checkpoint} was made with {threads[-1]} threads, and this process has {now}: the result will differ from "
-            f"that of a run that was not interrupted; set OMP_NUM_THREADS={threads[-1]} for the same one.",
+            f"{checkpoint} was made with {threads[-1]} threads, and this process has {now}: the result will differ "
+            f"from that of a run that was not interrupted; set OMP_NUM_THREADS={threads[-1]} for the same one.",
             ThreadsWarning,
             stacklevel=2,
         )

@@ -25,6 +25,8 @@ from campaigns.children import preload  # noqa: E402
 from campaigns.corpus import Unit, make_corpus  # noqa: E402
 from campaigns.damage import damage_campaign  # noqa: E402
 from campaigns.hostile import hostile_campaign  # noqa: E402
+from campaigns.kills import kill_campaign  # noqa: E402
+from campaigns.limits import limit_campaign  # noqa: E402
 from campaigns.tally import Clock, Tally  # noqa: E402
 from d3rlpy_distill.cores import available_cores  # noqa: E402
 
@@ -72,7 +74,9 @@ def _run(name: str, units: list[Unit], count: int, seed: int, clock: Clock, fold
         return damage_campaign(units, count, seed, clock, folder)
     if name == "hostile":
         return hostile_campaign(units, count, seed, clock, folder)
-    raise ValueError(name)
+    if name == "kills":
+        return kill_campaign(units, count, seed, clock, folder)
+    return limit_campaign(units, count, seed, clock, folder)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from d3rlpy_distill.data import OfflineDataset, read_extras
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import (
     CheckpointError,
+    DamagedFileError,
     DistillError,
     MissingExtraError,
     OutputExistsError,
@@ -36,6 +37,7 @@ from d3rlpy_distill.errors import (
     UnknownNameError,
     UntrustedFileError,
 )
+from d3rlpy_distill.files import load_state
 from d3rlpy_distill.policies import Policy, RandomPolicy, UniformPolicy
 from d3rlpy_distill.students.base import Budget
 from d3rlpy_distill.students.kept import save_student
@@ -676,18 +678,17 @@ def test_sac_resumes_with_its_memory(tmp_path: Path) -> None:
     _, first = trained(PENDULUM, steps=240, buffer_size=300, learning_starts=200)
     (early,), finished = task.train_expert(first, directory, card_episodes=2)
     assert finished and early.steps == 240
-    with np.load(directory / "replay-240.npz") as memory:
-        assert memory["rewards"].shape == (240, 1) and memory["position"] == 240
-        kept = memory["observations"]
-    weights = _sac_state(directory / "checkpoint.zip")
+    memory = load_state(directory / "checkpoint.pt")["replay"]
+    assert memory["rewards"].shape == (240, 1) and memory["position"] == 240
+    kept = memory["observations"]
+    weights = _sac_state(directory)
     (_,), finished = task.train_expert(settings, directory, resume=True, max_minutes=0, card_episodes=2)
-    assert not finished and [path.name for path in directory.glob("replay-*")] == ["replay-241.npz"]
+    assert not finished and len(load_state(directory / "checkpoint.pt")["replay"]["rewards"]) == 241
     (policy,), finished = task.train_expert(settings, directory, resume=True, card_episodes=2)
     assert finished and policy.steps == 260
-    with np.load(directory / "replay-260.npz") as memory:
-        np.testing.assert_array_equal(memory["observations"][:240], kept)
-        assert len(memory["rewards"]) == 260
-    after = _sac_state(directory / "checkpoint.zip")
+    memory = load_state(directory / "checkpoint.pt")["replay"]
+    assert len(memory["rewards"]) == 260 and torch.equal(memory["observations"][:240], kept)
+    after = _sac_state(directory)
     assert after["steps"] == weights["steps"] + 20  # of the optimizer: 39 before, then one an environment step
     assert after["log_ent_coef"] != weights["log_ent_coef"]
     loaded = task.load_policy(str(policy.path), trust=True)
@@ -695,18 +696,16 @@ def test_sac_resumes_with_its_memory(tmp_path: Path) -> None:
     assert policy.returns["test"] == again.mean()
 
 
-def _sac_state(path: Path) -> dict[str, float]:
-    with zipfile.ZipFile(path) as archive:
-        with archive.open("actor.optimizer.pth") as file:
-            steps = float(torch.load(file, weights_only=True)["state"][0]["step"])
-        with archive.open("pytorch_variables.pth") as file:
-            return {"steps": steps, "log_ent_coef": torch.load(file, weights_only=True)["log_ent_coef"].item()}
+def _sac_state(directory: Path) -> dict[str, float]:
+    state = load_state(directory / "checkpoint.pt")
+    steps = float(state["parameters"]["actor.optimizer"]["state"][0]["step"])
+    return {"steps": steps, "log_ent_coef": state["variables"]["log_ent_coef"].item()}
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     task, settings = trained(CARTPOLE, steps=64, envs=2)
     task.train_expert(settings, tmp_path, card_episodes=1)
-    checkpoint = tmp_path / "checkpoint.zip"
+    checkpoint = tmp_path / "checkpoint.pt"
     data = checkpoint.read_bytes()
     checkpoint.write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="is damaged and cannot be resumed"):
@@ -760,9 +759,8 @@ def test_a_killed_training_resumes(tmp_path: Path) -> None:
 
 def _steps(directory: Path) -> int:
     try:
-        with zipfile.ZipFile(directory / "checkpoint.zip") as archive:
-            return int(json.loads(archive.read("data"))["num_timesteps"])
-    except FileNotFoundError:
+        return int(load_state(directory / "checkpoint.pt")["steps"])
+    except DamagedFileError:
         return 0
 
 

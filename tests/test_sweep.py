@@ -22,6 +22,7 @@ from d3rlpy_distill.data.hdf5 import read_info
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protocol, Results
 from d3rlpy_distill.executors import in_processes
+from d3rlpy_distill.files.documents import DIGEST
 from d3rlpy_distill.report import read_report, render, save_size_curve, sweep_tables
 from d3rlpy_distill.sweeping import SweepCell, SweepConfig, load_sweep, plan_sweep, save_sweep, sweep
 from entries import SPLITS, entry
@@ -163,6 +164,9 @@ def test_damaged_sweeps_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
     save_sweep([cell(5, 0, 3.0, 600.0)], path)
     value = json.loads(path.read_text())
+    path.write_text(json.dumps({**value, "schema": 3}))
+    fails(1, "was changed after it was written", "report", tmp_path)
+    del value[DIGEST]  # which belongs to what it was
 
     def refused(message: str) -> None:
         fails(1, message, "report", tmp_path)

@@ -32,7 +32,9 @@ def explain(error: BaseException) -> str:
         return f"{text}; what the command made is kept."
     if isinstance(error, OSError):
         if error.errno in NO_SPACE or any(f"errno = {number}," in text for number in NO_SPACE):
-            return "no space left for the output; nothing of it was kept: free some space and run the command again."
+            return (
+                "no space left for the output; nothing of it was kept: free some space and run the command again."
+            )
         return text
     return (
         f"internal error ({type(error).__name__}: {text}): please report it, with what 'rld-distill --debug' and the "

@@ -10,11 +10,12 @@ import warnings
 from typing import Any, TextIO
 
 import rich_click as click
+from click.exceptions import Exit
 
 from .failures import explain
 from .interrupted import Interrupted
-from .main import INTERRUPTED
 from .standard import StandardOutputError
+from .status import INTERRUPTED
 
 __all__ = ["cli"]
 
@@ -76,7 +77,7 @@ class LazyGroup(click.RichGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
             raise click.Abort from error

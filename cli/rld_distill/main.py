@@ -9,12 +9,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from .status import INTERRUPTED
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-__all__ = ["INTERRUPTED", "entry_point"]
+__all__ = ["entry_point"]
 
-INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 AGAIN = 0.01  # seconds after which a Ctrl-C that Python lost is pressed anew
 
 

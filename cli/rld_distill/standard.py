@@ -24,7 +24,7 @@ class _Output(io.FileIO):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
-            raise StandardOutputError(f"standard output cannot be written ({error.strerror.lower()})") from error
+            raise StandardOutputError(f"standard output cannot be written ({str(error.strerror).lower()})") from error
 
 
 def open_standard_files() -> None:
@@ -41,7 +41,7 @@ def open_standard_files() -> None:
         raise StandardOutputError("standard output is closed: give it a file or a pipe, or >/dev/null")
     out = sys.stdout
     raw = io.BufferedWriter(_Output(1, "w", closefd=False))
-    sys.stdout = io.TextIOWrapper(raw, out.encoding, out.errors, line_buffering=out.line_buffering)
+    sys.stdout = io.TextIOWrapper(raw, out.encoding, out.errors, line_buffering=bool(out.isatty()))
 
 
 def _is_open(number: int) -> bool:

@@ -246,6 +246,10 @@ def shapes(value: Mapping[str, Any]) -> list[tuple[int, int]]:
 def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResult:
     size, normalised = value["size"], value["normalised"]
     low, high = value["ci95"]
+    texts = {key: value[key] for key in ("name", "kind", "labels", "split", "mode", "student", "of")}
+    for key, text in texts.items():
+        if not isinstance(text, str) and not (text is None and key in ("student", "of")):
+            raise TypeError(f"an arm has {key} {text!r}")
     return ArmResult(
         name=str(value["name"]),
         about=ArmKind(

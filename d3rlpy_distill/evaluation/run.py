@@ -140,7 +140,7 @@ class _Training:
                 learner = arm.student.restore(
                     self._config, weights, shape, data.transitions.action_size, device=self._device
                 )
-            except (RuntimeError, KeyError) as error:
+            except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(f"{path} is another student's: remove it with 'rm {path}'.") from error
             seconds = float(about["record"]["train_seconds"])
         else:

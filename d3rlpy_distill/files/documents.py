@@ -58,7 +58,7 @@ def read_document(path: Path, *, unsealed: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DamagedFileError(f"{path} is damaged: expected a JSON object; remove it with 'rm {path}'.")
     digest = value.pop(DIGEST, None)
-    if digest is None and unsealed:
+    if digest is None and unsealed and not _renamed(value):
         return value
     if digest != _digest(value):
         raise DamagedFileError(
@@ -80,6 +80,12 @@ def read_json(path: Path) -> object:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path} is damaged: it is no JSON ({' '.join(str(error).split())}).") from error
     return value
+
+
+def _renamed(value: Mapping[str, Any]) -> bool:
+    """Whether the last entry is the digest of the others: its key was damaged, which would leave it unsealed."""
+    *keys, last = value or [""]
+    return bool(keys) and value[last] == _digest({key: value[key] for key in keys})
 
 
 def _digest(value: Mapping[str, Any]) -> str:

@@ -41,9 +41,7 @@ def weights_fingerprint(weights: Mapping[str, torch.Tensor] | None) -> str | Non
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any], threads: Sequence[int]) -> None:
     """Writes ``state`` (tensors, numbers, text) with what it belongs to, and the numbers of threads that made it."""
-    save_state(
-        path, {"identity": json.dumps(identity, sort_keys=True), "threads": list(threads), "state": state}
-    )
+    save_state(path, {"identity": json.dumps(identity, sort_keys=True), "threads": list(threads), "state": state})
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from .paper_encoder import PaperEncoderFactory
 __all__ = ["KeptStudent", "is_student", "load_student", "read_weights", "save_student"]
 
 KEY = "student"
+KINDS = {"name": str, "learner": str, "target_return": (int, float), "record": dict}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,8 +91,10 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         if not metadata:
             raise ValueError("it says nothing of itself")
         about = json.loads(metadata[KEY]) if KEY in metadata else _of_0_1(path, weights, metadata)
-        if missing := [key for key in ("name", "learner", "target_return", "record") if key not in about]:
-            raise ValueError(f"it has no {missing[0]!r}")
+        for key, kind in KINDS.items():
+            if not isinstance(about, dict) or not isinstance(about.get(key), kind):
+                raise ValueError(f"it does not say its {key!r}")
+        float(about["record"]["train_seconds"])
     except (DamagedFileError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: remove it with 'rm {path}' ({error}).") from error
     return weights, about
@@ -105,13 +109,19 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
     """
     weights, about = read_weights(path)
     student = STUDENTS.get(about["name"])()
-    shaped = LearnableConfigWithShape.deserialize(about["learner"])
-    shape, size = tuple(shaped.observation_shape), int(shaped.action_size)
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what does not fit fails in the next lines
+            shaped = LearnableConfigWithShape.deserialize(about["learner"])
+        shape, size = tuple(map(int, shaped.observation_shape)), int(shaped.action_size)
         learner = student.restore(shaped.config, weights, shape, size, device=device)
-    except (RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged: its weights do not fit its network ({error}).") from error
-    policy = student.policy(learner, float(about["target_return"]))
+        policy = student.policy(learner, float(about["target_return"]))
+    except MemoryError:
+        raise
+    except Exception as error:  # d3rlpy builds whatever the file names, which may fail in any way
+        raise CheckpointError(
+            f"{path} is damaged: it is no {about['name']} student ({type(error).__name__}: {error})."
+        ) from error
     return KeptStudent(policy, learner, shape, size, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -92,6 +92,8 @@ def load_sweep(path: Path) -> list[SweepCell]:
     try:
         value = read_document(path, unsealed=True)
         cells: list[Mapping[str, Any]] = list(value["cells"])
+        if not cells:
+            raise ValueError("no cells")
         returns = _returns(value, cells, path) if "schema" in value else [None] * len(cells)
         return [_cell(cell, path, own) for cell, own in zip(cells, returns, strict=True)]
     except (OSError, TypeError, KeyError, ValueError, AttributeError) as error:

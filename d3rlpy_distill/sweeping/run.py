@@ -13,11 +13,11 @@ from typing import Any
 
 from ..catalogue import DATASETS, METHODS, STUDENTS
 from ..data import OfflineDataset
-from ..errors import DistillError, SettingsError, UnsuitableDatasetError
+from ..errors import DistillError, OutputExistsError, SettingsError, UnsuitableDatasetError
 from ..evaluation.arms import Arm
 from ..evaluation.protocol import PartialBudget, Protocol
 from ..executors import in_processes
-from ..files import claimed, read_document, write_document
+from ..files import check_output, claimed, read_document, read_json, write_document
 from ..methods.distilled import Distilled
 from ..methods.labels import LabelDistillationConfig
 from ..pipeline import Evaluation, distill_to_file, load, plan_evaluation
@@ -26,6 +26,7 @@ from .cell import SweepCell, save_sweep
 
 __all__ = ["Cell", "Sweep", "SweepConfig", "SweepResults", "plan_sweep", "sweep"]
 
+RECORD = "sweep.json"
 SIZES = (15, 50, 150, 500)
 
 OnCell = Callable[["Cell", "Exception | None"], None]
@@ -130,6 +131,8 @@ class Cell:
                 raise DistillError(f"its teachers are those of {self.taught_by.name}, which failed.")
         elif config.steps is not None and _takes_steps(self.method):
             settings["steps"] = config.steps
+        if self.record.exists():
+            self._own_seconds()  # else what is no record of ours would be found when all is done
         begun = self.distilled.exists() or self.distilled.with_name(f"{self.distilled.name}.checkpoint").exists()
         start = time.perf_counter()
         # called even if the file is there: it checks that it was made by these very settings
@@ -181,9 +184,14 @@ class Cell:
 
     def _seconds(self) -> float:
         """That the distillation took, its teachers' training included wherever that was done."""
-        own = read_document(self.record, unsealed=True)["seconds"]  # of version 0.1
-        taught = 0.0 if self.taught_by is None else self.taught_by._seconds()
-        return (math.nan if own is None else float(own)) + taught
+        return self._own_seconds() + (0.0 if self.taught_by is None else self.taught_by._seconds())
+
+    def _own_seconds(self) -> float:
+        value = read_document(self.record, unsealed=True)  # of version 0.1
+        own = value.get("seconds", "")
+        if own is not None and not isinstance(own, (int, float)):
+            raise OutputExistsError(f"{self.record} is in the way, and not ours: move it, or give another --out.")
+        return math.nan if own is None else float(own)
 
     def _distil_command(self, settings: Mapping[str, Any], teachers: Path | None) -> str:
         config = self.config
@@ -256,9 +264,22 @@ class Sweep:
 
         Raises:
             InUseError: If another process is filling the directory.
+            OutputExistsError: If it holds a ``sweep.json`` of somebody else's.
         """
         with claimed(self.directory, directory=True):
+            self._check_files()
             return self._run(jobs, on_cell)
+
+    def _check_files(self) -> None:
+        """Refuses files of others where the results are to go, before the work is done."""
+        record = self.directory / RECORD
+        if record.exists():
+            value = read_json(record)
+            if isinstance(value, dict) and "cells" in value:
+                return
+            raise OutputExistsError(f"{record} is in the way, and no sweep's: move it, or give another --out.")
+        if not any((cell.evaluation / "results.json").exists() for cell in self.cells):
+            check_output(record.with_suffix(".npz"))
 
     def _run(self, jobs: int, on_cell: OnCell) -> SweepResults:
         if jobs > 1:
@@ -274,7 +295,7 @@ class Sweep:
         outcomes = {cell.name: done[cell.name] for cell in self.cells}
         finished = [outcome for outcome in outcomes.values() if isinstance(outcome, SweepCell)]
         if finished:
-            save_sweep(finished, self.directory / "sweep.json")
+            save_sweep(finished, self.directory / RECORD)
         failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Exception)}
         return SweepResults(finished, failed)
 

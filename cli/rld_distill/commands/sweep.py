@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..failures import explain
 from ..options import (
     PLUGINS,
     ConfigCommand,
@@ -129,7 +130,9 @@ def command(
     DATASETS are files, or names of 'rld-distill list datasets'. Run again into the same directory, an interrupted sweep
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
+    from d3rlpy_distill.errors import DistillError
     from d3rlpy_distill.evaluation import PartialBudget, Protocol
+    from d3rlpy_distill.files import check_output
     from d3rlpy_distill.report import render, save_size_curve, sweep_tables
     from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 
@@ -161,13 +164,15 @@ def command(
         text = "\n".join([f"would run {len(names)} cells, {jobs} at a time, into {out}:", *names])
         echo_result(as_json, {"would": "sweep", "out": str(out), "cells": names}, text)
         return
+    picture = out / "size-curve.png"
+    again = (out / "sweep.json").exists()  # then the picture is that of the last time
+    check_output(picture, overwrite=again)
     with ProgressBar("sweeping", len(names)) as bar:
         results = plan.run(jobs=jobs, on_cell=lambda cell, error: bar.advance())
     if results.cells:
-        click.echo(f"drew {save_size_curve(results.cells, out / 'size-curve.png')}", err=True)
+        click.echo(f"drew {save_size_curve(results.cells, picture, overwrite=again)}", err=True)
         click.echo(render(sweep_tables(results.cells), "json" if as_json else "md"))
     if results.failed:
         name, error = next(iter(results.failed.items()))
-        raise click.ClickException(
-            f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {error}"
-        )
+        said = str(error) if isinstance(error, DistillError) else explain(error)
+        raise click.ClickException(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")

@@ -1,0 +1,8 @@
+"""Exit statuses, beside click's own: 1 for an error, 2 for a wrong command line."""
+
+from __future__ import annotations
+
+__all__ = ["INTERRUPTED"]
+
+INTERRUPTED = 130
+"""As shells report a program that Ctrl-C ended."""
