@@ -475,7 +475,7 @@ def test_a_student_that_was_kept_plays(tmp_path: Path) -> None:
     config = student.learner(dataset, Budget(20, 16))
     learner = student.fit(config, TrainingSet(dataset.transitions, dataset.buffer), 20, seed=0)
     path = tmp_path / "student.safetensors"
-    save_student(path, "mlp", student, learner, 0.0, {})
+    save_student(path, "mlp", student, learner, 0.0, {"train_seconds": 1.0, "steps": 1.0})
     loaded = task.load_policy(str(path))
     arguments: dict[str, Any] = {"split": "test", "mode": "sampled", "episodes": 3, "seed": 0}
     np.testing.assert_array_equal(

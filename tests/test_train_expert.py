@@ -233,6 +233,29 @@ def test_phases_pause_and_resume_bit_for_bit(tmp_path: Path) -> None:
     assert rounded.finished and same(rounded, whole)
 
 
+@pytest.mark.parametrize("architecture", ["impala-s2d", "impoola-s2d"])
+def test_initial_features_tell_frames_apart(architecture: str) -> None:
+    """The scaled weights' features differ between frames at least five times as much as torch's own would."""
+    env = Sb3ProcgenEnv(ProcgenVecEnv("bigfish", 16, levels=Levels(0, 200), rand_seed=0))
+    rng = np.random.default_rng(0)
+    env.reset()
+    for _ in range(100):
+        flat = env.step(rng.integers(0, 15, 16))[0]
+    frames = torch.from_numpy(flat.copy()).view(16, 64, 64, 3).permute(0, 3, 1, 2) / 255
+    torch.manual_seed(0)
+    plain = ImpalaNetwork((3, 64, 64), 15, architecture)
+    torch.manual_seed(0)
+    policy = ImpalaPolicy(env.observation_space, env.action_space, lambda _: 1e-3, architecture=architecture,
+                          bfloat16=False, channels_last=False)  # fmt: skip
+    with torch.no_grad():
+        assert policy.network(frames).std(0).mean() > 5 * plain(frames).std(0).mean()
+    for name, weight in policy.network.named_parameters():
+        if name.startswith(("blocks.", "fc.")) and weight.ndim > 1:
+            norm = 1.4 if name == "fc.weight" else 6**-0.25 if ".res" in name else 1.0
+            rows = weight.detach().flatten(1).norm(dim=1)
+            torch.testing.assert_close(rows, torch.full_like(rows, norm), rtol=1e-5, atol=0)
+
+
 def test_between_phases_values_do_not_train_the_features() -> None:
     env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0), 2)
     observations = torch.from_numpy(env.reset())

@@ -2,7 +2,7 @@
 
 Each row is a run of :func:`train_expert` itself: rollouts, updates, checkpoints, the curve, and one evaluation on the
 validation levels (a real run has one in 500,000 steps, so the rows are on the low side). The first update is left out
-(warm-up). Phases are of four rollouts, not 16, and the rows of the larger network play 64 steps between updates, not
+(warm-up). Phases are of four rollouts, not eight, and the rows of the larger network play 64 steps between updates, not
 256: the same work for each step in less time.
 ``--cpu`` counts seconds of the processor instead of the clock's: for a machine that does other work as well.
 Run: ``python -m benchmarks.speed.expert_speed [--updates 3] [--device cpu:0] [--cpu] [--parts]``"""

@@ -6,7 +6,7 @@ import errno
 
 from .standard import StandardOutputError
 
-__all__ = ["explain"]
+__all__ = ["explain", "is_out_of_memory"]
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_MEMORY = (
@@ -17,13 +17,19 @@ NO_MEMORY = (
     "failed to map segment from shared object",  # likewise
     "can't start new thread",
     "std::bad_alloc",
+    "error return without exception set",  # a C extension that did not see that its allocation failed
 )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether an error means that memory, or threads, ran out."""
+    return isinstance(error, MemoryError) or any(said in str(error).lower() for said in NO_MEMORY)
 
 
 def explain(error: BaseException) -> str:
     """Returns the one line that a command prints of an error that is not the library's own."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(said in text.lower() for said in NO_MEMORY):
+    if is_out_of_memory(error):
         return (
             "out of memory: free some, raise the limit that 'ulimit -v' shows, use a machine with more, or ask for "
             "less at a time (--jobs, --samples, --students)."

@@ -12,10 +12,10 @@ from typing import Any, TextIO
 import rich_click as click
 from click.exceptions import Exit
 
-from .failures import explain
+from .failures import explain, is_out_of_memory
 from .interrupted import Interrupted
 from .standard import StandardOutputError
-from .status import INTERRUPTED
+from .status import INTERRUPTED, AtOnce
 
 __all__ = ["cli"]
 
@@ -110,6 +110,8 @@ class LazyGroup(click.RichGroup):
             if isinstance(error, click.UsageError) and error.ctx is not None:
                 hint = f" Type '{error.ctx.command_path} --help' for the options."
             click.echo(f"Error: {' '.join(error.format_message().split())}{hint}", err=True)
+            if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+                raise AtOnce(error.exit_code) from None
             sys.exit(error.exit_code)
         except click.Abort as error:
             advice = error.advice if isinstance(error, Interrupted) else "run the same command again to go on"

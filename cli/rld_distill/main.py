@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from .status import INTERRUPTED
+from .status import INTERRUPTED, AtOnce
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -33,6 +33,10 @@ def entry_point() -> None:
         from .group import cli
 
         cli(prog_name="rld-distill")
+    except AtOnce as error:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.code if isinstance(error.code, int) else 1)
     except KeyboardInterrupt:
         os.write(2, b"Interrupted: run the same command again to go on.\n")
         sys.exit(INTERRUPTED)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["INTERRUPTED"]
+__all__ = ["INTERRUPTED", "AtOnce"]
 
 INTERRUPTED = 130
 """As shells report a program that Ctrl-C ended."""
+
+
+class AtOnce(SystemExit):
+    """Ends the process without Python's own tidying, which fails and says so where there is no memory left."""

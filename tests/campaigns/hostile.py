@@ -9,7 +9,9 @@ import json
 import pickle
 import shutil
 import struct
+import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,10 @@ from d3rlpy_distill.data import read_episodes
 from d3rlpy_distill.errors import DistillError
 from d3rlpy_distill.files import SEAL_BYTES, load_tensors, read_document, save_tensors, write_document, write_seal
 from d3rlpy_distill.students.kept import load_student
-from procgen_datasets.gen_dgrl import import_gen_dgrl
 
 from .children import Ended, Try, command, refusal, run_all
 from .corpus import Unit
-from .damage import DAMAGES
+from .damage import DAMAGES, flip, zeroed
 from .digests import LOADERS
 from .hostile_hdf5 import DEEP, ESCAPES, attacks, write_hostile
 from .tally import Clock, Tally
@@ -37,6 +38,7 @@ __all__ = ["hostile_campaign"]
 
 SECONDS = 180.0  # a file without a seal is read for 30 s of computing at most, and other programs run, too
 PEAK = 1 << 30
+WHOLE = 300
 CANARY = "canary"
 SECRET = b"root:x:0:0:secret" * 256
 
@@ -122,8 +124,8 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
     """
     rng, tally = np.random.default_rng([seed, 1]), Tally("hostile")
     known = {unit.name: unit for unit in units}
-    every = [*_by_hand(known, folder), *_resealed(known, rng, 120), *_archives(seed)]
-    if count < 300:
+    every = [*_by_hand(known, folder), *_resealed(known, seed, 120)]
+    if count < WHOLE:
         every = [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
     cases: dict[str, tuple[Hostile, Path]] = {}
 
@@ -137,6 +139,7 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
             cases[str(number)] = case, path
             yield Try(str(number), look, (path, case.views), SECONDS)
 
+    print(f"{len(every)} hostile files", file=sys.stderr)
     base = max(ended.peak for _, ended in run_all([Try("nothing", int)], 1))
     for attempt, ended in run_all(tries(), clock.workers):
         case, path = cases.pop(attempt.name)
@@ -144,6 +147,14 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
         own = dataclasses.replace(ended, peak=max(0, ended.peak - base))
         if not tally.add(case.row, kind, f"{attempt.name} {case.name}: {why}", own):
             shutil.rmtree(path.parent)
+    if count >= WHOLE and not clock.over():
+        row, name = "gen_dgrl archives", "tests/hostile_archives.py"
+        for _, ended in run_all([Try(name, archives, (seed, 400), 900.0)], 1):
+            if ended.kind == "value":
+                for kind, number in zip(("refused", "unharmed"), ended.value, strict=True):
+                    tally.rows.setdefault(row, Counter())[kind] += number
+            else:
+                tally.add(row, ended.kind, f"{name} --seed {seed}: {ended.text}")
     return tally
 
 
@@ -356,13 +367,27 @@ def _archived(unit: Unit) -> Iterator[Hostile]:
                 archive.writestr(name, data)
         return out.getvalue()
 
-    header = npy(np.zeros(1))
-    huge = header.replace(b"(1,)", b"(%d,)" % 2**40).replace(b" " * 12 + b"\n", b"\n")
-    cases = {
+    def head(length: int) -> bytes:
+        """What stands before so many numbers."""
+        shape = b"(%d,)" % length
+        before = npy(np.zeros(1))[:128]
+        return before.replace(b"(1,)", shape).replace(b" " * (len(shape) - 4) + b"\n", b"\n")
+
+    def bomb(entry: str) -> bytes:
+        """Beside the returns, 1.5 GB of zeros, in 7 MB."""
+        out = io.BytesIO(zipped({} if entry == "returns.npy" else {"returns.npy": npy(good)}))
+        with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with archive.open(entry, "w") as file:
+                file.write(head(3 << 26))
+                for _ in range(3 << 9):
+                    file.write(bytes(1 << 20))
+        return out.getvalue()
+
+    cases: dict[str, bytes | Callable[[], bytes]] = {
         "pickled": zipped({"returns.npy": npy(np.array([Ran("x")], object), allow_pickle=True)}),
-        "a bomb": zipped({"returns.npy": npy(np.zeros(1 << 27))}),
-        "a bomb beside them": zipped({"returns.npy": npy(good), "more.npy": npy(np.zeros(1 << 27))}),
-        "of a terabyte": zipped({"returns.npy": huge}),
+        "a bomb": lambda: bomb("returns.npy"),
+        "a bomb beside them": lambda: bomb("more.npy"),
+        "of a terabyte": zipped({"returns.npy": head(2**37)}),
         "of an absolute name": zipped({"/etc/returns.npy": npy(good)}),
         "of another name": zipped({"x.npy": npy(good)}),
         "no npy": zipped({"returns.npy": b"x" * 100}),
@@ -379,7 +404,8 @@ def _archived(unit: Unit) -> Iterator[Hostile]:
     }
     for name, data in cases.items():
 
-        def write(there: Path, data: bytes = data) -> Path:
+        def write(there: Path, made: bytes | Callable[[], bytes] = data) -> Path:
+            data = made if isinstance(made, bytes) else made()
             told = read_document(unit.folder / "results.json")
             told["returns_sha256"] = hashlib.sha256(data).hexdigest()
             (there / "results.npz").write_bytes(data)
@@ -494,36 +520,30 @@ def _document(unit: Unit, file: str, value: Any) -> Callable[[Path], Path]:
 # good files damaged, with a right seal or digest on top: what the libraries below make of it
 
 
-def _resealed(units: dict[str, Unit], rng: np.random.Generator, count: int) -> Iterator[Hostile]:
+def _resealed(units: dict[str, Unit], seed: int, count: int) -> Iterator[Hostile]:
     kinds = {"dataset": (as_dataset, as_episodes), "distilled, soft labels": (as_distilled,),
              "PPO checkpoint, gymnasium": (LOADERS["state"],), "d3rlpy's own dump": (as_dataset,),
              "distilled by version 0.1": (as_distilled,)}  # fmt: skip
     chosen = [(units[name], views) for name, views in kinds.items() if name in units]
     for number in range(count):
         unit, views = chosen[number % len(chosen)]
-        data = (unit.folder / unit.files[0]).read_bytes()
-        if data.startswith(b"d3rlpy-distill seal"):
-            data = data[SEAL_BYTES:]
-        damage = DAMAGES[rng.integers(len(DAMAGES))]
-        small = max(1, len(data) // 4096)  # most of a large file is pixels
-        changed = damage(data, rng)
-        for _ in range(int(rng.integers(0, small))):
-            changed = damage(changed, rng) if changed else changed
-        name = "r.pt" if "checkpoint" in unit.name else "r.h5"
-        yield Hostile(f"resealed: {unit.name}", f"{damage.__name__} {number}",
-                      lambda there, name=name, data=changed: _sealed(there / name, data), views, False)  # fmt: skip
+
+        def write(there: Path, unit: Unit = unit, number: int = number) -> Path:
+            rng = np.random.default_rng([seed, 4, number])
+            data = (unit.folder / unit.files[0]).read_bytes()
+            data = data[SEAL_BYTES:] if data.startswith(b"d3rlpy-distill seal") else data
+            data = DAMAGES[rng.integers(len(DAMAGES))](data, rng)
+            for _ in range(int(rng.integers(1 + len(data) // 8192))):  # most of a large file is pixels
+                data = flip(data, rng) if rng.random() < 0.5 else zeroed(data, rng)
+            return _sealed(there / ("r.pt" if "checkpoint" in unit.name else "r.h5"), data)
+
+        yield Hostile(f"resealed: {unit.name}", f"{seed}/{number}", write, views, False)
 
 
-def _archives(seed: int) -> Iterator[Hostile]:
-    """A sample of gen_dgrl archives; tests/test_hostile_archives.py reads all of them."""
-    every = list(hostile_archives.campaign(seed, 100))
-    for number in np.random.default_rng(seed).choice(len(every), 100, replace=False):
-        case = every[number]
-        yield Hostile("gen_dgrl archives", case.name, _writer("a.tar.xz", case.archive), (_imported,), False)
-
-
-def _imported(path: Path) -> object:
-    return import_gen_dgrl(path, "coinrun", path.with_name("out.h5")).num_transitions
+def archives(seed: int, count: int) -> tuple[int, int]:
+    """Reads the archives of tests/hostile_archives.py; returns how many were refused, and read as they should be."""
+    outcome = hostile_archives.run(seed, count)
+    return outcome.refused, outcome.read
 
 
 def _leaves(value: Any, where: tuple[Any, ...] = (), *, inner: bool = False) -> Iterator[tuple[tuple[Any, ...], Any]]:

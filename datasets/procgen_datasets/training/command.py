@@ -35,7 +35,7 @@ class ProcgenTrainSettings(TrainSettings):
     envs: int | None = option(None, "Environments at once.  [default: 64; on a GPU 256]", minimum=1)
     horizon: int = option(256, "Steps between updates.", minimum=1)
     epochs: int = option(1, "Passes in an update.", minimum=1)
-    phase: int = option(16, "Rollouts between two auxiliary phases; 0: none, PPO.", minimum=0)
+    phase: int = option(8, "Rollouts between two auxiliary phases; 0: none, PPO.", minimum=0)
     auxiliary_epochs: int = option(2, "Passes in an auxiliary phase.", minimum=1)
     minibatches: int = option(8, "Parts of a pass.", minimum=1)
     learning_rate: float = option(5e-4, "Adam's.", above=0)

@@ -72,7 +72,7 @@ class TrainExpertConfig:
     envs: int = 64
     horizon: int = 256
     epochs: int = 1
-    phase: int = 16
+    phase: int = 8
     auxiliary_epochs: int = 2
     cloning: float = 1.0
     minibatches: int = 8
