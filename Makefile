@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test slow lint clean
+.PHONY: quickstart test slow campaign lint clean
 
 quickstart: $(READY)
 	$(BIN)/rld-distill quickstart --out quickstart
@@ -14,6 +14,10 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# damaged and hostile files, kills, full disks: some 20 minutes, see docs/reliability.md
+campaign: $(READY)
+	$(BIN)/python tests/campaign.py --seed 0 --minutes 30
 
 lint: $(READY)
 	$(BIN)/ruff check .

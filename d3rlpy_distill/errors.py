@@ -21,7 +21,14 @@ __all__ = [
 
 
 class DistillError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base of every error that this project raises on purpose.
+
+    Its text is one line whose characters all print, whatever it quotes: file names, what files say, other libraries.
+    """
+
+    def __str__(self) -> str:
+        line = " ".join(super().__str__().split())
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
 class SettingsError(DistillError, ValueError):

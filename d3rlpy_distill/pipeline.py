@@ -220,9 +220,10 @@ def distill(
         seed=seed,
         **settings,
     )
+    threads = with_threads([] if checkpoint is None else checkpoint_threads(checkpoint))
     distilled = configured.distill(dataset, np.random.default_rng(seed), Run(device, checkpoint, on_step=on_step))
     provenance = _provenance(dataset, method, configured, recorded, seed, command)
-    return dataclasses.replace(distilled, provenance=provenance)
+    return dataclasses.replace(distilled, provenance=_made_by(provenance, threads))
 
 
 def distill_to_file(
@@ -272,9 +273,7 @@ def distill_to_file(
         threads = with_threads(checkpoint_threads(checkpoint))
         run = Run(device, checkpoint, on_step=on_step)
         distilled = configured.distill(dataset, np.random.default_rng(seed), run)
-        packages = {**provenance.packages, "torch threads": ", then ".join(map(str, threads))}
-        provenance = dataclasses.replace(provenance, packages=packages)
-        dataclasses.replace(distilled, provenance=provenance).save(path)
+        dataclasses.replace(distilled, provenance=_made_by(provenance, threads)).save(path)
     return configured
 
 
@@ -590,6 +589,12 @@ def _provenance(
     if not isinstance(method, LearnedMethod):
         del settings["expert_sha256"]
     return Provenance("distilled", dataset.task, dataset.action_size, command, settings)
+
+
+def _made_by(provenance: Provenance, threads: Sequence[int]) -> Provenance:
+    """Records the numbers of threads that made a set, one after the other where it was interrupted."""
+    said = ", then ".join(map(str, threads))
+    return dataclasses.replace(provenance, packages={**provenance.packages, "torch threads": said})
 
 
 def _check_fits(dataset: OfflineDataset, task: Task) -> None:

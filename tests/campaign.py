@@ -63,8 +63,6 @@ def main() -> None:
                 f"{tally.slowest:.1f} s, the largest {tally.peak >> 20} MiB.",
                 flush=True,
             )
-            for failure in tally.failures:
-                print(f"FAILED {failure}", file=sys.stderr, flush=True)
             failed = failed or bool(tally.failures) or tally.total < count
     sys.exit(int(failed))
 

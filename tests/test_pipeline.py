@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig, DiscreteCQLConfig, DQNConfig
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 
@@ -82,7 +83,8 @@ def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(metho
     told = distilled.provenance
     assert told is not None
     assert (told.kind, told.task, told.action_size) == ("distilled", "gym/Some-v1", 4)
-    assert told.command == "rld-distill distill x" and told.packages == package_versions()
+    threads = {"torch threads": str(torch.get_num_threads())}
+    assert told.command == "rld-distill distill x" and told.packages == {**package_versions(), **threads}
     config = told.settings["config"]
     assert told.settings == json.loads(json.dumps(told.settings))  # a file holds it as it is
     learned = issubclass(METHODS.get(method), LearnedMethod)

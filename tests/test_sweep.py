@@ -229,7 +229,8 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     results = Results.load(out / name)
     assert results.names() == ["random-5", "distilled-5"] and list(results.splits) == ["test", "validation"]
     trained = sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors"))
-    (out / "sweep.json").unlink()
+    for name in ("sweep.json", "sweep.npz", "size-curve.png"):  # as if it had been killed before the end
+        (out / name).unlink()
     again = run(*command, "--json")
     assert again.exit_code == 0 and json.loads(again.stdout) == json.loads(first.stdout)
     assert sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors")) == trained

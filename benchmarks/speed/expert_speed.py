@@ -2,8 +2,8 @@
 
 Each row is a run of :func:`train_expert` itself: rollouts, updates, checkpoints, the curve, and one evaluation on the
 validation levels (a real run has one in 500,000 steps, so the rows are on the low side). The first update is left out
-(warm-up). Phases are of four rollouts, not eight, and the rows of the larger network play 64 steps between updates, not
-256: the same work for each step in less time.
+(warm-up). Phases are of four rollouts, not eight, and 64 steps are played between updates, not 256: the same work for
+each step in less time.
 ``--cpu`` counts seconds of the processor instead of the clock's: for a machine that does other work as well.
 Run: ``python -m benchmarks.speed.expert_speed [--updates 3] [--device cpu:0] [--cpu] [--parts]``"""
 
@@ -37,16 +37,17 @@ RUNS: Mapping[str, Mapping[str, Any]] = {
     "PPO, impoola-s2d, 2 epochs": {"epochs": 2, **PPO},
     "PPO, impala-s2d, 2 epochs": {"architecture": "impala-s2d", "epochs": 2, **PPO},
     "PPO, impala-s2d, 3 epochs": {"architecture": "impala-s2d", "epochs": 3, **PPO},
-    "PPO, impala, 3 epochs": {"architecture": "impala", "epochs": 3, "horizon": 64, **PPO},
+    "PPO, impala, 3 epochs": {"architecture": "impala", "epochs": 3, **PPO},
     "PPO, impala, 3 epochs, float32 NCHW": {
         "architecture": "impala",
         "epochs": 3,
-        "horizon": 64,
         "precision": "float32",
         "channels_last": False,
         **PPO,
     },
 }
+
+HORIZON = 64
 
 Clock = Callable[[], float]
 
@@ -151,7 +152,7 @@ def main() -> None:
     print(f"{game}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     envs = 256 if device.startswith("cuda") else 64
     for name in arguments.only or RUNS:
-        config = TrainExpertConfig(game, envs=envs, **RUNS[name])
+        config = TrainExpertConfig(game, envs=envs, horizon=HORIZON, **RUNS[name])
         if arguments.parts:
             print(name)
             for part, share in parts(config, arguments.updates, device, clock).items():

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import rich_click as click
 from click.exceptions import Exit
 
+from .address_space import too_little_address_space
 from .failures import explain, is_out_of_memory
 from .interrupted import Interrupted
 from .standard import StandardOutputError
@@ -140,6 +141,8 @@ def _show_warning(
 @click.version_option(package_name="d3rlpy-distill", prog_name="rld-distill")
 def cli(debug: bool) -> None:
     """Dataset distillation for offline RL: collect, distill, evaluate."""
+    if (said := too_little_address_space()) is not None:
+        raise click.ClickException(said)
     import structlog
 
     try:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import EpisodeBase, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
 
-from ..errors import SettingsError
+from ..errors import SettingsError, UnsuitableDatasetError
 from .hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset, read_extras
 from .percentile import best_episodes
 from .relabel import check_probabilities, transition_probabilities
@@ -141,7 +141,10 @@ class OfflineDataset:
         """
         if self.behaviour is None:
             return None
-        return transition_probabilities(self.buffer, self.transitions, self.behaviour)
+        try:
+            return transition_probabilities(self.buffer, self.transitions, self.behaviour)
+        except UnsuitableDatasetError as error:
+            raise UnsuitableDatasetError(f"{self.name}: {error}") from error
 
     @functools.cached_property
     def sha256(self) -> str:

@@ -37,6 +37,7 @@ def claimed(path: Path, *, directory: bool = False) -> Iterator[None]:
         OutputPathError: If nothing can be written there.
         SettingsError: If the path is no text, or a directory where a file is expected.
     """
+    made = directory and not path.exists()
     if directory:
         check_directory(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,9 @@ def claimed(path: Path, *, directory: bool = False) -> Iterator[None]:
     finally:
         name.unlink(missing_ok=True)
         os.close(descriptor)
+        if made:  # nothing came of it
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _take(name: Path, path: Path) -> int:

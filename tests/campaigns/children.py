@@ -202,11 +202,11 @@ def _call(attempt: Try) -> tuple[str, Any, str]:
         return "traceback", f"{type(error).__name__}", "".join(traceback.format_exception(error))
 
 
-def refusal(text: str, folder: Path) -> str | None:
-    """What is wrong with an error's message: it has to be one line that names a file; None if nothing is."""
+def refusal(text: str, file: Path) -> str | None:
+    """What is wrong with an error's message: it has to be one line that names the file, or one beside it; None if nothing is."""
     if not text or "\n" in text or not text.isprintable():
         return f"not one line: {text[:300]!r}"
-    if str(folder) not in text:
+    if str(file.parent) not in text and file.name not in text:
         return f"names no file: {text[:300]}"
     return None
 

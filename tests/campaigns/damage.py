@@ -153,7 +153,7 @@ def _judge(case: _Case, ended: Ended, whole: str) -> tuple[str, str]:
             return "unharmed", ""
         return ("different", "other content") if case.unit.sealed else ("unharmed", "")
     if ended.kind == "refused":
-        wrong = refusal(ended.text, case.folder)
+        wrong = refusal(ended.text, case.folder / case.file)
         return ("bad line", wrong) if wrong else ("refused", "")
     return ended.kind, ended.text
 

@@ -166,7 +166,7 @@ def _judge(case: Hostile, path: Path, ended: Ended, base: int) -> tuple[str, str
     if ended.value[0][0] == "ran code":
         return "ran code", ""
     for kind, text in ended.value:
-        if kind == "refused" and (wrong := refusal(text, path.parent)):
+        if kind == "refused" and (wrong := refusal(text, path)):
             return "bad line", wrong
     if ended.value[0][0] == "refused":
         return "refused", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections import Counter
 
@@ -54,6 +55,7 @@ class Tally:
             self.slowest, self.peak = max(self.slowest, ended.seconds), max(self.peak, ended.peak)
         if kind not in FINE:
             self.failures.append(f"{self.name}, {row}: {kind}: {about}")
+            print(f"FAILED {self.failures[-1]}", file=sys.stderr, flush=True)
         return kind not in FINE
 
     @property

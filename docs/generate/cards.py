@@ -1,0 +1,104 @@
+"""Cards of datasets and experts, from ``datasets/cards``, the recipes, the experts' JSON and the files themselves."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from d3rlpy_distill import Distilled
+from d3rlpy_distill.catalogue import DATASETS
+from d3rlpy_distill.report import save_gallery
+from links import ROOT, turned
+from procgen_datasets.expert import bundled_experts
+
+__all__ = ["card_names", "card_pages"]
+
+CARDS = ROOT / "datasets" / "cards"
+BUNDLED = ROOT / "datasets" / "procgen_datasets"
+
+
+def card_names() -> list[str]:
+    """Returns the names of all cards, sorted."""
+    return sorted(path.stem for path in CARDS.glob("*.md"))
+
+
+def card_pages() -> Iterator[tuple[str, str | bytes]]:
+    """Yields the place on the site and the content of every page and picture."""
+    yield "cards/index.md", _index()
+    for name in card_names():
+        text = (CARDS / f"{name}.md").read_text()
+        page = f"cards/{name}.md"
+        parts = [turned(text, f"datasets/cards/{name}.md", page).rstrip()]
+        picture = _gallery(name)
+        if picture is not None:
+            yield f"cards/{name}.png", picture
+            parts.append(
+                "## Samples\n\nThirty of the samples. Each column shows the real frame that a sample started from, "
+                f"the synthetic frame, and the change times four.\n\n![Samples of {name}]({name}.png)"
+            )
+        recipe = BUNDLED / "recipes" / f"{name}.toml"
+        if recipe.exists():
+            parts.append(f"## Recipe\n\n```toml\n{recipe.read_text().strip()}\n```")
+        expert = BUNDLED / "experts" / f"{name.removesuffix('-policy').removesuffix('-expert')}.json"
+        if name.endswith("-policy") and expert.exists():
+            parts.append(_settings(json.loads(expert.read_text())))
+        yield page, "\n\n".join(parts) + "\n"
+
+
+def _index() -> str:
+    experts = [f"{name}-expert-policy" if not name.endswith("-medium") else f"{name}-policy" for name in bundled_experts()]
+    rows = [
+        f"| {f'[{entry.name}]({entry.name}.md)' if (CARDS / f'{entry.name}.md').exists() else entry.name} | {entry.line} |"
+        for entry in DATASETS.entries()
+    ]
+    return "\n".join(
+        [
+            "# Dataset and expert cards",
+            "",
+            'A name is all you need: `dd.load("starpilot-expert")` makes the dataset, or reads it where it is bundled.',
+            "",
+            "## Datasets",
+            "",
+            "| name | what |",
+            "| --- | --- |",
+            *rows,
+            "",
+            "## Experts",
+            "",
+            *(f"- [{name}]({name}.md)" for name in experts if (CARDS / f"{name}.md").exists()),
+            "",
+            "[Training experts](../experts.md) says how they were trained.",
+            "",
+        ]
+    )
+
+
+def _gallery(name: str) -> bytes | None:
+    """The picture of a bundled set whose frames were moved; None for others."""
+    file = BUNDLED / "distilled" / f"{name}.h5"
+    if not file.exists():
+        return None
+    distilled = Distilled.load(file)
+    if distilled.initial is None:
+        return None
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "gallery.png"
+        save_gallery(
+            distilled.samples.observations, distilled.initial.observations, distilled.samples.actions, path
+        )
+        return path.read_bytes()
+
+
+def _settings(card: dict[str, Any]) -> str:
+    flat = {key: value for key, value in card.items() if key not in ("settings", "returns")} | card["settings"]
+    rows = [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in flat.items()]
+    return "\n".join(["## Settings of the training", "", "| setting | value |", "| --- | --- |", *rows])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value).replace("|", "\\|")

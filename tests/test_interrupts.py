@@ -1,0 +1,120 @@
+"""Ctrl-C ends every command with one line and exit status 130, keeps what is done, and leaves no process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cartpole import collect_cartpole
+from commands import run
+from d3rlpy_distill.executors import Stopped, in_threads
+from d3rlpy_distill.pipeline import distill_to_file, load
+from processes import ctrl_c, finish, start, wait_for
+
+AGAIN = "Interrupted: run the same command again to go on.\n"
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
+
+
+def test_while_modules_are_imported(tmp_path: Path, cartpole: Path) -> None:
+    process = start("gallery", cartpole, "--out", tmp_path / "g.png")
+    maps = Path(f"/proc/{process.pid}/maps")
+    wait_for(lambda: "libtorch_cpu" in maps.read_text(), process)  # torch's first library is there, the rest is not
+    assert ctrl_c(process) == (130, "", AGAIN)
+
+
+def test_running_students_stop_and_the_same_command_goes_on(tmp_path: Path, cartpole: Path) -> None:
+    """Of 2 at a time: the threads that train them stop, too, and those that are done are kept."""
+    distilled, out = tmp_path / "d.h5", tmp_path / "e"
+    distill_to_file(load(cartpole), distilled, n_samples=5, steps=1)
+    few = ["--students", 3, "--episodes", 1, "--splits", "train", "--jobs", 2, "--full-steps", 2]
+    arms = ["--arms", "bc-100,bc-100-converged", "--converged-steps", 1_000_000]  # minutes
+    command = ["evaluate", cartpole, distilled, *few, "--out", out, *arms]
+    process = start(*command)
+    done = out / "returns" / "bc-100-train-greedy.json"
+    wait_for(done.exists, process)
+    time.sleep(0.5)  # the second arm is in training
+    begun = time.monotonic()
+    assert ctrl_c(process) == (130, "", AGAIN)
+    assert time.monotonic() - begun < 30  # its students would have taken minutes
+    assert not list(out.rglob("*.partial")) and not list(out.rglob(".lock"))
+    assert len(list(out.rglob("students/*/*.safetensors"))) == 3
+    before = done.read_bytes()
+    again = start(*command)
+    wait_for((out / ".lock").exists, again)
+    assert ctrl_c(again) == (130, "", AGAIN) and done.read_bytes() == before
+
+
+def test_training_says_that_it_goes_on_with_resume(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    process = start("train-expert", "gym/CartPole-v1", "--steps", 10_000_000, "--out", tmp_path / "run")
+    wait_for((tmp_path / "run" / "checkpoint.pt").exists, process)
+    code, out, error = ctrl_c(process)
+    assert (code, out) == (130, "")
+    assert error == "Interrupted: run the same command again with --resume to go on.\n"
+    assert sorted(one.name for one in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "settings.json"]
+    again = run(
+        "train-expert", "gym/CartPole-v1", "--steps", 10_000_000, "--out", tmp_path / "run", "--resume",
+        "--max-minutes", 0.001, "--card-episodes", 1,
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    from d3rlpy_distill.files import write_document
+
+    command = ["train-expert", "gym/CartPole-v1", "--steps", 1, "--card-episodes", 1, "--out", tmp_path]
+    (tmp_path / "settings.json").write_text("{}")  # somebody else's
+    assert run(*command).exit_code == 1 and (tmp_path / "settings.json").read_text() == "{}"
+    write_document(tmp_path / "settings.json", {"task": "gym/CartPole-v1"}, overwrite=True)
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_takes_its_processes_with_it(tmp_path: Path, cartpole: Path) -> None:
+    options = ["--sizes", "5,6", "--steps", 1_000_000, "--students", 1, "--jobs", 2, "--out", tmp_path]
+    process = start("sweep", cartpole, *options)
+    wait_for(lambda: len(list(tmp_path.glob(".*.h5.lock"))) == 2, process)
+    process.kill()
+    finish(process)  # its processes hold its standard error: this ends when they do
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_threads_stop_when_one_fails() -> None:
+    stop, stopped = threading.Event(), []
+
+    def work(unit: int) -> int:
+        if unit == 1:
+            raise ValueError("unit 1")
+        while not stop.wait(0.01):
+            pass
+        stopped.append(unit)
+        raise Stopped
+
+    with pytest.raises(ValueError, match="unit 1"):
+        in_threads(work, [0, 1, 2], 2, stop=stop)
+    assert stopped == [0]  # and unit 2 never began
+
+
+def test_threads_stop_at_ctrl_c() -> None:
+    stop, stopped = threading.Event(), []
+
+    def work(unit: int) -> int:
+        if unit == 0:
+            signal.raise_signal(signal.SIGINT)  # reaches the main thread
+        stop.wait(60)
+        stopped.append(unit)
+        raise Stopped
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, [0, 1], 2, stop=stop)
+    assert sorted(stopped) == [0, 1] and stop.is_set()
