@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test slow campaign lint clean
+.PHONY: quickstart test slow campaign docs lint clean
 
 quickstart: $(READY)
 	$(BIN)/rld-distill quickstart --out quickstart
@@ -19,6 +19,10 @@ slow: $(READY)
 campaign: $(READY)
 	$(BIN)/python tests/campaign.py --seed 0 --minutes 30
 
+# the documentation site, in build/site; mkdocs-material's notice about mkdocs 2 is of no concern to readers
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +34,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,experts]"
 	touch $(READY)
+
+$(VENV)/.ready-docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) quickstart

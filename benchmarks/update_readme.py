@@ -45,8 +45,8 @@ def updated(text: str) -> str:
             tables = [arm_table(match["games"])]
         else:
             report = read_report(RESULTS / f"{match['results']}.json")
-            tables = sweep_tables(report) if isinstance(report, list) else build_tables(report)
-        return f"{match[1]}{render(tables, 'md')}\n<!-- end -->"
+            tables = sweep_tables(report) if isinstance(report, list) else build_tables(report, paper=True)
+        return f"{match[1]}{render(tables)}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
 

@@ -52,7 +52,7 @@ def test_the_core_distils_plays_and_reports_without_procgen(tmp_path: Path) -> N
         "few = distill(dataset, 'balanced', n_samples=8)\n"
         "protocol = Protocol(1, 2, full=Budget(2, 8), small=Budget(2, 8))\n"
         "results = evaluate(dataset, few, protocol=protocol, arms=['random-policy', 'random-8', 'distilled-8'])\n"
-        "print(render(build_tables(results), 'md'))\n"
+        "print(render(build_tables(results)))\n"
     )
     assert "distilled-8" in said and "random-8" in said
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,18 @@ def test_what_the_examples_add_is_there(
     played = run("evaluate", starpilot_file, distilled_file, *plugin[:2], *arms)
     assert played.exit_code == 0, played.output
     assert Results.load(tmp_path / "r").names() == ["promising-20", "herding-20"]
+
+
+def test_your_own_dataset_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script as it stands; its commands with fewer steps and students."""
+    path = ROOT / "examples" / "own_dataset.py"
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "mean return" in done.stdout, done.stderr
+    distil, evaluate, report = commands_of(path)
+    distil[distil.index("--steps") + 1] = "3"
+    few = ["--students", "1", "--episodes", "1", "--full-steps", "2", "--small-steps", "2", "--converged-steps", "2"]
+    for words in (distil, [*evaluate, *few], report):
+        result = run(*words)
+        assert result.exit_code == 0, (words, result.output, result.exception)
+    assert "| distilled-10 |" in result.output and "| random-10 |" in result.output

@@ -26,11 +26,11 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_while_modules_are_imported(tmp_path: Path, cartpole: Path) -> None:
     process = start("gallery", cartpole, "--out", tmp_path / "g.png")
     maps = Path(f"/proc/{process.pid}/maps")
-    wait_for(lambda: "libtorch_cpu" in maps.read_text(), process)  # torch's first library is there, the rest is not
+    wait_for(lambda: "libtorch_cpu" in maps.read_text(), process)  # much is left to import
     assert ctrl_c(process) == (130, "", AGAIN)
 
 
-def test_running_students_stop_and_the_same_command_goes_on(tmp_path: Path, cartpole: Path) -> None:
+def test_running_students_stop_and_what_is_done_is_kept(tmp_path: Path, cartpole: Path) -> None:
     """Of 2 at a time: the threads that train them stop, too, and those that are done are kept."""
     distilled, out = tmp_path / "d.h5", tmp_path / "e"
     distill_to_file(load(cartpole), distilled, n_samples=5, steps=1)
@@ -46,10 +46,6 @@ def test_running_students_stop_and_the_same_command_goes_on(tmp_path: Path, cart
     assert time.monotonic() - begun < 30  # its students would have taken minutes
     assert not list(out.rglob("*.partial")) and not list(out.rglob(".lock"))
     assert len(list(out.rglob("students/*/*.safetensors"))) == 3
-    before = done.read_bytes()
-    again = start(*command)
-    wait_for((out / ".lock").exists, again)
-    assert ctrl_c(again) == (130, "", AGAIN) and done.read_bytes() == before
 
 
 def test_training_says_that_it_goes_on_with_resume(tmp_path: Path) -> None:

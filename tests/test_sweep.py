@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -153,7 +152,7 @@ def test_a_sweep_is_read_back_and_reported(tmp_path: Path) -> None:
         for a, b in zip(read.results.arms, written.results.arms, strict=True):
             np.testing.assert_array_equal(a.returns, b.returns)
     result = run("report", tmp_path / "sweep.json", "--figures", tmp_path / "figures")
-    assert result.exit_code == 0 and result.stdout.strip() == render(sweep_tables(cells), "md").strip()
+    assert result.exit_code == 0 and result.stdout.strip() == render(sweep_tables(cells)).strip()
     assert (tmp_path / "figures" / "size-curve.png").exists()
     before = (tmp_path / "sweep.json").read_bytes(), (tmp_path / "sweep.npz").read_bytes()
     save_sweep(cells, tmp_path / "sweep.json")
@@ -427,12 +426,9 @@ def test_one_job_runs_here() -> None:
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Presses Ctrl-C; once more where Python lost it, as it does in the callbacks of weak references."""
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=10)
-    raise AssertionError("Ctrl-C does not stop it")
+    """Presses Ctrl-C, once; the processes of a sweep have ten seconds to end, and more on a busy machine."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

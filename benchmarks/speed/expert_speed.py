@@ -1,9 +1,9 @@
 """Environment steps per second of ``rld-distill train-expert``, and where the time goes, as ratios in one run.
 
 Each row is a run of :func:`train_expert` itself: rollouts, updates, checkpoints, the curve, and one evaluation on the
-validation levels (a real run has one in 500,000 steps, so the rows are on the low side). The first update is left out
-(warm-up). Phases are of four rollouts, not eight, and 64 steps are played between updates, not 256: the same work for
-each step in less time.
+validation levels (a real run has one in 500,000 steps, so the rows are on the low side). The first phase, of PPO the
+first update, is left out (warm-up). Phases are of two rollouts, not eight, and 64 steps are played between updates, not
+256: the same work for each step in less time.
 ``--cpu`` counts seconds of the processor instead of the clock's: for a machine that does other work as well.
 Run: ``python -m benchmarks.speed.expert_speed [--updates 3] [--device cpu:0] [--cpu] [--parts]``"""
 
@@ -33,7 +33,7 @@ from procgen_datasets.training.policy import ImpalaPolicy
 
 PPO: Mapping[str, Any] = {"phase": 0, "annealing": 0}
 RUNS: Mapping[str, Mapping[str, Any]] = {
-    "the defaults": {"phase": 4},
+    "the defaults": {"phase": 2},
     "PPO, impoola-s2d, 2 epochs": {"epochs": 2, **PPO},
     "PPO, impala-s2d, 2 epochs": {"architecture": "impala-s2d", "epochs": 2, **PPO},
     "PPO, impala-s2d, 3 epochs": {"architecture": "impala-s2d", "epochs": 3, **PPO},
@@ -53,12 +53,14 @@ Clock = Callable[[], float]
 
 
 def speed(config: TrainExpertConfig, updates: int, device: str, clock: Clock) -> float:
-    """Returns steps per second after the first update; whole phases are played."""
-    config = dataclasses.replace(config, steps=(updates + 1) * config.rollout, evaluate_every=10**9)
+    """Returns steps per second after the first phase or update, over as many ``updates`` and to whole phases."""
+    steps = config.phase_steps + updates * config.rollout
+    config = dataclasses.replace(config, steps=steps, evaluate_every=10**9)
     times: list[tuple[int, float]] = []
 
     def tell(point: CurvePoint) -> None:
-        times.append((point.steps, clock()))
+        if point.steps >= config.phase_steps:
+            times.append((point.steps, clock()))
 
     with tempfile.TemporaryDirectory() as directory:
         train_expert(config, directory, device=device, on_update=tell)

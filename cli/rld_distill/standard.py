@@ -24,7 +24,9 @@ class _Output(io.FileIO):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
-            raise StandardOutputError(f"standard output cannot be written ({str(error.strerror).lower()})") from error
+            raise StandardOutputError(
+                f"standard output cannot be written ({str(error.strerror).lower()})"
+            ) from error
 
 
 def open_standard_files() -> None:

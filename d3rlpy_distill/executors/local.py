@@ -55,8 +55,8 @@ def in_threads(
     if jobs == 1 or len(units) < 2:
         return [function(unit) for unit in units]
     with ThreadPoolExecutor(min(jobs, len(units)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(function, unit) for unit in units]
         try:
+            futures = [pool.submit(function, unit) for unit in units]
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
             return [future.result() for future in futures]

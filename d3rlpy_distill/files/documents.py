@@ -16,6 +16,8 @@ __all__ = ["DIGEST", "read_document", "read_json", "write_document", "write_json
 DIGEST = "document_sha256"
 """The key of a document's digest."""
 
+LARGEST = 1 << 64
+
 
 def write_json(path: Path, value: object, *, overwrite: bool = False) -> None:
     """Writes indented JSON atomically; see :func:`~.writing.appears_atomically`."""
@@ -76,9 +78,17 @@ def read_json(path: Path) -> object:
         OSError: If it cannot be read.
     """
     try:
-        value: object = json.loads(path.read_bytes())
+        value: object = json.loads(path.read_bytes(), parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path} is damaged: it is no JSON ({' '.join(str(error).split())}).") from error
+    return value
+
+
+def _integer(text: str) -> int:
+    """A number that every type can hold: one of 400 digits overflows wherever it is used."""
+    value = int(text)
+    if abs(value) >= LARGEST:
+        raise ValueError(f"a number of {len(text)} digits")
     return value
 
 

@@ -1,18 +1,26 @@
-"""Tables, figures and galleries from results files and datasets."""
+"""Tables, figures, galleries and pages from results files and datasets."""
 
-from .figures import save_figures
+from .contents import Report
+from .files import find_distilled
+from .formats import FORMATS, write_report
 from .gallery import save_gallery
 from .games import games_table
+from .markdown import render
 from .read import read_report
-from .render import FORMATS, render
-from .sweep import save_size_curve, sweep_tables
+from .returns import save_figures
+from .size_curve import save_size_curve
+from .sweep import sweep_tables
 from .table import Table
 from .tables import build_tables
+from .training import find_training
 
 __all__ = [
     "FORMATS",
+    "Report",
     "Table",
     "build_tables",
+    "find_distilled",
+    "find_training",
     "games_table",
     "read_report",
     "render",
@@ -20,4 +28,5 @@ __all__ = [
     "save_gallery",
     "save_size_curve",
     "sweep_tables",
+    "write_report",
 ]

@@ -38,7 +38,7 @@ def algorithm_tables(results: Results) -> list[Table]:
             own = {_dataset(arm): arm for arm in entries if arm.about.student == student}
             cells = [return_cell(own.get(dataset)) for dataset in datasets]
             rows.append((student, *cells, *([] if alike else budgets[student])))
-        tables.append(Table(_title(results, split, alike), columns, rows))
+        tables.append(Table(_title(results, split, alike), columns, rows, least=BUDGETS))
     return tables
 
 

@@ -64,7 +64,8 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     small = budgets.pop()
     told = ["mean return ± deviation over students", f"small sets {small}" if small else "", _mode(results)]
     title = f"{name}: {', '.join(text for text in told if text)}"
-    return Table(title, (*heads, "gain over random [95%]", *verdicts), rows)
+    least = ("students x episodes", *references.values(), *verdicts[::-1], "random samples")
+    return Table(title, (*heads, "gain over random [95%]", *verdicts), rows, least=least)
 
 
 def _references(results: Sequence[Results], students: Sequence[str | None]) -> dict[str, str]:

@@ -1,22 +1,80 @@
-"""One evaluation as one picture: the mean return of every arm, a bar for each split."""
+"""Bar charts of the mean return of every arm."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation.results import Results
+from ..evaluation.results import ArmResult, Results
 from ..files import appears_atomically
+from .colours import family
+from .intervals import mean_interval
 
-__all__ = ["save_returns"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["returns_figure", "save_figures", "save_returns"]
+
+PANELS = 2
+"""In a row."""
+KEYS = 3
+"""In a row."""
+FAR = 3
+"""An expert who returns more than so many times what all others do stands in the title: its bar would dwarf theirs."""
+
+
+def returns_figure(panels: Sequence[tuple[Results, str]]) -> Figure:
+    """Draws a panel for each evaluation and split, a bar for each arm, labelled by its name.
+
+    A bar is the mean return with actions sampled, greedy where a task has nothing else; its colour is the kind of arm.
+    Whiskers are the 95% bootstrap interval of the mean over students, over episodes where there is one policy. A dot is
+    a student.
+
+    Args:
+        panels: Evaluations, each with one of its splits.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    shown = [(results, split, *_arms(results, split)) for results, split in panels]
+    columns = min(PANELS, len(shown))
+    lines = -(-len(shown) // columns)
+    tallest = max(len(bars) for _, _, bars, _ in shown)
+    figure = Figure(figsize=(6.5 * columns, lines * (1.0 + 0.3 * tallest) + 0.6), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.set_visible(False)
+    key: dict[str, str] = {}
+    for axis, (results, split, bars, note) in zip(axes, shown, strict=False):
+        axis.set_visible(True)
+        for place, arm in enumerate(bars):
+            name, colour = family(arm.about)
+            key.setdefault(name, colour)
+            _draw(axis, place, arm, colour)
+        axis.set_yticks(range(len(bars)), [arm.name for arm in bars], parse_math=False)
+        axis.invert_yaxis()  # the first arm on top, as in the tables
+        axis.margins(y=0.01)
+        axis.set_title(f"{results.title}, {results.splits[split]}{note}", fontsize=10, parse_math=False)
+        axis.set_xlabel("mean return, 95% interval" + _mode(bars), fontsize=9)
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles = [Patch(color=colour, label=name) for name, colour in key.items()]
+    if any(arm.n_students > 1 for _, _, bars, _ in shown for arm in bars):
+        handles.append(Line2D([], [], marker=".", color="black", linestyle="", alpha=0.45, label="one student"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=KEYS, frameon=False, fontsize=9)
+    return figure
 
 
 def save_returns(results: Results, path: Path, *, overwrite: bool = False) -> Path:
-    """Draws a group of bars for every arm; a dot is a student. The expert is a dotted line.
+    """Draws one evaluation, a panel for each split, see :func:`returns_figure`.
 
     Args:
-        results: One evaluation.
+        results: The evaluation.
         path: PNG file.
         overwrite: Replace what is there; by default it is refused.
 
@@ -26,31 +84,59 @@ def save_returns(results: Results, path: Path, *, overwrite: bool = False) -> Pa
     Raises:
         OutputExistsError: If the file exists.
     """
-    from matplotlib.figure import Figure
+    return _save(returns_figure([(results, split) for split in results.splits]), path, overwrite)
 
-    experts = results.find(["expert"])
-    names = [name for name in results.names() if name not in experts]
-    figure = Figure(figsize=(max(6.0, 1.6 * len(names)), 4), layout="constrained")
-    axis = figure.subplots()
-    width = 0.8 / len(results.splits)
-    for k, (split, title) in enumerate(results.splits.items()):
-        places = np.arange(len(names)) + (k - (len(results.splits) - 1) / 2) * width
-        entries = [results.main(name, split) for name in names]
-        heights = [0.0 if entry is None else entry.mean for entry in entries]
-        bars = axis.bar(places, heights, width=0.92 * width, label=title, alpha=0.75)
-        for place, entry in zip(places, entries, strict=True):
-            if entry is not None and entry.n_students > 1:
-                axis.plot(
-                    np.full(entry.n_students, place), entry.returns.mean(1), ".", color="black", markersize=5
-                )
-        for expert in experts:
-            entry = results.main(expert, split)
-            if entry is not None:
-                colour = bars.patches[0].get_facecolor()
-                axis.axhline(entry.mean, linestyle=":", color=colour, label=f"expert, {title}")
-    axis.set_xticks(np.arange(len(names)), names, rotation=20, ha="right")
-    axis.set(ylabel="return", title=f"{results.title}: mean return, a dot is a student")
-    axis.legend(fontsize=8)
+
+def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool = False) -> list[Path]:
+    """Draws a figure for each split, a panel for each evaluation that has it, see :func:`returns_figure`.
+
+    Args:
+        results: One or more evaluations.
+        directory: Where ``returns-SPLIT.png`` go.
+        overwrite: Replace what is there; by default it is refused.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputExistsError: If a file exists.
+    """
+    return [
+        _save(
+            returns_figure([(result, split) for result in results if split in result.splits]),
+            directory / f"returns-{split}.png",
+            overwrite,
+        )
+        for split in dict.fromkeys(split for result in results for split in result.splits)
+    ]
+
+
+def _arms(results: Results, split: str) -> tuple[list[ArmResult], str]:
+    """What has a bar, and what the title says of an expert that has none."""
+    arms = [arm for name in results.names() if (arm := results.main(name, split)) is not None]
+    others = [arm for arm in arms if arm.about.kind != "expert"]
+    highest = max((arm.mean for arm in others), default=0.0)
+    far = [arm for arm in arms if others and arm.about.kind == "expert" and arm.mean > FAR * max(highest, 0.0)]
+    bars = [arm for arm in arms if all(arm is not one for one in far)]
+    return bars, "".join(f" ({arm.name}: {arm.mean:.1f})" for arm in far)
+
+
+def _draw(axis: Any, place: int, arm: ArmResult, colour: str) -> None:
+    low, high = mean_interval(arm)
+    axis.barh(place, arm.mean, height=0.75, color=colour, alpha=0.85)
+    whiskers = [[max(0.0, arm.mean - low)], [max(0.0, high - arm.mean)]]
+    axis.errorbar(arm.mean, place, xerr=whiskers, color="black", capsize=3, linewidth=1.2)
+    if arm.n_students > 1:
+        means = arm.returns.mean(1)
+        axis.plot(means, np.full(len(means), place), ".", color="black", markersize=4, alpha=0.45)
+
+
+def _mode(arms: Sequence[ArmResult]) -> str:
+    modes = {arm.mode for arm in arms}
+    return {"sampled": ", actions sampled", "greedy": ", greedy actions"}[modes.pop()] if len(modes) == 1 else ""
+
+
+def _save(figure: Figure, path: Path, overwrite: bool) -> Path:
     with appears_atomically(path, overwrite=overwrite) as partial:
         figure.savefig(partial, format="png", dpi=120)
     return path

@@ -1,26 +1,19 @@
-"""What a sweep found: a table of its cells, the size curve and the cost."""
+"""What a sweep found: a table of its cells, and one of the cost."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..evaluation.results import ArmResult
-from ..files import appears_atomically
 from ..sweeping.cell import SweepCell
 from .cells import return_cell
 from .table import Table
 from .verdicts import gain
 
-__all__ = ["save_size_curve", "sweep_tables"]
+__all__ = ["RANDOM", "cell_heads", "cell_mode", "cell_splits", "sweep_tables"]
 
 RANDOM = "random"
-POINT = tuple[float, float, float, float]
 
 
 def sweep_tables(cells: Sequence[SweepCell]) -> list[Table]:
@@ -38,12 +31,13 @@ def _full(cells: Sequence[SweepCell], cell: SweepCell, split: str) -> ArmResult 
     return next((arm for other in same if (arm := other.arm("full", split))), None)
 
 
-def _splits(cells: Sequence[SweepCell]) -> list[str]:
+def cell_splits(cells: Sequence[SweepCell]) -> list[str]:
+    """Returns what was played, each split once."""
     return list(dict.fromkeys(split for cell in cells for split in cell.results.splits))
 
 
-def _heads(cells: Sequence[SweepCell]) -> list[str]:
-    """What stands for each cell's task; its file and its student, too, where a task has several."""
+def cell_heads(cells: Sequence[SweepCell]) -> list[str]:
+    """Returns what stands for each cell's task; its file and its student, too, where a task has several."""
     heads = []
     for cell in cells:
         task, data, student = cell.source
@@ -61,15 +55,16 @@ def _key(head: str, cell: SweepCell) -> tuple[str, ...]:
     return head, cell.method, f"{cell.samples}", f"{cell.seed}"
 
 
-def _mode(cells: Sequence[SweepCell]) -> str:
+def cell_mode(cells: Sequence[SweepCell]) -> str:
+    """Returns how actions were chosen."""
     sampled = any(arm.mode == "sampled" for cell in cells for arm in cell.results.arms)
     return "sampled actions" if sampled else "greedy actions"
 
 
 def _returns_table(cells: Sequence[SweepCell]) -> Table:
     full_name = next((arm.name for c in cells for s in c.results.splits if (arm := c.arm("full", s))), "all data")
-    splits, rows = _splits(cells), []
-    for head, cell in zip(_heads(cells), cells, strict=True):
+    splits, rows = cell_splits(cells), []
+    for head, cell in zip(cell_heads(cells), cells, strict=True):
         row = [*_key(head, cell)]
         for split in splits:
             random, distilled = cell.arm(RANDOM, split), cell.arm("distilled", split)
@@ -82,13 +77,15 @@ def _returns_table(cells: Sequence[SweepCell]) -> Table:
         rows.append(tuple(row))
     heads = (RANDOM, "distilled", "gain [95%]", full_name)
     returns = [f"{what}, {split}" for split in splits for what in heads]
-    title = f"Sweep: mean return ± deviation over students, {_mode(cells)}"
-    return Table(title, ("task", "method", "samples", "seed", *returns), rows)
+    title = f"Sweep: mean return ± deviation over students, {cell_mode(cells)}"
+    least = [f"{what}, {split}" for what in (full_name, RANDOM) for split in splits[::-1]]
+    least += [f"{what}, {split}" for split in splits[:0:-1] for what in ("distilled", "gain [95%]")]
+    return Table(title, ("task", "method", "samples", "seed", *returns), rows, least=tuple(least))
 
 
 def _cost_table(cells: Sequence[SweepCell]) -> Table:
     rows = []
-    for head, cell in zip(_heads(cells), cells, strict=True):
+    for head, cell in zip(cell_heads(cells), cells, strict=True):
         split = next(iter(cell.results.splits))
         distilled, full = cell.arm("distilled", split), _full(cells, cell, split)
         if distilled is None:
@@ -107,56 +104,4 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
         )
     columns = ("task", "method", "samples", "seed", "seconds to distil", "MB", "seconds a student",
                "seconds saved a student", "break-even, students")  # fmt: skip
-    return Table("Sweep: cost", columns, rows)
-
-
-def save_size_curve(cells: Sequence[SweepCell], path: Path, *, overwrite: bool = False) -> Path:
-    """Draws return against the number of samples, one panel a task and split, one line a method; returns the PNG.
-
-    A point is the mean over distillation seeds of the mean over students; bars span the seeds' means. Random samples
-    stand beside it, all data is a dotted line where the cells have it.
-
-    Raises:
-        OutputExistsError: If the file exists and ``overwrite`` is False.
-    """
-    from matplotlib.figure import Figure
-
-    heads, splits = _heads(cells), _splits(cells)
-    tasks = sorted(set(heads))
-    figure = Figure(figsize=(5 * len(splits), 3.6 * len(tasks)), layout="constrained")
-    axes = figure.subplots(len(tasks), len(splits), squeeze=False)
-    for (row, task), (column, split) in itertools.product(enumerate(tasks), enumerate(splits)):
-        mine = [cell for head, cell in zip(heads, cells, strict=True) if head == task]
-        axis = axes[row][column]
-        for method in sorted({cell.method for cell in mine}):
-            _draw(axis, _points([cell for cell in mine if cell.method == method], "distilled", split), method)
-        _draw(axis, _points(mine, RANDOM, split), f"{RANDOM} samples")
-        full = [arm for cell in mine if (arm := cell.arm("full", split))]
-        if full:
-            mean = float(np.mean([arm.mean for arm in full]))
-            axis.axhline(mean, linestyle=":", color="black", label=full[0].name)
-        axis.set(title=f"{task}, {split}", xlabel="samples", ylabel=f"return, {_mode(mine)}", xscale="log")
-        shown = sorted({cell.samples for cell in mine})  # the sizes themselves: powers of ten overlap
-        axis.set_xticks(shown, [str(size) for size in shown])
-        axis.set_xticks([], minor=True)
-        axis.legend()
-    with appears_atomically(path, overwrite=overwrite) as partial:
-        figure.savefig(partial, format="png", dpi=120)
-    return path
-
-
-def _points(cells: Sequence[SweepCell], kind: str, split: str) -> list[POINT]:
-    """Size, smallest, mean and largest of the seeds' means."""
-    points = []
-    for size in sorted({cell.samples for cell in cells}):
-        means = [arm.mean for cell in cells if cell.samples == size and (arm := cell.arm(kind, split))]
-        if means:
-            points.append((float(size), min(means), float(np.mean(means)), max(means)))
-    return points
-
-
-def _draw(axis: Any, points: Sequence[POINT], label: str) -> None:
-    if points:
-        sizes, low, mean, high = (list(values) for values in zip(*points, strict=True))
-        below, above = ([abs(x - m) for x, m in zip(ends, mean, strict=True)] for ends in (low, high))
-        axis.errorbar(sizes, mean, yerr=[below, above], marker="o", capsize=3, label=label)
+    return Table("Sweep: cost", columns, rows, least=("MB", "seconds a student"))

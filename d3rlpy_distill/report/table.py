@@ -16,8 +16,10 @@ class Table:
         title: One line.
         columns: Headings.
         rows: Cells, as many in a row as there are headings.
+        least: Headings of the columns that are given up first where there is no room, the least needed one first.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    least: tuple[str, ...] = ()

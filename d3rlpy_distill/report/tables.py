@@ -5,38 +5,33 @@ from __future__ import annotations
 from ..evaluation.results import ArmResult, Results
 from .algorithms import algorithm_tables
 from .cells import return_cell
-from .paper import (
-    PAPER_COLUMNS,
-    PAPER_RETURNS,
-    PAPER_SIZES,
-    PAPER_TABLE_OF_SIZES,
-    PAPER_TABLES,
-    reproduces_paper,
-)
+from .paper import paper_table, reproduces_paper
 from .table import Table
 from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm, reference
 
 __all__ = ["build_tables"]
 
 
-def build_tables(results: Results) -> list[Table]:
-    """Returns the tables of an evaluation: returns on each split, data and cost, and the paper's own numbers.
+def build_tables(results: Results, *, paper: bool = False) -> list[Table]:
+    """Returns the tables of an evaluation: returns on each split, data and cost.
 
     The percentage is of the mean of converged cloning of all data. The gain is over the mean of random or balanced
     samples with their actions, whichever returns more, with a 95% bootstrap interval over students. An arm is as good
     as all data where the lower end of the 95% interval of the difference lies above -5% of that arm's mean; at least
     five students are needed to tell.
 
-    Results of several students give a table student x data instead. The paper's numbers, and its tables' numbers in the
-    titles, belong to results of its student on its games.
+    Results of several students give a table student x data instead.
+
+    Args:
+        results: The evaluation.
+        paper: Add the paper's own figures, where the results are of its student on one of its games.
     """
     if len(results.students) > 1:
         return algorithm_tables(results)
     tables = [_returns_table(results, split) for split in results.splits]
     tables.append(_data_table(results))
-    printed = [split for split in PAPER_TABLES if split in results.splits]
-    if reproduces_paper(results) and printed:
-        tables.append(_paper_table(results.title, printed))
+    if paper and reproduces_paper(results):
+        tables.append(paper_table(results))
     return tables
 
 
@@ -79,24 +74,27 @@ def _returns_table(results: Results, split: str) -> Table:
         _title(results, split, sampled),
         tuple(columns[i] for i in kept),
         [tuple(row[i] for i in kept) for row in rows],
+        least=("of converged BC", "normalised", "greedy return", "IQM [95%]", columns[6], columns[5]),
     )
 
 
 def _title(results: Results, split: str, sampled: bool) -> str:
     first = next((arm for arm in results.arms if arm.about.student is not None), results.arms[0])
-    small = budget(results, "small", first.about.student)
+    student = first.about.student
+    budgets = [
+        f"{told} {given}"
+        for told, size in (("real data", "full"), ("small sets", "small"))
+        if (given := budget(results, size, student))
+    ]
     given = [
         f"{results.title}, {results.splits[split]}",
-        f"{first.n_students} students x {first.n_episodes} episodes",
-        f"small sets {small}" if small else "",
+        f"{first.n_students} {student} students x {first.n_episodes} episodes"
+        if student
+        else f"{first.n_episodes} episodes",
+        *([f"{', '.join(budgets)} (steps x batch)"] if budgets else []),
         "actions sampled unless marked greedy" if sampled else "greedy actions",
     ]
-    number = PAPER_TABLES.get(split) if reproduces_paper(results) else None
-    return _numbered(number, ", ".join(text for text in given if text))
-
-
-def _numbered(number: str | None, title: str) -> str:
-    return title if number is None else f"{number}: {title}"
+    return ", ".join(given)
 
 
 def _share(arm: ArmResult, converged: ArmResult | None) -> str:
@@ -109,22 +107,6 @@ def _data_table(results: Results) -> Table:
         arm = results.main(name, next(iter(results.splits)))
         if arm is not None and arm.samples:
             rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
-    number = PAPER_TABLE_OF_SIZES if reproduces_paper(results) else None
-    title = _numbered(number, f"{results.title}, what a student is trained on")
-    return Table(title, ("arm", "samples", "MB", "seconds a student"), rows)
-
-
-def _paper_table(game: str, splits: list[str]) -> Table:
-    rows = [
-        (
-            f"{PAPER_TABLES[split]}, returns {split.upper()}",
-            *(f"{value:.2f}" for value in PAPER_RETURNS[game, split]),
-        )
-        for split in splits
-    ]
-    rows.append((f"{PAPER_TABLE_OF_SIZES}, size", "", *(str(value) for value in PAPER_SIZES[game])))
     return Table(
-        f"{game} as printed in arXiv 2407.20299 (another expert, other data; quoted, not measured)",
-        ("paper", *PAPER_COLUMNS),
-        rows,
+        f"{results.title}, what a student is trained on", ("arm", "samples", "MB", "seconds a student"), rows
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..evaluation.results import ArmResult, Results
-from ..evaluation.statistics import difference_interval
 from .cells import difference_cell
+from .intervals import difference
 
 __all__ = ["CONVERGED", "FULL", "TOO_FEW", "as_good", "budget", "gain", "random_arm", "reference"]
 
@@ -43,27 +41,26 @@ def random_arm(results: Results, split: str, student: str | None = None) -> ArmR
 def gain(arm: ArmResult, random: ArmResult | None) -> str:
     """Returns the difference of the means with its 95% interval over students, which one student alone has not.
 
-    "" where there is nothing to compare: no such arm, a policy that nothing trains, or ``random`` itself.
+    "" where there is nothing to compare, see :func:`~.intervals.difference`.
     """
-    if random is None or arm.about.student is None or arm.name == random.name:
+    found = difference(arm, random)
+    if found is None or random is None:
         return ""
-    value, low, high = difference_interval(arm.returns, random.returns, np.random.default_rng(0))
     alone = min(arm.n_students, random.n_students) == 1
-    return f"{value:+.2f}" if alone else difference_cell(value, low, high)
+    return f"{found[0]:+.2f}" if alone else difference_cell(*found)
 
 
 def as_good(arm: ArmResult, full: ArmResult | None) -> str:
     """Returns "yes" where the 95% interval of the difference lies above -5% of ``full``'s mean, else "no".
 
-    "too few students" with fewer than five; "" where there is nothing to compare: no such arm, a policy that nothing
-    trains, or ``full`` itself.
+    "too few students" with fewer than five; "" where there is nothing to compare, see :func:`~.intervals.difference`.
     """
-    if full is None or arm.about.student is None or arm.name == full.name:
+    found = difference(arm, full)
+    if found is None or full is None:
         return ""
     if min(arm.n_students, full.n_students) < MIN_STUDENTS:
         return TOO_FEW
-    _, low, _ = difference_interval(arm.returns, full.returns, np.random.default_rng(0))
-    return "yes" if low > -MARGIN * abs(full.mean) else "no"
+    return "yes" if found[1] > -MARGIN * abs(full.mean) else "no"
 
 
 def budget(results: Results, size: str, student: str | None) -> str:

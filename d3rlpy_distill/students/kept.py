@@ -18,6 +18,7 @@ from d3rlpy.preprocessing import PixelObservationScaler
 from ..catalogue import STUDENTS
 from ..errors import CheckpointError, DamagedFileError
 from ..files import load_tensors, read_metadata, save_tensors
+from ..learners.bounded import no_larger_than
 from ..learners.learner import AnyLearner
 from ..policies import Policy
 from .base import Student
@@ -114,8 +115,10 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
             warnings.simplefilter("ignore", RuntimeWarning)  # what does not fit fails in the next lines
             shaped = LearnableConfigWithShape.deserialize(about["learner"])
         shape, size = tuple(map(int, shaped.observation_shape)), int(shaped.action_size)
-        learner = student.restore(shaped.config, weights, shape, size, device=device)
+        with no_larger_than(weights.values()):
+            learner = student.restore(shaped.config, weights, shape, size, device=device)
         policy = student.policy(learner, float(about["target_return"]))
+        _try_out(policy, shape)
     except MemoryError:
         raise
     except Exception as error:  # d3rlpy builds whatever the file names, which may fail in any way
@@ -123,6 +126,17 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
             f"{path} is damaged: it is no {about['name']} student ({type(error).__name__}: {error})."
         ) from error
     return KeptStudent(policy, learner, shape, size, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _try_out(policy: Policy, shape: tuple[int, ...]) -> None:
+    """Lets a policy act once: what does not fit shows here, and not in the middle of an evaluation.
+
+    Raises: anything, by d3rlpy.
+    """
+    observations = torch.zeros(1, *shape)
+    said = policy.actions(observations) if hasattr(policy, "actions") else policy.logits(observations)
+    if not torch.isfinite(said).all():
+        raise ValueError("it answers with what is no number")
 
 
 def _of_0_1(path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
+from ..learners.bounded import no_larger_than
 from ..learners.learner import build_learner, imitator_logits, keep_heap, learner_network
 
 __all__ = ["Teachers"]
@@ -24,6 +25,9 @@ class Teachers:
         observation_shape: Shape of one observation.
         action_size: Number of actions, A.
         device: torch device.
+
+    Raises:
+        ValueError: If the configuration names a network that is larger than the weights.
     """
 
     def __init__(
@@ -39,7 +43,8 @@ class Teachers:
         self.weights = list(weights)
         self._learners: list[DiscreteBC] = []
         for state in self.weights:
-            learner = build_learner(config, observation_shape, action_size, seed=0, device=device)
+            with no_larger_than(state.values()):
+                learner = build_learner(config, observation_shape, action_size, seed=0, device=device)
             learner_network(learner).load_state_dict(state)
             self._learners.append(learner)
         keep_heap()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from d3rlpy_distill.data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import DatasetFormatError
+from d3rlpy_distill.files import claimed
 
 from .games import GAMES, N_ACTIONS, Game, get_game, task_name
 from .gen_dgrl_pickle import PickleRefusedError, read_arrays, shown
@@ -63,6 +64,7 @@ def import_gen_dgrl(
         UnknownGameError: If the game is none of Procgen's.
         DatasetFormatError: If the archive is damaged, or an episode is not of the published layout.
         OutputExistsError: If ``path`` holds anything else.
+        InUseError: If another process is making it.
     """
     archive, path = Path(archive), Path(path)
     known = get_game(game)
@@ -75,24 +77,25 @@ def import_gen_dgrl(
         "episodes": episodes,
     }
     provenance = Provenance("imported", task_name(game), N_ACTIONS, command, settings)
-    if path.exists():
-        return read_own(path, provenance)
-    try:
-        with contextlib.closing(read_gen_dgrl(archive, known)) as stream:
-            first = next(stream, None)
-            if first is None:
-                raise DatasetFormatError(f"{archive} holds no episode: expected .npy files.")
-            with EpisodeWriter(path, provenance) as writer:
-                for written, episode in enumerate(itertools.chain([first], stream), start=1):
-                    writer.write(episode)
-                    if on_episode is not None:
-                        on_episode()
-                    if written == episodes:
-                        break
-    except MemoryError as error:
-        raise DatasetFormatError(
-            f"{archive} needs more memory than there is: its largest episode may take {MAX_LENGTH * STEP_BYTES} bytes."
-        ) from error
+    with claimed(path):
+        if path.exists():
+            return read_own(path, provenance)
+        try:
+            with contextlib.closing(read_gen_dgrl(archive, known)) as stream:
+                first = next(stream, None)
+                if first is None:
+                    raise DatasetFormatError(f"{archive} holds no episode: expected .npy files.")
+                with EpisodeWriter(path, provenance) as writer:
+                    for written, episode in enumerate(itertools.chain([first], stream), start=1):
+                        writer.write(episode)
+                        if on_episode is not None:
+                            on_episode()
+                        if written == episodes:
+                            break
+        except MemoryError as error:
+            raise DatasetFormatError(
+                f"{archive} needs more memory than there is: its largest episode may take {MAX_LENGTH * STEP_BYTES} bytes."
+            ) from error
     return read_info(path)
 
 

@@ -29,7 +29,7 @@ FEWEST = 8  # a batch is not made smaller: a step's fixed costs outweigh that of
 class EpisodeSteps(NamedTuple):
     """The steps of one episode of length L.
 
-    Args:
+    Attributes:
         observations: uint8 ``(L, 3, 64, 64)``, the frames on which the actions were taken.
         actions: int32 ``(L,)``.
         rewards: float32 ``(L,)``.

@@ -31,4 +31,9 @@ def plots() -> Iterator[tuple[str, bytes]]:
 
 def with_plots(text: str) -> str:
     """Returns Markdown with the plot before every block of tables that ``benchmarks/update_readme.py`` renders."""
-    return BLOCK.sub(lambda m: f"![{m[1]}: mean return of every arm](plots/{m[1]}.png)\n\n{m[0]}", text)
+
+    def block(match: re.Match[str]) -> str:
+        place = f"plots/{match[1]}.png"
+        return f"[![{match[1]}: mean return of every arm]({place})]({place})\n\n{match[0]}"
+
+    return BLOCK.sub(block, text)

@@ -221,7 +221,7 @@ def command(*arguments: object) -> Said:
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
     for descriptor, stream in zip((1, 2), streams, strict=True):
         os.dup2(stream, descriptor)
-    sys.stdout, sys.stderr = (open(d, "w", closefd=False) for d in (1, 2))  # noqa: PTH123, SIM115
+    sys.stdout, sys.stderr = (open(d, "w", closefd=False) for d in (1, 2))  # noqa: SIM115
     code = 0
     try:
         entry_point()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from d3rlpy_distill import Distilled, OfflineDataset
-from d3rlpy_distill.data import read_episodes, read_extras, read_info
+from d3rlpy_distill.data import read_episodes, read_info
 from d3rlpy_distill.errors import DistillError
 from d3rlpy_distill.evaluation.results import Results
 from d3rlpy_distill.evaluation.store import EvaluationStore

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import resource
 import shutil
 import struct
 import sys
@@ -27,7 +28,7 @@ from d3rlpy_distill.errors import DistillError
 from d3rlpy_distill.files import SEAL_BYTES, load_tensors, read_document, save_tensors, write_document, write_seal
 from d3rlpy_distill.students.kept import load_student
 
-from .children import Ended, Try, command, refusal, run_all
+from .children import Ended, Try, command, refusal, run_all, vast
 from .corpus import Unit
 from .damage import DAMAGES, flip, zeroed
 from .digests import LOADERS
@@ -38,6 +39,7 @@ __all__ = ["hostile_campaign"]
 
 SECONDS = 180.0  # a file without a seal is read for 30 s of computing at most, and other programs run, too
 PEAK = 1 << 30
+MOST = 3 << 30
 WHOLE = 300
 CANARY = "canary"
 SECRET = b"root:x:0:0:secret" * 256
@@ -129,6 +131,8 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
         every = [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
     cases: dict[str, tuple[Hostile, Path]] = {}
 
+    limits = ((resource.RLIMIT_AS, vast() + MOST),)  # a bomb must not take the machine with it
+
     def tries() -> Iterator[Try]:
         for number, case in enumerate(every):
             if clock.over():
@@ -137,7 +141,7 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
             there.mkdir(parents=True)
             path = case.write(there)
             cases[str(number)] = case, path
-            yield Try(str(number), look, (path, case.views), SECONDS)
+            yield Try(str(number), look, (path, case.views), SECONDS, limits)
 
     print(f"{len(every)} hostile files", file=sys.stderr)
     base = max(ended.peak for _, ended in run_all([Try("nothing", int)], 1))

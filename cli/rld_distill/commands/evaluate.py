@@ -23,6 +23,7 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..tables import show_tables
 
 if TYPE_CHECKING:
     from d3rlpy_distill.evaluation import PartialBudget
@@ -149,7 +150,7 @@ def command(
     from d3rlpy_distill import ConvergenceConfig, Protocol
     from d3rlpy_distill.estimates import evaluation_seconds
     from d3rlpy_distill.pipeline import load, load_distilled, plan_evaluation
-    from d3rlpy_distill.report import build_tables, render
+    from d3rlpy_distill.report import build_tables
 
     from ..progress import ProgressBar
 
@@ -185,7 +186,7 @@ def command(
     if as_json:
         click.echo(json.dumps(results.to_json()))
     else:
-        click.echo(render(build_tables(results), "md"))
+        show_tables(build_tables(results), kept=directory)
 
 
 def _parse_also(value: tuple[str, ...]) -> dict[str, str]:

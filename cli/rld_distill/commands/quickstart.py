@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from ..options import seed_option
+from ..tables import show_tables
 
 
 @click.command("quickstart")
@@ -24,7 +25,7 @@ def command(out: Path, seed: int) -> None:
     Far smaller than the full protocol (2 students instead of 10, 20 episodes instead of 100), so its figures are a
     demonstration and no result. Interrupted, it goes on when it is run again.
     """
-    from d3rlpy_distill.report import build_tables, render
+    from d3rlpy_distill.report import build_tables
     from procgen_datasets.quickstart import QuickstartConfig, run_quickstart
 
     from ..progress import ProgressBar
@@ -33,6 +34,6 @@ def command(out: Path, seed: int) -> None:
         result = run_quickstart(
             QuickstartConfig(seed=seed), out, say=lambda text: click.echo(text, err=True), progress=bar.update
         )
-    click.echo(render(build_tables(result.results), "md"))
+    show_tables(build_tables(result.results), kept=out / "results")
     click.echo(f"\ndrew {result.plot}, filmed {result.film}\n")
     click.echo(result.text)

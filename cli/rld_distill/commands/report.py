@@ -7,18 +7,25 @@ from pathlib import Path
 import rich_click as click
 
 from ..options import overwrite_option
+from ..tables import show_tables
+
+FORMATS = ("auto", "md", "latex", "csv", "json", "html")
+SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".html": "html"}
 
 EPILOG = """
 Examples:
 
-  rld-distill report results/starpilot --format md
+  rld-distill report results/starpilot
+
+  rld-distill report results/starpilot --out starpilot.html --film play.gif
 
   rld-distill report benchmarks/results/starpilot.json --format latex --figures figures
 
   rld-distill report results/starpilot results/bigfish --compare distilled-150
 
-  rld-distill report sweep/sweep.json --figures figures
+  rld-distill report sweep --out sweep.csv
 """
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("report", epilog=EPILOG)
@@ -26,46 +33,114 @@ Examples:
 @click.option(
     "--format",
     "how",
-    type=click.Choice(["md", "latex", "csv", "json"]),
-    default="md",
+    type=click.Choice(FORMATS),
+    default="auto",
     show_default=True,
-    help="How to write the tables.",
+    help="auto is what the name of --out ends in; without --out, tables that fit the terminal, Markdown in a pipe.",
+)
+@click.option("--out", type=FILE, help="File to write instead of standard output.")
+@click.option("--wide", is_flag=True, help="In a terminal, show every column, however wide the tables become.")
+@click.option("--compare", metavar="ARM", help="One table instead: this arm over the tasks, with its baselines.")
+@click.option(
+    "--paper", is_flag=True, help="Add the figures that arXiv 2407.20299 prints, to results of its student."
 )
 @click.option(
     "--figures",
     type=click.Path(file_okay=False, path_type=Path),
     help="Also draw every arm's return into this directory.",
 )
+@click.option(
+    "--distilled",
+    multiple=True,
+    type=FILE,
+    help="html: distilled file whose frames to show; found by itself where its command left it; repeatable.",
+)
+@click.option("--film", "films", multiple=True, type=FILE, help="html: GIF of 'rld-distill play'; repeatable.")
+@click.option(
+    "--training",
+    multiple=True,
+    type=FILE,
+    help="html: curve.csv of 'rld-distill train-expert'; found by itself in RESULTS; repeatable.",
+)
 @overwrite_option
-@click.option("--compare", metavar="ARM", help="One table instead: this arm over the tasks, with its baselines.")
 def command(
-    results: tuple[Path, ...], how: str, figures: Path | None, overwrite: bool, compare: str | None
+    results: tuple[Path, ...],
+    how: str,
+    out: Path | None,
+    wide: bool,
+    compare: str | None,
+    paper: bool,
+    figures: Path | None,
+    distilled: tuple[Path, ...],
+    films: tuple[Path, ...],
+    training: tuple[Path, ...],
+    overwrite: bool,
 ) -> None:
-    """Render the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'."""
+    """Show the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'.
+
+    csv and json have a row for each arm, split and mode, with numbers in full; html is one page with tables that sort,
+    plots, frames, films, the commands and what they ran on.
+    """
+    chosen = _format(how, out, wide)
+    if chosen != "html" and (distilled or films or training):
+        raise click.UsageError("--distilled, --film and --training are for --format html.")
+    from d3rlpy_distill.files import appears_atomically, check_output
     from d3rlpy_distill.report import (
-        build_tables,
-        games_table,
+        Report,
+        find_distilled,
+        find_training,
         read_report,
-        render,
         save_figures,
         save_size_curve,
-        sweep_tables,
+        write_report,
     )
+    from d3rlpy_distill.report.paper import reproduces_paper
 
+    if out is not None:
+        check_output(out, overwrite=overwrite)
     reports = [read_report(path) for path in results]
     evaluations = [report for report in reports if not isinstance(report, list)]
     cells = [cell for report in reports if isinstance(report, list) for cell in report]
+    if compare is not None and cells:
+        raise click.UsageError("--compare with the cells of a sweep: give results of 'rld-distill evaluate'.")
+    if paper and not any(map(reproduces_paper, evaluations)):
+        raise click.UsageError(
+            "--paper without results of its student: give those of 'paper' on one of its games."
+        )
+    report = Report(evaluations, cells, compared=compare, paper=paper)
+    if chosen == "html":
+        report = Report(
+            evaluations,
+            cells,
+            compare,
+            paper,
+            find_distilled(evaluations, distilled),
+            films,
+            find_training(results, training),
+        )
     if figures is not None:
         drawn = save_figures(evaluations, figures, overwrite=overwrite) if evaluations else []
         if cells:
             drawn.append(save_size_curve(cells, figures / "size-curve.png", overwrite=overwrite))
         for path in drawn:
             click.echo(f"drew {path}", err=True)
-    if compare is not None:
-        if len(evaluations) < len(reports):
-            raise click.UsageError("--compare with the cells of a sweep: give results of 'rld-distill evaluate'.")
-        tables = [games_table(evaluations, compare)]
+    if out is not None:
+        text = write_report(report, chosen)
+        with appears_atomically(out, overwrite=overwrite) as partial:
+            partial.write_text(f"{text}\n", encoding="utf-8")
+        click.echo(f"wrote {out}", err=True)
+    elif chosen == "auto":
+        show_tables(report.tables, wide=wide)
     else:
-        tables = [table for evaluation in evaluations for table in build_tables(evaluation)]
-        tables += sweep_tables(cells) if cells else []
-    click.echo(render(tables, how))
+        click.echo(write_report(report, chosen))
+
+
+def _format(how: str, out: Path | None, wide: bool) -> str:
+    """The format that is meant; "auto" is what suits standard output."""
+    if wide and (out is not None or how != "auto"):
+        raise click.UsageError("--wide is for tables in a terminal: leave out --out and --format, or --wide.")
+    if out is None or how != "auto":
+        return how
+    if out.suffix not in SUFFIXES:
+        raise click.UsageError(f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}, or --format.")
+    return SUFFIXES[out.suffix]

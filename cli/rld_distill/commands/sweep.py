@@ -18,6 +18,7 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..tables import show_tables
 
 EPILOG = """
 Examples:
@@ -133,7 +134,7 @@ def command(
     from d3rlpy_distill.errors import DistillError
     from d3rlpy_distill.evaluation import PartialBudget, Protocol
     from d3rlpy_distill.files import check_output
-    from d3rlpy_distill.report import render, save_size_curve, sweep_tables
+    from d3rlpy_distill.report import Report, save_size_curve, sweep_tables, write_report
     from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 
     from ..progress import ProgressBar
@@ -171,7 +172,10 @@ def command(
         results = plan.run(jobs=jobs, on_cell=lambda cell, error: bar.advance())
     if results.cells:
         click.echo(f"drew {save_size_curve(results.cells, picture, overwrite=again)}", err=True)
-        click.echo(render(sweep_tables(results.cells), "json" if as_json else "md"))
+        if as_json:
+            click.echo(write_report(Report(cells=results.cells), "json"))
+        else:
+            show_tables(sweep_tables(results.cells), kept=out)
     if results.failed:
         name, error = next(iter(results.failed.items()))
         said = str(error) if isinstance(error, DistillError) else explain(error)

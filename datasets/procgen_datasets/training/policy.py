@@ -40,10 +40,12 @@ def _scale(network: ImpalaNetwork) -> None:
     """Gives the weights of each output a fixed norm and zeroes the biases, as Cobbe et al. 2021 (PPG) do.
 
     torch's own initial weights let features differ ten times less between frames: too little for the heads to see.
+    The heads' weights are set after this.
     """
-    layers = [(block.conv, BLOCK_NORM) for block in network.blocks]
-    layers += [(c, RESIDUAL_NORM) for b in network.blocks for r in (b.res0, b.res1) for c in (r.conv_a, r.conv_b)]
-    for layer, norm in (*layers, (network.fc, DENSE_NORM)):
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.bias is None:
+            continue
+        norm = DENSE_NORM if name == "fc" else RESIDUAL_NORM if ".res" in name else BLOCK_NORM
         rows = layer.weight.flatten(1).norm(dim=1)
         layer.weight.mul_((norm / rows).unflatten(0, (-1, *[1] * (layer.weight.ndim - 1))))
         layer.bias.zero_()

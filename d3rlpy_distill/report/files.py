@@ -1,0 +1,71 @@
+"""The files of distilled sets that results were made with: named, or found where the results' commands say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DistillError, SettingsError
+from ..evaluation.results import Results
+from ..methods.distilled import Distilled
+
+__all__ = ["find_distilled"]
+
+
+def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> dict[str, Distilled]:
+    """Returns distilled sets by the names of their arms.
+
+    A set is taken only if its hash is the one that the results record. Beside the files that are named, those are
+    looked at that the commands of the distillations made, as seen from the current directory.
+
+    Args:
+        results: Evaluations, which record the sets.
+        named: Files.
+
+    Raises:
+        SettingsError: If a file that is named holds none of the sets.
+        DatasetFormatError: If it is no complete dataset.
+    """
+    wanted = {str(sha): name for one in results for name, sha in _hashes(one).items()}
+    found: dict[str, Distilled] = {}
+    for path in named:
+        distilled = Distilled.load(path)
+        if distilled.sha256 not in wanted:
+            raise SettingsError(
+                f"{path} is none of the sets that these results were made with: expected one of "
+                f"{', '.join(wanted.values()) or 'none'}."
+            )
+        found[wanted[distilled.sha256]] = distilled
+    for one in results:
+        for name, path in _made(one):
+            if name not in found and (known := _load(path)) and known.sha256 == _hashes(one).get(name):
+                found[name] = known
+    return found
+
+
+def _hashes(results: Results) -> Mapping[str, Any]:
+    known = results.protocol.get("distilled_sha256")
+    return known if isinstance(known, Mapping) else {}
+
+
+def _made(results: Results) -> Iterator[tuple[str, Path]]:
+    """What follows ``--out`` in the command of each distillation."""
+    sets = results.provenance.get("distilled")
+    for name, about in sets.items() if isinstance(sets, Mapping) else ():
+        command = about.get("command") if isinstance(about, Mapping) else None
+        try:
+            words = shlex.split(command) if isinstance(command, str) else []
+        except ValueError:  # anybody may have written it
+            continue
+        for option, value in zip(words, words[1:], strict=False):
+            if option in ("--out", "-o"):
+                yield name, Path(value)
+
+
+def _load(path: Path) -> Distilled | None:
+    try:
+        return Distilled.load(path) if path.is_file() else None
+    except (DistillError, OSError, ValueError):  # it is not the one that is looked for
+        return None

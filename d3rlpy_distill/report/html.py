@@ -1,0 +1,209 @@
+"""A report as one page: everything is inside, nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SettingsError
+from ..evaluation.results import Results
+from ..methods.distilled import Distilled
+from .contents import Report
+from .gallery import gallery_figure, has_images
+from .provenance import commands, facts
+from .returns import returns_figure
+from .size_curve import size_curve_figure
+from .svg import inline_svg
+from .sweep import sweep_tables
+from .table import Table
+from .tables import build_tables
+from .training import training_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["read_film", "write_html"]
+
+Section = tuple[str, list[str]]
+"""A heading, and what stands under it."""
+
+
+def write_html(report: Report) -> str:
+    """Returns the page.
+
+    What files say is shown as text, whatever it is: the page forbids every script but its own, and every address.
+
+    Raises:
+        SettingsError: If a film is no GIF.
+        DistillError: If an arm is to be compared that an evaluation has not.
+    """
+    sections = list(_sections(report))
+    title = _title(report)
+    body = [f"<h1>{escape(title)}</h1>", _contents([name for name, _ in sections])]
+    for number, (name, parts) in enumerate(sections):
+        body += [f'<section id="part-{number}">', f"<h2>{escape(name)}</h2>", *parts, "</section>"]
+    style, script = _resource("page.css"), _resource("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    head = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title>",
+        f"<style>{style}</style>",
+        "</head>",
+        "<body>",
+    ]
+    return "\n".join([*head, "<main>", *body, "</main>", f"<script>{script}</script>", "</body>", "</html>"])
+
+
+def read_film(path: Path) -> bytes:
+    """Returns a GIF file.
+
+    Raises:
+        SettingsError: If it is none.
+    """
+    try:
+        film = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"--film {path}: {error.strerror}; make one with 'rld-distill play'.") from error
+    if not film.startswith(b"GIF8"):
+        raise SettingsError(f"--film {path} is no GIF: expected a film of 'rld-distill play'.")
+    return film
+
+
+def _title(report: Report) -> str:
+    names = [one.title for one in (*report.evaluations, *(cell.results for cell in report.cells))]
+    what = f"{report.compared} on " if report.compared else ""
+    return f"Results: {what}{', '.join(dict.fromkeys(names))}"
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    numbers = itertools.count()
+
+    def drawn(figure: Figure, told: str) -> str:
+        return _figure(inline_svg(figure, told, next(numbers)), told)
+
+    if report.compared is not None:
+        yield report.compared, [_table(table) for table in report.tables]
+    for one in report.evaluations:
+        told = "Mean return of every arm with its 95% interval; a dot is a student."
+        parts = [drawn(returns_figure([(one, split) for split in one.splits]), told)]
+        yield _heading(one, report.evaluations), parts + [_table(t) for t in build_tables(one, paper=report.paper)]
+    if report.cells:
+        told = "Mean return against the number of samples; bars span distillations with different seeds."
+        curve = drawn(size_curve_figure(report.cells), told)
+        yield "Sweep", [curve, *(_table(table) for table in sweep_tables(report.cells))]
+    if report.training:
+        told = "Mean return against environment steps."
+        yield "Training of the expert", [drawn(training_figure(curve), told) for curve in report.training]
+    shown = {name: one for name, one in report.distilled.items() if has_images(one.samples.observations)}
+    if shown:
+        yield (
+            "Gallery",
+            [part for name, one in shown.items() for part in _gallery(name, one, drawn(*_frames(name, one)))],
+        )
+    if report.films:
+        yield "Films", [_film(path) for path in report.films]
+    every = [*report.evaluations, *_distinct(cell.results for cell in report.cells)]
+    yield "How to reproduce", [_commands(every)]
+    yield "Provenance", [part for one in every for part in _provenance(one)]
+
+
+def _heading(results: Results, every: Sequence[Results]) -> str:
+    """The task; its student, and its place among those that still have the same name, where there are several."""
+    names = [_named(one) for one in every]
+    own = _named(results)
+    same = [one for one, name in zip(every, names, strict=True) if name == own]
+    return own if len(same) == 1 else f"{own} ({1 + next(i for i, one in enumerate(same) if one is results)})"
+
+
+def _named(results: Results) -> str:
+    students = ", ".join(results.students)
+    return f"{results.title}, {students}" if students else results.title
+
+
+def _contents(names: Sequence[str]) -> str:
+    links = [f'<li><a href="#part-{number}">{escape(name)}</a></li>' for number, name in enumerate(names)]
+    return '<nav aria-label="Contents"><ul>' + "".join(links) + "</ul></nav>"
+
+
+def _table(table: Table) -> str:
+    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    lines = []
+    for first, *rest in table.rows:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+    title = escape(table.title)
+    return (
+        f'<div class="box" tabindex="0" role="region" aria-label="{title}"><table class="sortable">'
+        f"<caption>{title}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
+        "</table></div>"
+    )
+
+
+def _figure(svg: str, told: str) -> str:
+    return (
+        f'<figure><div class="box" tabindex="0" role="region" aria-label="{escape(told)}">{svg}</div>'
+        f"<figcaption>{escape(told)}</figcaption></figure>"
+    )
+
+
+def _frames(name: str, distilled: Distilled) -> tuple[Figure, str]:
+    initial = None if distilled.initial is None else distilled.initial.observations
+    figure = gallery_figure(distilled.samples.observations, initial, distilled.samples.actions)
+    if initial is None:
+        return figure, f"Some frames of {name}, each with the action that was taken."
+    return figure, f"Some frames of {name}: what they started from, what they became, and the change."
+
+
+def _gallery(name: str, distilled: Distilled, figure: str) -> list[str]:
+    labels = "soft labels" if distilled.soft else "actions as labels"
+    return [f"<h3>{escape(name)}: {len(distilled)} samples, {labels}</h3>", figure]
+
+
+def _film(path: Path) -> str:
+    data = base64.b64encode(read_film(path)).decode()
+    name = escape(path.stem)
+    return (
+        f'<figure><img alt="Film of policies: {name}" src="data:image/gif;base64,{data}">'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
+
+
+def _commands(every: Sequence[Results]) -> str:
+    lines = list(dict.fromkeys(line for one in every for line in commands(one)))
+    if not lines:
+        return '<p class="note">These results do not record the commands that made them.</p>'
+    text = "\n".join(escape(line) for line in lines)
+    return f'<div class="box" tabindex="0" role="region" aria-label="Commands"><pre class="commands">{text}</pre></div>'
+
+
+def _provenance(results: Results) -> Iterator[str]:
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(results))
+    whole = {"protocol": results.protocol, "provenance": results.provenance}
+    text = escape(json.dumps(whole, indent=2, ensure_ascii=False, default=str))
+    yield f"<h3>{escape(_named(results))}</h3><dl>{rows}</dl>"
+    yield f'<details><summary>Everything that is recorded</summary><div class="box"><pre>{text}</pre></div></details>'
+
+
+def _distinct(every: Iterable[Results]) -> list[Results]:
+    """The cells of a sweep whose commands differ."""
+    seen: dict[tuple[str, ...], Results] = {}
+    for one in every:
+        seen.setdefault(tuple(commands(one)), one)
+    return list(seen.values())
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Results as tidy records: one for each arm, split and mode of playing, its numbers as numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ..evaluation.results import ArmResult, Results
+from .contents import Report
+from .intervals import difference, mean_interval
+from .verdicts import CONVERGED, FULL, as_good, random_arm, reference
+
+__all__ = ["Record", "build_records"]
+
+Record: TypeAlias = "dict[str, str | int | float | None]"
+"""A value by the name of its column; None where there is nothing to say."""
+
+
+def build_records(report: Report) -> list[Record]:
+    """Returns the records of a report, all with the same columns.
+
+    ``mean_low`` to ``mean_high`` is the 95% bootstrap interval of the mean, ``iqm_low`` to ``iqm_high`` that of the
+    interquartile mean, ``gain_low`` to ``gain_high`` that of the gain, which is over the mean of the arm ``gain_over``.
+    Gains and verdicts are of the mode that tables show first. ``method``, ``distillation_seed`` and
+    ``distillation_seconds`` are there where the report is of a sweep.
+
+    Raises:
+        DistillError: If an arm is to be compared that an evaluation has not.
+    """
+    records = []
+    if report.compared is not None:
+        _ = report.tables  # refuses what cannot be compared
+    for one in report.evaluations:
+        arms = list(one.arms) if report.compared is None else list(_compared(one, report.compared))
+        records += [_record(one, arm) for arm in arms]
+    if report.cells:
+        nothing: Record = {"method": None, "distillation_seed": None, "distillation_seconds": None}
+        records = [{**record, **nothing} for record in records]
+    for cell in report.cells:
+        known = cell.seconds if math.isfinite(cell.seconds) else None
+        made: Record = {
+            "method": cell.method,
+            "distillation_seed": cell.seed,
+            "distillation_seconds": known,
+        }
+        records += [{**_record(cell.results, arm), **made} for arm in cell.results.arms]
+    return records
+
+
+def _compared(results: Results, name: str) -> Iterable[ArmResult]:
+    """An arm and what the tables compare it with."""
+    student = results.about(name).student
+    for arm in results.arms:
+        beside = [reference(results, kind, arm.split, student) for kind in (FULL, CONVERGED)]
+        beside.append(random_arm(results, arm.split, student))
+        if arm.name in {name, *(other.name for other in beside if other is not None)}:
+            yield arm
+
+
+def _record(results: Results, arm: ArmResult) -> Record:
+    about = arm.about
+    low, high = mean_interval(arm)
+    record: Record = {
+        "task": results.task,
+        "student": about.student,
+        "arm": arm.name,
+        "kind": about.kind,
+        "labels": about.labels,
+        "size": about.size,
+        "split": arm.split,
+        "mode": arm.mode,
+        "students": arm.n_students,
+        "episodes": arm.n_episodes,
+        "mean": arm.mean,
+        "std": arm.std,
+        "mean_low": low,
+        "mean_high": high,
+        "iqm": arm.iqm,
+        "iqm_low": arm.ci95[0],
+        "iqm_high": arm.ci95[1],
+        "normalised": arm.normalised,
+    }
+    main = arm is results.main(arm.name, arm.split)
+    random = random_arm(results, arm.split, about.student) if main else None
+    full = reference(results, FULL, arm.split, about.student) if main else None
+    gain = difference(arm, random)
+    alone = random is None or min(arm.n_students, random.n_students) == 1
+    record["gain"] = None if gain is None else gain[0]
+    record["gain_low"] = None if gain is None or alone else gain[1]
+    record["gain_high"] = None if gain is None or alone else gain[2]
+    record["gain_over"] = None if gain is None or random is None else random.name
+    record["as_good_as_all_data"] = as_good(arm, full) or None
+    record["samples"] = arm.samples or None
+    record["bytes"] = arm.bytes or None
+    record["train_seconds"] = arm.train_seconds if arm.samples else None
+    return record
