@@ -19,7 +19,7 @@ from procgen_datasets.expert import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""

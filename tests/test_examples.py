@@ -93,7 +93,18 @@ def test_your_own_dataset_becomes_a_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert done.returncode == 0 and "mean return" in done.stdout, done.stderr
     distil, evaluate, report = commands_of(path)
     distil[distil.index("--steps") + 1] = "3"
-    few = ["--students", "1", "--episodes", "1", "--full-steps", "2", "--small-steps", "2", "--converged-steps", "2"]
+    few = [
+        "--students",
+        "1",
+        "--episodes",
+        "1",
+        "--full-steps",
+        "2",
+        "--small-steps",
+        "2",
+        "--converged-steps",
+        "2",
+    ]
     for words in (distil, [*evaluate, *few], report):
         result = run(*words)
         assert result.exit_code == 0, (words, result.output, result.exception)

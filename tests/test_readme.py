@@ -18,7 +18,7 @@ from d3rlpy_distill.evaluation import Results
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = [str(path.relative_to(ROOT)) for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = [str(path.relative_to(ROOT)) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 SCRIPTS = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for group in ("speed", "findings")

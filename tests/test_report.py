@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,21 @@ import pytest
 from commands import fails, run
 from d3rlpy_distill.errors import DistillError
 from d3rlpy_distill.evaluation import ArmKind, Results
-from d3rlpy_distill.report import Table, build_tables, games_table, render, save_figures
+from d3rlpy_distill.report import (
+    FORMATS,
+    Report,
+    Table,
+    build_tables,
+    games_table,
+    render,
+    save_figures,
+    write_report,
+)
+from d3rlpy_distill.report.intervals import mean_interval
+from d3rlpy_distill.report.returns import returns_figure
+from d3rlpy_distill.report.training import read_training
 from d3rlpy_distill.report.verdicts import TOO_FEW, as_good, gain, random_arm, reference
+from d3rlpy_distill.sweeping.cell import SweepCell, save_sweep
 from entries import ABOUT, constant, entry, of_student
 
 MEANS = {"random-policy": 1.0, "bc-100": 10.0, "random-20": 8.0, "distilled-20": 9.51}
@@ -29,8 +44,14 @@ def column(table: Table, name: str) -> dict[str, str]:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The rows of a table as CSV, its headings first."""
-    return list(csv.reader(io.StringIO(text)))[1:]
+    """The rows of a Markdown table, its headings first."""
+    lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [lines[0], *lines[2:]]
+
+
+def tidy(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV by their headings."""
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 @pytest.fixture
@@ -42,7 +63,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_an_arm_stands_beside_its_baselines_in_every_game(files: list[Path]) -> None:
-    result = run("report", *files[:2], *COMPARE, "--format", "csv")
+    result = run("report", *files[:2], *COMPARE)
     assert result.exit_code == 0, result.output
     _, *table = rows(result.stdout)
     assert [row[:2] for row in table] == [
@@ -58,7 +79,7 @@ def test_the_gain_is_over_the_better_of_natural_and_balanced_samples(files: list
         files[0], overwrite=True
     )
     constant({**MEANS, "balanced-20": 7.5}, "procgen/coinrun").save(files[1], overwrite=True)
-    result = run("report", *files[:2], *COMPARE, "--format", "csv")
+    result = run("report", *files[:2], *COMPARE)
     assert result.exit_code == 0, result.output
     bigfish, coinrun = (line for line in result.stdout.splitlines() if "unseen" in line)
     assert "8.50 ± 0.00 (balanced-20)" in bigfish and "+1.01 [+1.01" in bigfish
@@ -81,7 +102,7 @@ def test_the_better_baseline_is_that_of_each_split() -> None:
 
 def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]) -> None:
     constant({**MEANS, "bc-100-converged": 10.5}, "procgen/bigfish").save(files[0], overwrite=True)
-    result = run("report", *files[:2], *COMPARE, "--format", "csv")
+    result = run("report", *files[:2], *COMPARE)
     assert result.exit_code == 0, result.output
     head, *table = rows(result.stdout)
     assert head[-1] == "as good as bc-100-converged"
@@ -93,7 +114,7 @@ def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]
 def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
     fails(1, "no arm 'soft-20': expected one of random-policy, bc-100", "report", files[0], "--compare", "soft-20")
     fails(1, "different budgets (small sets 100 x 15 and small sets 1000 x 15)", "report", *files, *COMPARE)
-    (tmp_path / "sweep.json").write_text('{"cells": []}')
+    save_sweep([SweepCell("gradient", 20, 0, 1.0, constant(MEANS))], tmp_path / "sweep.json")
     fails(2, "--compare with the cells of a sweep", "report", tmp_path / "sweep.json", *COMPARE)
     whole = constant(MEANS)
     part = [arm for arm in whole.arms if (arm.name, arm.split) != ("distilled-20", "ood")]
@@ -140,15 +161,20 @@ def test_one_student_has_a_gain_and_no_interval() -> None:
 PAPER = {**MEANS, "expert": 30.0, "bc-100-converged": 12.0}
 
 
+PLAYED = (
+    "5 paper students x 4 episodes, real data 1000 x 256, small sets 100 x 15 (steps x batch), "
+    "actions sampled unless marked greedy"
+)
+
+
 @pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
-def test_results_of_the_papers_student_stand_as_its_tables(game: str) -> None:
-    tables = build_tables(constant(PAPER, f"procgen/{game}", modes=("sampled", "greedy")))
-    played = "5 students x 4 episodes, small sets 100 x 15, actions sampled unless marked greedy"
+def test_titles_say_what_a_table_shows(game: str) -> None:
+    results = constant(PAPER, f"procgen/{game}", modes=("sampled", "greedy"))
+    tables = build_tables(results)
     assert [table.title for table in tables] == [
-        f"Table 2: {game}, seen levels (ID), {played}",
-        f"Table 3: {game}, unseen levels (OOD), {played}",
-        f"Table 4: {game}, what a student is trained on",
-        f"{game} as printed in arXiv 2407.20299 (another expert, other data; quoted, not measured)",
+        f"{game}, seen levels (ID), {PLAYED}",
+        f"{game}, unseen levels (OOD), {PLAYED}",
+        f"{game}, what a student is trained on",
     ]
     assert tables[0].columns == (
         "arm", "return", "IQM [95%]", "normalised", "of converged BC", "gain over random-20 [95%]",
@@ -159,29 +185,36 @@ def test_results_of_the_papers_student_stand_as_its_tables(game: str) -> None:
         "9.51 ± 0.00",
     )  # fmt: skip
     assert tables[2].rows == [(name, "20", "2.00", "1.0") for name in PAPER if ABOUT[name].student]
-    assert [row[0] for row in tables[3].rows] == ["Table 2, returns ID", "Table 3, returns OOD", "Table 4, size"]
+    assert all(set(table.least) <= set(table.columns) | {"normalised", "greedy return"} for table in tables)
+
+
+@pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
+def test_the_papers_figures_stand_there_when_they_are_asked_for(game: str, tmp_path: Path) -> None:
+    results = constant(PAPER, f"procgen/{game}")
+    plain, with_paper = build_tables(results), build_tables(results, paper=True)
+    assert with_paper[:-1] == plain and not any("arXiv" in table.title for table in plain)
+    printed = with_paper[-1]
+    assert printed.title.startswith(f"The paper's own figures for {game}, as arXiv 2407.20299 prints them")
+    assert [row[0] for row in printed.rows] == [
+        "returns ID, its Table 2",
+        "returns OOD, its Table 3",
+        "size, its Table 4",
+    ]
+    results.save(tmp_path / "a.json")
+    assert "The paper's own" not in run("report", tmp_path / "a.json").stdout
+    assert "The paper's own" in run("report", tmp_path / "a.json", "--paper").stdout
 
 
 @pytest.mark.parametrize(("task", "student"), [("procgen/coinrun", "paper"), ("procgen/starpilot", "impala-s2d"),
                                                ("gym/starpilot", "paper")])  # fmt: skip
-def test_other_results_bear_no_number_of_the_papers_tables(task: str, student: str, tmp_path: Path) -> None:
+def test_the_papers_figures_stand_beside_no_other_results(task: str, student: str, tmp_path: Path) -> None:
     about = {name: kind if kind.student is None else of_student(kind, student) for name, kind in ABOUT.items()}
     results = constant(MEANS, task, about=about)
-    tables = build_tables(results)
-    assert len(tables) == 3
-    assert tables[0].title == (
-        f"{results.title}, seen levels (ID), 5 students x 4 episodes, small sets 100 x 15, "
-        "actions sampled unless marked greedy"
-    )
-    assert not any("Table" in table.title or "arXiv" in table.title for table in tables)
-    drawn = save_figures([results], tmp_path)
-    assert [path.name for path in drawn] == ["returns-id.png", "returns-ood.png"]
-
-
-def test_a_split_that_the_paper_has_not_bears_no_number() -> None:
-    splits = {"id": "seen levels (ID)", "validation": "validation levels (200-299)"}
-    titles = [table.title for table in build_tables(constant(MEANS, "procgen/starpilot", splits=splits))]
-    assert titles[0].startswith("Table 2: ") and titles[1].startswith("starpilot, validation levels (200-299), ")
+    tables = build_tables(results, paper=True)
+    assert len(tables) == 3 and not any("arXiv" in table.title for table in tables)
+    assert tables[0].title == f"{results.title}, seen levels (ID), {PLAYED}".replace("paper", student)
+    results.save(tmp_path / "a.json")
+    fails(2, "--paper without results of its student", "report", tmp_path / "a.json", "--paper")
 
 
 def test_a_task_of_one_split_and_continuous_actions_has_its_table(tmp_path: Path) -> None:
@@ -194,7 +227,10 @@ def test_a_task_of_one_split_and_continuous_actions_has_its_table(tmp_path: Path
     means = {"bc-100": -10.0, "random-20": -30.0, "distilled-20": -12.0}
     results = constant(means, "gym/Pendulum-v1", about=about, splits=TEST, modes=("greedy",), normalised=None)
     returns, data = build_tables(results)
-    assert returns.title == "Pendulum-v1, test seeds, 5 students x 4 episodes, small sets 100 x 15, greedy actions"
+    assert returns.title == (
+        "Pendulum-v1, test seeds, 5 mlp students x 4 episodes, real data 1000 x 256, small sets 100 x 15 "
+        "(steps x batch), greedy actions"
+    )
     assert "normalised" not in returns.columns and "greedy return" not in returns.columns
     assert column(returns, "return") == {name: f"{mean:.2f} ± 0.00" for name, mean in means.items()}
     assert column(returns, "as good as bc-100")["distilled-20"] == "no"
@@ -210,6 +246,7 @@ def test_a_task_of_one_split_and_continuous_actions_has_its_table(tmp_path: Path
 
 def test_policies_alone_make_a_table() -> None:
     table = build_tables(constant({"random-policy": 1.0, "expert": 2.0}, splits=TEST))[0]
+    assert table.title == "coinrun, test seeds, 4 episodes, actions sampled unless marked greedy"
     assert table.columns[-3:] == ("gain", "as good as all data", "greedy return")
     assert [row[0] for row in table.rows] == ["random-policy", "expert"]
 
@@ -281,30 +318,171 @@ def test_students_of_different_budgets_have_them_in_columns() -> None:
     assert [row[2:] for row in table.rows] == [("1000 x 256", "100 x 15"), ("3 x 4", "")]
 
 
-def test_tables_are_rendered_in_every_format() -> None:
-    tables = build_tables(constant(PAPER, "procgen/starpilot", modes=("sampled", "greedy")))
-    for table in tables:
+def some(modes: tuple[str, ...] = ("sampled", "greedy")) -> Results:
+    """Students that differ, so that no two numbers of a row are the same."""
+    rng = np.random.default_rng(0)
+    arms = [
+        entry(
+            name,
+            ABOUT[name],
+            rng.normal(10, 3, (1 if ABOUT[name].student is None else 6, 7)),
+            split=split,
+            mode=mode,
+        )
+        for name in ("random-policy", "bc-100", "random-20", "distilled-20")
+        for split in ("id", "ood")
+        for mode in modes
+    ]
+    about = {"command": "rld-distill evaluate a b"}
+    return Results("procgen/coinrun", {"seed": 0}, about, {"id": "seen", "ood": "unseen"}, arms)
+
+
+def test_a_csv_has_a_row_for_each_arm_split_and_mode() -> None:
+    results = some()
+    found = tidy(write_report(Report([results]), "csv"))
+    assert len(found) == len(results.arms) == 16
+    assert all(re.fullmatch(r"[a-z][a-z_]*", name) for name in found[0])
+    for row, arm in zip(found, results.arms, strict=True):
+        assert (row["task"], row["arm"], row["split"], row["mode"]) == (
+            "procgen/coinrun", arm.name, arm.split, arm.mode,
+        )  # fmt: skip
+        assert row["student"] == (arm.about.student or "") and row["kind"] == arm.about.kind
+        assert (float(row["mean"]), float(row["std"]), float(row["iqm"])) == (arm.mean, arm.std, arm.iqm)
+        assert (float(row["iqm_low"]), float(row["iqm_high"])) == arm.ci95
+        assert (float(row["mean_low"]), float(row["mean_high"])) == mean_interval(arm)
+        assert int(row["students"]) == arm.n_students and int(row["episodes"]) == arm.n_episodes
+        assert row["samples"] == ("20" if arm.about.student else "")
+        compared = arm.mode == "sampled" and arm.name in ("bc-100", "distilled-20")
+        assert (row["gain_over"] == "random-20") == compared == bool(row["gain"])
+        if compared:
+            random = results.main("random-20", arm.split)
+            assert random is not None and float(row["gain"]) == pytest.approx(arm.mean - random.mean)
+            assert float(row["gain_low"]) < float(row["gain"]) < float(row["gain_high"])
+
+
+def test_the_interval_of_a_mean_is_that_of_students_drawn_anew() -> None:
+    returns = np.random.default_rng(1).normal(5, 2, (8, 3))
+    low, high = mean_interval(entry("bc-100", ABOUT["bc-100"], returns))
+    scores, rng = returns.mean(1), np.random.default_rng(7)
+    drawn = [rng.choice(scores, 8).mean() for _ in range(20_000)]
+    assert (low, high) == pytest.approx(np.quantile(drawn, (0.025, 0.975)), abs=0.05)
+
+
+def test_a_csv_of_a_comparison_has_the_arm_and_its_baselines(files: list[Path]) -> None:
+    result = run("report", *files[:2], *COMPARE, "--format", "csv")
+    assert result.exit_code == 0, result.output
+    found = tidy(result.stdout)
+    assert {row["task"] for row in found} == {"procgen/bigfish", "procgen/coinrun"}
+    assert {row["arm"] for row in found} == {"bc-100", "random-20", "distilled-20"} and len(found) == 12
+    assert [row["as_good_as_all_data"] for row in found if row["arm"] == "distilled-20"] == ["yes"] * 4
+
+
+def test_json_has_the_same_records_and_what_they_are_of() -> None:
+    report = Report([some(), constant(MEANS)])
+    value, table = json.loads(write_report(report, "json")), tidy(write_report(report, "csv"))
+    assert set(value) == {"records", "metadata"} and len(value["records"]) == len(table) == 24
+    for record, row in zip(value["records"], table, strict=True):
+        assert {name: "" if one is None else str(one) for name, one in record.items()} == row
+    assert value["metadata"][0] == {
+        "task": "procgen/coinrun",
+        "splits": {"id": "seen", "ood": "unseen"},
+        "protocol": {"seed": 0},
+        "provenance": {"command": "rld-distill evaluate a b"},
+    }
+
+
+def test_markdown_and_latex_have_every_cell() -> None:
+    report = Report([constant(PAPER, "procgen/starpilot", modes=("sampled", "greedy"))])
+    for table in report.tables:
         assert all(len(row) == len(table.columns) for row in table.rows)
-    assert "| distilled-20 | 9.51 ± 0.00 | 9.51 [9.51, 9.51] |" in render(tables, "md")
-    assert r"distilled-20 & 9.51 $\pm$ 0.00" in render(tables, "latex") and r"79\%" in render(tables, "latex")
-    assert 'distilled-20,9.51 ± 0.00,"9.51 [9.51, 9.51]"' in render(tables, "csv")
-    value = json.loads(render(tables, "json"))["tables"]
-    assert [table["title"] for table in value] == [table.title for table in tables]
-    assert [tuple(row) for row in value[0]["rows"]] == list(tables[0].rows)
-    with pytest.raises(ValueError, match="expected one of md"):
-        render(tables, "html")
+    assert "| distilled-20 | 9.51 ± 0.00 | 9.51 [9.51, 9.51] |" in write_report(report, "md")
+    assert write_report(report, "md") == render(report.tables)
+    latex = write_report(report, "latex")
+    assert r"distilled-20 & 9.51 $\pm$ 0.00" in latex and r"79\%" in latex and "booktabs" in latex
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert latex.count(rf"\{rule}") == len(report.tables)
+    assert "hline" not in latex
 
 
-def test_the_papers_figures_are_drawn(files: list[Path], tmp_path: Path) -> None:
+def test_what_is_special_to_latex_is_escaped() -> None:
+    name = r"a_b&c%d$e#f{g}h~i^j\k<l>"
+    about = {name: ABOUT["distilled-20"]}
+    latex = write_report(Report([constant({name: 1.0}, about=about)]), "latex")
+    assert (
+        r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k\textless{}l\textgreater{} & "
+        in latex
+    )
+
+
+def test_formats_are_found_by_name(tmp_path: Path) -> None:
+    from rld_distill.commands import report as command
+
+    assert set(command.FORMATS) == {"auto", *FORMATS.names()} and set(command.SUFFIXES.values()) == set(
+        FORMATS.names()
+    )
+    with pytest.raises(ValueError, match="unknown format 'htm': did you mean 'html'"):
+        write_report(Report(), "htm")
+    constant(MEANS).save(tmp_path / "a.json")
+    for suffix, how in command.SUFFIXES.items():
+        out = tmp_path / f"out{suffix}"
+        result = run("report", tmp_path / "a.json", "--out", out)
+        assert result.exit_code == 0 and result.stdout == "" and f"wrote {out}" in result.stderr
+        assert out.read_text() == run("report", tmp_path / "a.json", "--format", how).stdout
+    fails(1, "exists already", "report", tmp_path / "a.json", "--out", tmp_path / "out.csv")
+    again = run("report", tmp_path / "a.json", "--out", tmp_path / "out.csv", "--overwrite")
+    assert again.exit_code == 0
+    fails(2, "expected a name that ends in .md", "report", tmp_path / "a.json", "--out", tmp_path / "out.xls")
+    fails(2, "for --format html", "report", tmp_path / "a.json", "--film", tmp_path / "a.gif")
+    fails(2, "--wide is for tables in a terminal", "report", tmp_path / "a.json", "--wide", "--format", "md")
+
+
+def test_returns_are_drawn(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "figures"
     result = run("report", files[0], files[2], "--figures", out)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == ["figure-3-id.png", "figure-4-ood.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["returns-id.png", "returns-ood.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.iterdir())
-    assert f"drew {out / 'figure-3-id.png'}" in result.stderr
+    assert f"drew {out / 'returns-id.png'}" in result.stderr
     mixed = save_figures(
         [constant(PAPER, "procgen/starpilot"), constant(MEANS, "gym/X", splits=TEST)], tmp_path / "b"
     )
-    assert [path.name for path in mixed] == ["figure-3-id.png", "figure-4-ood.png", "returns-test.png"]
-    with_another = save_figures([constant(PAPER, "procgen/starpilot"), constant(MEANS)], tmp_path / "c")
-    assert [path.name for path in with_another] == ["returns-id.png", "returns-ood.png"]
+    assert [path.name for path in mixed] == ["returns-id.png", "returns-ood.png", "returns-test.png"]
+
+
+def test_bars_are_labelled_by_their_own_arm_and_no_label_overlaps() -> None:
+    """Twelve arms with long names, hostile to the drawing of formulae; each bar is as long as its mean."""
+    means = {f"distilled-with-a-long-name-{i}-$x_{{$": float(i) for i in range(11)} | {"bc-100": 11.0}
+    about = {name: ABOUT.get(name, ABOUT["distilled-20"]) for name in means}
+    figure = returns_figure([(constant(means, about=about), "id"), (constant(MEANS), "id")])
+    figure.draw_without_rendering()  # lays it out
+    axis = figure.axes[0]
+    labels = list(axis.get_yticklabels())
+    assert [label.get_text() for label in labels] == list(means)
+    assert [bar.get_width() for bar in axis.patches] == list(means.values())
+    boxes = sorted((label.get_window_extent().y0, label.get_window_extent().y1) for label in labels)
+    assert all(above[0] >= below[1] for below, above in itertools.pairwise(boxes))
+    assert min(label.get_window_extent().x0 for label in labels) >= 0
+    keys = {text.get_text(): handle for text, handle in zip(figure.legends[0].get_texts(),
+                                                            figure.legends[0].legend_handles, strict=True)}  # fmt: skip
+    assert set(keys) == {"distilled", "real data", "random policy", "few real samples", "one student"}
+    assert keys["distilled"].get_facecolor()[:3] == axis.patches[0].get_facecolor()[:3]
+    assert keys["real data"].get_facecolor()[:3] == axis.patches[-1].get_facecolor()[:3]
+
+
+def test_an_expert_far_above_stands_in_the_title() -> None:
+    far, near = (returns_figure([(constant({**MEANS, "expert": mean}), "id")]).axes[0] for mean in (31.0, 20.0))
+    assert "(expert: 31.0)" in far.get_title() and len(far.patches) == len(MEANS)
+    assert "expert" not in near.get_title() and len(near.patches) == len(MEANS) + 1
+
+
+def test_a_learning_curve_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text("steps,train_return,validation_return\n10,,\n20,1.5,\n30,2.5,2\n")
+    assert read_training(path).returns == {
+        "training levels": [(20.0, 1.5), (30.0, 2.5)],
+        "validation levels": [(30.0, 2.0)],
+    }
+    for text in ("a,b\n1,2\n", "steps,train_return\nx,1\n", "steps,train_return\n", ""):
+        path.write_text(text)
+        with pytest.raises(DistillError, match="train-expert"):
+            read_training(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from rich.cells import cell_len
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["print_table", "show_tables"]
 
-PADDING = 2
+GAP = 2
 """Spaces between columns."""
+NARROWEST = 10
+"""Headings are broken into no shorter lines, unless they are shorter themselves."""
 KEPT = 2
 """Columns that are always shown: what a row is of, and the one that says most."""
 
@@ -60,35 +63,40 @@ def print_table(table: Table, console: Console, *, wide: bool = False, advice: s
         advice: What to type to see what is left out.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.padding import Padding
     from rich.table import Table as RichTable
     from rich.text import Text
 
     columns = [_printable(column) for column in table.columns]
     rows = [[_printable(cell) for cell in row] for row in table.rows]
-    cells = [max((len(row[i]) for row in rows), default=0) for i in range(len(columns))]
+    cells = [max((cell_len(row[i]) for row in rows), default=0) for i in range(len(columns))]
     heads = [_head(column, width) for column, width in zip(columns, cells, strict=True)]
-    widths = [max(width, *map(len, head)) for width, head in zip(cells, heads, strict=True)]
-    kept = list(range(len(columns))) if wide else _fitting(table, widths, console.width)
-    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, PADDING, 0, 0))
+    widths = [max(width, *map(cell_len, head)) for width, head in zip(cells, heads, strict=True)]
+    room = console.width
+    kept = list(range(len(columns))) if wide else _fitting(table, widths, room)
+    # between two columns the box draws one space itself
+    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for i in kept:
         drawn.add_column(
             Text("\n".join(heads[i])),
             justify="left" if i == 0 else "right",
             vertical="bottom",
             no_wrap=True,
-            min_width=widths[i],
+            width=widths[i],
             style="bold" if i == 0 else "",
         )
     for row in rows:
         drawn.add_row(*(Text(row[i]) for i in kept))
-    console.print(Text(_printable(table.title), style="bold"))
-    # of its own width, also where that is more than there is: a terminal can be scrolled, a cut number is lost
-    console.print(Padding(drawn, (0, 0)), width=_total([widths[i] for i in kept]), crop=False, no_wrap=True)
+    for line in _lines(_printable(table.title).split(", "), ", ", room):
+        console.print(Text(line, style="bold"))
+    # wider than the terminal its lines run on: that can be read, and a number that is cut cannot
+    console.width = max(room, _total([widths[i] for i in kept]))
+    console.print(drawn, crop=False)
+    console.width = room
     hidden = [columns[i] for i in range(len(columns)) if i not in kept]
     if hidden:
-        count = f"{len(hidden)} column{'s' if len(hidden) > 1 else ''} hidden"
-        console.print(Text(f"{count}: {', '.join(hidden)}; {advice}.", style="dim"))
+        told = f"{len(hidden)} column{'s' if len(hidden) > 1 else ''} hidden: {hidden[0]}"
+        for line in _lines([told, *hidden[1:], advice], "; ", room):
+            console.print(Text(line, style="dim"))
 
 
 def _fitting(table: Table, widths: Sequence[int], room: int) -> list[int]:
@@ -105,15 +113,27 @@ def _fitting(table: Table, widths: Sequence[int], room: int) -> list[int]:
 
 
 def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + PADDING * len(widths)
+    return sum(widths) + GAP * len(widths)
 
 
 def _head(text: str, width: int) -> list[str]:
-    """A heading on as many lines as it takes not to be wider than its cells, unless a word is."""
-    words = text.split() or [""]
-    return textwrap.wrap(text, max(width, *map(len, words), 1), break_long_words=False) or [""]
+    """A heading on as many lines as it takes to be about as narrow as its cells."""
+    widest = max(width, NARROWEST, *map(len, text.split()))
+    return textwrap.wrap(text, widest, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _lines(parts: Sequence[str], between: str, room: int) -> list[str]:
+    """Parts joined to lines that fit where they can: what stands between two separators is not broken."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(between) + len(part) < room:  # a separator may follow
+            lines[-1] += between + part
+        else:
+            lines[-1] += between.rstrip()
+            lines.append(part)
+    return lines
 
 
 def _printable(text: str) -> str:
-    """Names are anybody's: what would move the cursor or change its colour is shown as the character that it is not."""
+    """Names are anybody's: what would move the cursor or colour the text is shown as a character that cannot."""
     return "".join(one if one.isprintable() else "\ufffd" for one in text)

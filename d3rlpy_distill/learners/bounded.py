@@ -39,7 +39,7 @@ def no_larger_than(weights: Iterable[torch.Tensor]) -> Iterator[None]:
 
 class _Bounded(TorchDispatchMode):
     def __init__(self, elements: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._left = elements
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

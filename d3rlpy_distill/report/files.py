@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def _made(results: Results) -> Iterator[tuple[str, Path]]:
             words = shlex.split(command) if isinstance(command, str) else []
         except ValueError:  # anybody may have written it
             continue
-        for option, value in zip(words, words[1:], strict=False):
+        for option, value in itertools.pairwise(words):
             if option in ("--out", "-o"):
                 yield name, Path(value)
 

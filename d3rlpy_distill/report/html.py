@@ -7,10 +7,10 @@ import hashlib
 import importlib.resources
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from ..evaluation.results import Results
@@ -91,22 +91,22 @@ def _title(report: Report) -> str:
 def _sections(report: Report) -> Iterator[Section]:
     numbers = itertools.count()
 
-    def drawn(figure: Figure, told: str) -> str:
-        return _figure(inline_svg(figure, told, next(numbers)), told)
+    def drawn(told: str, *figures: Figure) -> str:
+        return _figure([inline_svg(figure, told, next(numbers)) for figure in figures], told)
 
     if report.compared is not None:
         yield report.compared, [_table(table) for table in report.tables]
     for one in report.evaluations:
         told = "Mean return of every arm with its 95% interval; a dot is a student."
-        parts = [drawn(returns_figure([(one, split) for split in one.splits]), told)]
+        parts = [drawn(told, *(returns_figure([(one, split)]) for split in one.splits))]
         yield _heading(one, report.evaluations), parts + [_table(t) for t in build_tables(one, paper=report.paper)]
     if report.cells:
         told = "Mean return against the number of samples; bars span distillations with different seeds."
-        curve = drawn(size_curve_figure(report.cells), told)
+        curve = drawn(told, size_curve_figure(report.cells))
         yield "Sweep", [curve, *(_table(table) for table in sweep_tables(report.cells))]
     if report.training:
         told = "Mean return against environment steps."
-        yield "Training of the expert", [drawn(training_figure(curve), told) for curve in report.training]
+        yield "Training of the expert", [drawn(told, *map(training_figure, report.training))]
     shown = {name: one for name, one in report.distilled.items() if has_images(one.samples.observations)}
     if shown:
         yield (
@@ -146,25 +146,24 @@ def _table(table: Table) -> str:
         lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     title = escape(table.title)
     return (
-        f'<div class="box" tabindex="0" role="region" aria-label="{title}"><table class="sortable">'
-        f"<caption>{title}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
-        "</table></div>"
+        f'<p class="title">{title}</p>\n<div class="box" tabindex="0" role="region" aria-label="{title}">'
+        f'<table class="sortable" aria-label="{title}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody></table></div>"
     )
 
 
-def _figure(svg: str, told: str) -> str:
-    return (
-        f'<figure><div class="box" tabindex="0" role="region" aria-label="{escape(told)}">{svg}</div>'
-        f"<figcaption>{escape(told)}</figcaption></figure>"
-    )
+def _figure(drawings: Sequence[str], told: str) -> str:
+    boxes = [f'<div class="box" tabindex="0" role="region" aria-label="Plot">{svg}</div>' for svg in drawings]
+    return f'<figure><div class="plots">{"".join(boxes)}</div><figcaption>{escape(told)}</figcaption></figure>'
 
 
-def _frames(name: str, distilled: Distilled) -> tuple[Figure, str]:
+def _frames(name: str, distilled: Distilled) -> tuple[str, Figure]:
     initial = None if distilled.initial is None else distilled.initial.observations
     figure = gallery_figure(distilled.samples.observations, initial, distilled.samples.actions)
     if initial is None:
-        return figure, f"Some frames of {name}, each with the action that was taken."
-    return figure, f"Some frames of {name}: what they started from, what they became, and the change."
+        return f"Some frames of {name}, each with the action that was taken.", figure
+    return f"Some frames of {name}: what they started from, what they became, and the change.", figure
 
 
 def _gallery(name: str, distilled: Distilled, figure: str) -> list[str]:

@@ -56,7 +56,8 @@ def paper_table(results: Results) -> Table:
     ]
     rows.append(("size, its Table 4", "", *(str(value) for value in SIZES[game])))
     return Table(
-        f"The paper's own figures for {game}, as printed in {SOURCE} (another expert, other data; quoted, not measured)",
+        f"The paper's own figures for {game}, as {SOURCE} prints them "
+        "(another expert, other data; quoted, not measured)",
         ("paper", *COLUMNS),
         rows,
     )

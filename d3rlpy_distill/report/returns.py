@@ -63,7 +63,7 @@ def returns_figure(panels: Sequence[tuple[Results, str]]) -> Figure:
         axis.grid(axis="x", alpha=0.3)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = [Patch(color=colour, label=name) for name, colour in key.items()]
+    handles: list[Any] = [Patch(color=colour, label=name) for name, colour in key.items()]
     if any(arm.n_students > 1 for _, _, bars, _ in shown for arm in bars):
         handles.append(Line2D([], [], marker=".", color="black", linestyle="", alpha=0.45, label="one student"))
     figure.legend(handles=handles, loc="outside lower center", ncols=KEYS, frameon=False, fontsize=9)

@@ -42,7 +42,7 @@ def inline_svg(figure: Figure, told: str, number: int) -> str:
     width, height = (WIDTH_A_INCH * size for size in figure.get_size_inches())
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-        f'fill="currentColor" stroke-linejoin="round" viewBox="0 0 {width:.2f} {height:.2f}" width="{width:.0f}" height="{height:.0f}" '
-        f'aria-label="{escape(told)}">'
+        f'fill="currentColor" stroke-linejoin="round" viewBox="0 0 {width:.2f} {height:.2f}" '
+        f'width="{width:.0f}" height="{height:.0f}" aria-label="{escape(told)}">'
     )
     return head + body

@@ -82,19 +82,18 @@ def _title(results: Results, split: str, sampled: bool) -> str:
     first = next((arm for arm in results.arms if arm.about.student is not None), results.arms[0])
     student = first.about.student
     budgets = [
-        f"{told} {given}"
-        for told, size in (("real data", "full"), ("small sets", "small"))
+        f"{what} {given}"
+        for what, size in (("real data", "full"), ("small sets", "small"))
         if (given := budget(results, size, student))
     ]
-    given = [
+    students = f"{first.n_students} {student} students x " if student else ""
+    told = [
         f"{results.title}, {results.splits[split]}",
-        f"{first.n_students} {student} students x {first.n_episodes} episodes"
-        if student
-        else f"{first.n_episodes} episodes",
-        *([f"{', '.join(budgets)} (steps x batch)"] if budgets else []),
+        f"{students}{first.n_episodes} episodes",
+        f"{', '.join(budgets)} (steps x batch)" if budgets else "",
         "actions sampled unless marked greedy" if sampled else "greedy actions",
     ]
-    return ", ".join(given)
+    return ", ".join(text for text in told if text)
 
 
 def _share(arm: ArmResult, converged: ArmResult | None) -> str:

@@ -94,7 +94,8 @@ def import_gen_dgrl(
                             break
         except MemoryError as error:
             raise DatasetFormatError(
-                f"{archive} needs more memory than there is: its largest episode may take {MAX_LENGTH * STEP_BYTES} bytes."
+                f"{archive} needs more memory than there is: its largest episode may take "
+                f"{MAX_LENGTH * STEP_BYTES} bytes."
             ) from error
     return read_info(path)
 

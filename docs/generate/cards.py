@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from links import ROOT, turned
+
 from d3rlpy_distill import Distilled
 from d3rlpy_distill.catalogue import DATASETS
 from d3rlpy_distill.report import save_gallery
-from links import ROOT, turned
-from procgen_datasets.expert import bundled_experts
 
 __all__ = ["card_names", "card_pages"]
 
@@ -21,7 +21,7 @@ BUNDLED = ROOT / "datasets" / "procgen_datasets"
 
 
 def card_names() -> list[str]:
-    """Returns the names of all cards, sorted."""
+    """Returns the names of all cards, sorted; those of policies end in ``-policy``."""
     return sorted(path.stem for path in CARDS.glob("*.md"))
 
 
@@ -49,11 +49,9 @@ def card_pages() -> Iterator[tuple[str, str | bytes]]:
 
 
 def _index() -> str:
-    experts = [f"{name}-expert-policy" if not name.endswith("-medium") else f"{name}-policy" for name in bundled_experts()]
-    rows = [
-        f"| {f'[{entry.name}]({entry.name}.md)' if (CARDS / f'{entry.name}.md').exists() else entry.name} | {entry.line} |"
-        for entry in DATASETS.entries()
-    ]
+    lines = {entry.name: entry.line for entry in DATASETS.entries()}
+    datasets = [f"| [{name}]({name}.md) | {lines[name]} |" for name in card_names() if name in lines]
+    policies = [f"- [{name}]({name}.md)" for name in card_names() if name.endswith("-policy")]
     return "\n".join(
         [
             "# Dataset and expert cards",
@@ -64,13 +62,13 @@ def _index() -> str:
             "",
             "| name | what |",
             "| --- | --- |",
-            *rows,
+            *datasets,
             "",
-            "## Experts",
+            "## Policies",
             "",
-            *(f"- [{name}]({name}.md)" for name in experts if (CARDS / f"{name}.md").exists()),
+            *policies,
             "",
-            "[Training experts](../experts.md) says how they were trained.",
+            "[Experts](../experts.md) says how they were trained.",
             "",
         ]
     )

@@ -57,7 +57,7 @@ def command_page() -> str:
 
 
 def _section(name: str, command: click.Command) -> Iterator[str]:
-    ctx = click.Context(command, info_name=name)
+    ctx = click.Context(command, info_name=name, **{**cli.context_settings, **command.context_settings})
     yield f"{'##' if name.count(' ') == 1 else '###'} {name}"
     usage = " ".join(command.collect_usage_pieces(ctx))
     yield f"```text\n{name} {usage}\n```"
@@ -67,7 +67,9 @@ def _section(name: str, command: click.Command) -> Iterator[str]:
         for title, options in _generated(command):
             yield f"**{title}**"
             yield from _options(options, ctx, command)
-    examples = [line.strip() for line in plain(command.epilog or "", command).splitlines() if "rld-distill " in line]
+    examples = [
+        line.strip() for line in plain(command.epilog or "", command).splitlines() if "rld-distill " in line
+    ]
     if examples:
         yield "Examples:"
         yield "```sh\n" + "\n".join(examples) + "\n```"

@@ -20,7 +20,9 @@ BESIDE = re.compile(r"^( *)Args, beside (?:those|that) of (.+?):$", re.MULTILINE
 def markdown(text: str) -> str:
     """Returns a docstring with Markdown in the place of Sphinx's roles."""
     text = BESIDE.sub(r"\1Beside the arguments of \2:\n\n\1Args:", text)
-    text = BLOCK.sub(lambda m: f"{m[1]}$$\n{textwrap.indent(textwrap.dedent(m[2]).strip(), m[1])}\n{m[1]}$$\n\n", text)
+    text = BLOCK.sub(
+        lambda m: f"{m[1]}$$\n{textwrap.indent(textwrap.dedent(m[2]).strip(), m[1])}\n{m[1]}$$\n\n", text
+    )
     text = MATH.sub(r"$\1$", text)
     text = LINK.sub(lambda m: f"[{' '.join(m[1].split())}]({m[2]})", text)
     return ROLE.sub(lambda m: f"`{m[1].rsplit('.', 1)[-1]}`", text)

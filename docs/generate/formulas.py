@@ -15,7 +15,8 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>
 def drawn(page: str) -> str:
     """Returns HTML with MathML in the place of what ``pymdownx.arithmatex`` has marked as a formula."""
 
-    def formula(match: re.Match[str]) -> str:
-        return str(convert(html.unescape(match[3]).strip(), display="inline" if match[2] == "(" else "block"))
+    def converted(match: re.Match[str]) -> str:
+        formula = html.unescape(match[3]).strip().replace(r"\arg\min", r"\operatorname{argmin}")  # no \arg there
+        return str(convert(formula, display="inline" if match[2] == "(" else "block"))
 
-    return FORMULA.sub(formula, page)
+    return FORMULA.sub(converted, page)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one
-from cards import card_names, card_pages  # noqa: E402
-from commands import command_page  # noqa: E402
-from formulas import drawn  # noqa: E402
-from links import PAGES, ROOT, turned  # noqa: E402
-from mkdocs.config.defaults import MkDocsConfig  # noqa: E402
-from mkdocs.structure.files import File, Files  # noqa: E402
-from mkdocs.structure.pages import Page  # noqa: E402
-from plots import plots, with_plots  # noqa: E402
-from reference import MODULES, reference_pages  # noqa: E402
+from formulas import drawn
+from links import PAGES, ROOT, turned
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from plots import plots, with_plots
+from reference import MODULES, reference_pages
+
+from cards import card_names, card_pages
+from commands import command_page
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Lists generated pages in the navigation, where ``mkdocs.yml`` names their folder."""
+    cards = [{name: f"cards/{name}.md"} for name in card_names()]
     folders = {
-        "cards/": ["cards/index.md", *(f"cards/{name}.md" for name in card_names())],
-        "examples/": [f"examples/{path.stem}.md" for path in EXAMPLES],
-        "reference/": ["reference/index.md", *(f"reference/{module}.md" for module in MODULES)],
+        "cards/": [
+            "cards/index.md",
+            {"Datasets": [card for card in cards if not min(card).endswith("-policy")]},
+            {"Policies": [card for card in cards if min(card).endswith("-policy")]},
+        ],
+        "examples/": [{path.name: f"examples/{path.stem}.md"} for path in EXAMPLES],
+        "reference/": ["reference/index.md", *({module: f"reference/{module}.md"} for module in MODULES)],
     }
 
     def filled(entry: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator
+from types import ModuleType
 
 __all__ = ["MODULES", "reference_pages"]
 
@@ -30,23 +32,29 @@ def reference_pages() -> Iterator[tuple[str, str]]:
         new = [name for name in names if id(getattr(exported, name)) not in described]
         described.update(id(getattr(exported, name)) for name in names)
         rows.append(f"| [`{module}`]({module}.md) | {line} |")
-        yield f"reference/{module}.md", _page(module, line, sorted(new, key=lambda n: (_order(getattr(exported, n)), n)))
-    yield "reference/index.md", "\n".join(
-        [
-            "# Python reference",
-            "",
-            "Generated from the docstrings. Arrays stand with their shapes and dtypes.",
-            "",
-            "| module | what |",
-            "| --- | --- |",
-            *rows,
-            "",
-        ]
+        new.sort(key=functools.partial(_order, exported))
+        yield f"reference/{module}.md", _page(module, line, new)
+    yield (
+        "reference/index.md",
+        "\n".join(
+            [
+                "# Python reference",
+                "",
+                "Generated from the docstrings. Arrays stand with their shapes and dtypes.",
+                "",
+                "| module | what |",
+                "| --- | --- |",
+                *rows,
+                "",
+            ]
+        ),
     )
 
 
-def _order(value: object) -> int:
-    return 0 if inspect.isfunction(value) else 1 if inspect.isclass(value) else 2
+def _order(module: ModuleType, name: str) -> tuple[int, str]:
+    """Functions come first, then classes, then constants."""
+    value = getattr(module, name)
+    return 1 if inspect.isclass(value) else 0 if callable(value) else 2, name
 
 
 def _page(module: str, line: str, names: list[str]) -> str:

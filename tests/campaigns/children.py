@@ -203,7 +203,7 @@ def _call(attempt: Try) -> tuple[str, Any, str]:
 
 
 def refusal(text: str, file: Path) -> str | None:
-    """What is wrong with an error's message: it has to be one line that names the file, or one beside it; None if nothing is."""
+    """What is wrong with an error's message, which names the file or one beside it in one line; None if nothing is."""
     if not text or "\n" in text or not text.isprintable():
         return f"not one line: {text[:300]!r}"
     if str(file.parent) not in text and file.name not in text:

@@ -156,5 +156,3 @@ def _judge(case: _Case, ended: Ended, whole: str) -> tuple[str, str]:
         wrong = refusal(ended.text, case.folder / case.file)
         return ("bad line", wrong) if wrong else ("refused", "")
     return ended.kind, ended.text
-
-

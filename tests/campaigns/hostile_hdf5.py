@@ -162,7 +162,11 @@ def attacks(elsewhere: Path) -> Iterator[tuple[str, Attack, bool]]:
         yield f"{name} declares an exabyte, packed", declared(
             name, (2**58, *shape[1:]), kind, chunks=(1 << 16, *shape[1:]), compression="gzip"), True  # fmt: skip
         yield f"{name} was never written", declared(name, shape, kind), True
-        yield f"{name} has chunks beyond measure", packed(name, (2**27, *shape[1:]), kind, (2**27, *shape[1:]), 1 << 20), True
+        yield (
+            f"{name} has chunks beyond measure",
+            packed(name, (2**27, *shape[1:]), kind, (2**27, *shape[1:]), 1 << 20),
+            True,
+        )
         yield f"{name} inflates to 1 GB", packed(name, shape, kind, shape, 1 << 30), True
         yield f"{name} is NaN", replaced(name, np.full(shape, np.nan)), True
         yield f"{name} is infinite", replaced(name, np.full(shape, np.inf)), True
@@ -220,7 +224,8 @@ def _numbers() -> Iterator[tuple[str, Attack, bool]]:
 def _labels() -> Iterator[tuple[str, Attack, bool]]:
     good = np.full((N, A), 0.5, np.float32)
     rows = {
-        "NaN": np.array([[np.nan, 1]] * N), "infinite": np.array([[np.inf, 0]] * N), "negative": np.array([[-1, 2]] * N),
+        "NaN": np.array([[np.nan, 1]] * N), "infinite": np.array([[np.inf, 0]] * N),
+        "negative": np.array([[-1, 2]] * N),
         "of sum 2": 2 * good, "of sum 0": 0 * good, "of sum 0.9": 0.9 * good, "one row too few": good[1:],
         "one row too many": np.vstack([good, good[:1]]), "too wide": np.full((N, A + 1), 1 / (A + 1)),
         "too narrow": np.ones((N, 1)), "flat": good.ravel(), "of three axes": good[None], "of bytes": good.astype("u1"),

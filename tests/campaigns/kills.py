@@ -25,7 +25,7 @@ from .corpus import Unit
 from .digests import LOADERS, digest
 from .tally import Clock, Tally
 
-__all__ = ["kill_campaign"]
+__all__ = ["Killed", "commands_to_kill", "content_of", "finish", "kill_campaign", "words_of"]
 
 SECONDS = 300.0
 CHAIN = 3  # kills of one run at most
@@ -55,15 +55,15 @@ class Killed:
     exact: bool = True
 
 
-def _commands(units: Sequence[Unit], folder: Path) -> list[Killed]:
+def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
     known = {unit.name: unit for unit in units}
     data = known["dataset"].folder
     cart, frames, hard = data / "cart.h5", data / "frames.h5", data / "hard.h5"
     collect = ("collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 60)
     evaluate = ("evaluate", cart, hard, "--students", 3, "--episodes", 3, "--full-steps", 8, "--small-steps", 8,
                 "--splits", "test")  # fmt: skip
-    sweep = ("sweep", cart, "--methods", "gradient,random", "--sizes", "4,6", "--steps", 2, "--students", 2, "--episodes", 2,
-             "--small-steps", 3, "--full-steps", 3, "--splits", "test")  # fmt: skip
+    sweep = ("sweep", cart, "--methods", "gradient,random", "--sizes", "4,6", "--steps", 2, "--students", 2,
+             "--episodes", 2, "--small-steps", 3, "--full-steps", 3, "--splits", "test")  # fmt: skip
     ppo = ("train-expert", "gym/CartPole-v1", "--steps", 512, "--envs", 2, "--n-steps", 32, "--card-episodes", 2)
     archive = folder / "a.tar.xz"
     _archive(archive)
@@ -85,8 +85,8 @@ def _commands(units: Sequence[Unit], folder: Path) -> list[Killed]:
         Killed("sweep --jobs 2, real", (*sweep, "--jobs", 2), _sweep, directory=True, real=True),
     ]  # fmt: skip
     if "dataset, frames" in known:
-        training = ("train-expert", "starpilot", "--steps", 768, "--envs", 8, "--horizon", 32, "--epochs", 1, "--phase", 1,
-                    "--minibatches", 4, "--card-episodes", 1)  # fmt: skip
+        training = ("train-expert", "starpilot", "--steps", 768, "--envs", 8, "--horizon", 32, "--epochs", 1,
+                    "--phase", 1, "--minibatches", 4, "--card-episodes", 1)  # fmt: skip
         commands += [
             Killed("collect starpilot", ("collect", "starpilot", "--policy", "random", "--episodes", 4, "--envs", 2),
                    LOADERS["dataset"]),
@@ -108,7 +108,7 @@ def kill_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, fo
     """
     folder.mkdir(parents=True, exist_ok=True)
     tally, rng = Tally("kills"), np.random.default_rng([seed, 2])
-    commands = _commands(units, folder)
+    commands = commands_to_kill(units, folder)
     if count < len(commands):
         commands = [one for one in commands if not one.real]
     whole: dict[str, tuple[str, float]] = {}
@@ -122,8 +122,8 @@ def kill_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, fo
         out = out if one.directory else out.with_suffix(".h5")
         if one.name not in whole:
             start = time.monotonic()
-            _finish(one, out)
-            whole[one.name] = _content(one, out), time.monotonic() - start
+            finish(one, out)
+            whole[one.name] = content_of(one, out), time.monotonic() - start
             shutil.rmtree(out.parent)
         content, seconds = whole[one.name]
         kills = int(rng.integers(1, CHAIN + 1))
@@ -142,8 +142,8 @@ def _chain(one: Killed, out: Path, times: Sequence[float], content: str, tally: 
             killed += 1
     kind, why = "same", ""
     try:
-        _finish(one, out)
-        if _content(one, out) != content:
+        finish(one, out)
+        if content_of(one, out) != content:
             kind, why = "different", "other content"
         elif left := [str(p) for p in out.parent.rglob(".*") if p.name != ".lock" or not one.directory]:
             kind, why = "leftovers", ", ".join(left)
@@ -155,7 +155,7 @@ def _chain(one: Killed, out: Path, times: Sequence[float], content: str, tally: 
             break
 
 
-def _words(one: Killed, out: Path) -> list[object]:
+def words_of(one: Killed, out: Path) -> list[object]:
     words = [*one.words, "--out", out]
     if one.resume is not None and (out / one.resume[1]).exists():
         words.append(one.resume[0])
@@ -164,7 +164,7 @@ def _words(one: Killed, out: Path) -> list[object]:
 
 def _kill(one: Killed, out: Path, seconds: float) -> bool:
     """Starts the command and kills it; whether it was still there."""
-    words = _words(one, out)
+    words = words_of(one, out)
     if one.real:
         with subprocess.Popen(_real(words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
@@ -176,7 +176,7 @@ def _kill(one: Killed, out: Path, seconds: float) -> bool:
     return run(Try(one.name, command, tuple(words), SECONDS, kill=seconds)).kind == "killed"
 
 
-def _finish(one: Killed, out: Path) -> None:
+def finish(one: Killed, out: Path) -> None:
     """Runs the command to its end; what a killed one had started may still be at work."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -189,7 +189,7 @@ def _finish(one: Killed, out: Path) -> None:
 
 
 def _said(one: Killed, out: Path) -> Said:
-    words = _words(one, out)
+    words = words_of(one, out)
     if one.real:
         done = subprocess.run(_real(words), capture_output=True, text=True, timeout=SECONDS, check=False)
         return Said(done.returncode, done.stdout, done.stderr)
@@ -204,7 +204,7 @@ def _real(words: Sequence[object]) -> list[str]:
     return [sys.executable, "-m", "rld_distill", *map(str, words)]
 
 
-def _content(one: Killed, out: Path) -> str:
+def content_of(one: Killed, out: Path) -> str:
     ended = run(Try(one.name, one.content, (out,), SECONDS))
     if ended.kind != "value":
         raise RuntimeError(f"its output cannot be read: {ended.kind} {ended.text}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from .children import Ended, Said, Try, command, run, vast
 from .corpus import Unit
-from .kills import Killed, _commands, _content, _finish, _words
+from .kills import Killed, commands_to_kill, content_of, finish, words_of
 from .tally import Clock, Tally
 
 __all__ = ["limit_campaign"]
@@ -50,7 +50,7 @@ def limit_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, f
     """
     folder.mkdir(parents=True, exist_ok=True)
     tally, rng = Tally("limits"), np.random.default_rng([seed, 3])
-    commands = [one for one in _commands(units, folder) if not one.real and "jobs" not in one.name]
+    commands = [one for one in commands_to_kill(units, folder) if not one.real and "jobs" not in one.name]
     whole: dict[str, tuple[str, int]] = {}
     disks = _can_mount(folder)
     turn = 0
@@ -61,9 +61,9 @@ def limit_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, f
             kind = "file"
         out = _out(folder / "here", one)
         if one.name not in whole:
-            _finish(one, out)
+            finish(one, out)
             files = [p.stat().st_size for p in out.parent.rglob("*") if p.is_file()]
-            whole[one.name] = _content(one, out), max(files) if kind == "file" else sum(files)
+            whole[one.name] = content_of(one, out), max(files) if kind == "file" else sum(files)
             shutil.rmtree(folder / "here")
         content, size = whole[one.name]
         share = float(rng.uniform(0.02, 0.95))
@@ -87,9 +87,8 @@ def _try(one: Killed, out: Path, limit: Limit, content: str) -> tuple[str, str]:
     outcome = "in one line"
     if said.code == 0:
         outcome = "unharmed"  # there was enough
-    elif said.code != 1 or said.err.count("\n") != 1 or not said.err.startswith("Error: ") or "internal" in said.err:
-        if not (one.name.startswith("sweep") and said.code == 1 and "Traceback" not in said.err + said.out):
-            return "bad line", f"exit {said.code}: {said.out[-300:]} {said.err[-900:]}"
+    elif not _one_line(one, said):
+        return "bad line", f"exit {said.code}: {said.out[-300:]} {said.err[-900:]}"
     if said.code and not one.directory and out.exists():
         return "half written", str(out)
     left = [str(p) for p in out.parent.rglob(".*.partial")]
@@ -98,16 +97,23 @@ def _try(one: Killed, out: Path, limit: Limit, content: str) -> tuple[str, str]:
     if limit.kind == "disk":
         subprocess.run(["mount", "-o", f"remount,size={ENOUGH}", str(out.parent)], check=True)
     try:
-        _finish(one, out)
-        if _content(one, out) != content:
+        finish(one, out)
+        if content_of(one, out) != content:
             return "different", "other content"
     except RuntimeError as error:
         return "lost", f"after {said.err!r}: {error}"
     return outcome, said.err
 
 
+def _one_line(one: Killed, said: Said) -> bool:
+    """Whether a failure was told as it should be; a sweep tells a line for each of its cells."""
+    if said.code != 1 or "Traceback" in said.err + said.out or "internal error" in said.err + said.out:
+        return False
+    return one.name.startswith("sweep") or (said.err.count("\n") == 1 and said.err.startswith("Error: "))
+
+
 def _limited(one: Killed, out: Path, limit: Limit) -> Ended:
-    words = tuple(_words(one, out))
+    words = tuple(words_of(one, out))
     if limit.kind == "memory":
         return run(Try(one.name, short_of_memory, (limit.amount, *words), SECONDS))
     limits = ((resource.RLIMIT_FSIZE, limit.amount),) if limit.kind == "file" else ()

@@ -203,9 +203,17 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     path = Path(path)
     info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
     with open_dataset(Path(path)) as file:
-        start = 0
+        count, start = _num_episodes(path, file), 0
+        for key, values in info.items():
+            if values.shape != (count,):
+                raise DatasetFormatError(f"{path}: episodes/{key} has shape {values.shape}: expected {(count,)}.")
         for i, episode in enumerate(_episodes(path, file, _info(path, file).action_size, None)):
             stop = start + len(episode.actions)
+            for key, values in steps.items():
+                if not values.ndim or len(values) < stop:
+                    raise DatasetFormatError(
+                        f"{path}: steps/{key} has shape {values.shape}: expected {stop} rows or more."
+                    )
             yield dataclasses.replace(
                 episode,
                 info={key: values[i].item() for key, values in info.items()},

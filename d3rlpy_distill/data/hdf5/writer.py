@@ -19,6 +19,7 @@ from d3rlpy.dataset.io import DATASET_VERSION
 
 from ...cores import available_cores
 from ...files import SEAL_BYTES, appears_atomically, check_output, write_seal
+from .disk import Disk
 from .frames import FrameChunks
 from .provenance import Provenance
 
@@ -116,8 +117,9 @@ class EpisodeWriter:
     def __enter__(self) -> EpisodeWriter:
         with contextlib.ExitStack() as stack:
             self._partial = stack.enter_context(appears_atomically(self.path))
+            self._disk = stack.enter_context(Disk(self._partial))
             self._file = h5py.File(
-                self._partial, "w", libver=("v110", "v110"), userblock_size=SEAL_BYTES, locking=False
+                self._disk, "w", driver="fileobj", libver=("v110", "v110"), userblock_size=SEAL_BYTES
             )
             self._stack = stack.pop_all()
         return self
@@ -134,6 +136,7 @@ class EpisodeWriter:
                 self._finish()
                 self._pool.shutdown()
                 self._file.close()
+                self._disk.check()
                 write_seal(self._partial)
             except BaseException:
                 self._abandon()
@@ -194,6 +197,7 @@ class EpisodeWriter:
         self._file.create_dataset(f"terminated_{i}", data=bool(episode.terminated))
         for name, values in episode.steps.items():
             self._append_steps(name, values)
+        self._disk.check()
         self._digest.update(prepared.digest)
 
     def _append_steps(self, name: str, values: npt.NDArray[Any]) -> None:

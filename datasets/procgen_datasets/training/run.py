@@ -134,13 +134,13 @@ def _initial(config: TrainExpertConfig) -> Any:
     if config.init is None:
         return None
     expert = load_expert(config.init, dtype=torch.float32)
+    if expert.card.get("game", config.game) != config.game:
+        raise TrainingError(f"--init {config.init} plays {expert.card['game']}, not {config.game}.")
     if expert.architecture != config.architecture:
         raise TrainingError(
             f"--init {config.init} is of architecture {expert.architecture}, this run of {config.architecture}: "
             f"add --architecture {expert.architecture}."
         )
-    if expert.card.get("game", config.game) != config.game:
-        raise TrainingError(f"--init {config.init} plays {expert.card['game']}, not {config.game}.")
     return expert
 
 
