@@ -233,8 +233,8 @@ def test_a_browser_sorts_tables_and_runs_no_other_script(tmp_path: Path) -> None
     (tmp_path / "plain.html").write_text(write_report(full(tmp_path), "html"))
     profile = tmp_path / "profile"
     plain = seen(tmp_path / "plain.html", profile=profile)
-    assert "<title>Results: " in plain and "taken" not in plain[plain.index("<title>") :][:9]
-    assert "<title>taken" not in plain and '<th scope="col"><button' in plain  # our own script ran, and no other
+    assert "<title>Results: " in plain and "<title>taken" not in plain
+    assert '<th scope="col"><button' in plain  # our own script ran
 
     text = write_report(Report([constant({**MEANS, "bc-100": 100.0})]), "html")
     clicks = """<script>
@@ -243,7 +243,7 @@ def test_a_browser_sorts_tables_and_runs_no_other_script(tmp_path: Path) -> None
       const said = [];
       const press = (i) => { heads[i].querySelector("button").click();
                              said.push(heads[i].getAttribute("aria-sort") + " " + names().join(" ")); };
-      press(1); press(1); press(0); press(4); press(4);
+      press(1); press(1); press(0); press(5); press(5);
       const wide = document.documentElement.scrollWidth <= document.documentElement.clientWidth;
       document.body.innerHTML = "<pre>" + said.join("\\n") + "\\nfits " + wide + "</pre>";
     </script></body>"""

@@ -335,6 +335,7 @@ def test_export_writes_cards_and_a_medium_policy(whole: tuple[Path, TrainResult]
     expert = load_expert(paths[0])
     assert expert.card["sha256"] == expert.sha256 and expert.card["environment_steps"] == 3 * ROLLOUT
     assert expert.card["game"] == "starpilot" and expert.card["machine"] == "a machine"
+    assert expert.card["algorithm"].startswith("PPG") and expert.card["settings"]["phase"] == CONFIG.phase
     for split in ("train", "ood"):
         for mode in ("sampled", "greedy"):
             assert set(expert.card["returns"][split][mode]) == {"mean", "std", "n"}

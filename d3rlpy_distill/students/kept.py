@@ -28,7 +28,12 @@ from .paper_encoder import PaperEncoderFactory
 __all__ = ["KeptStudent", "is_student", "load_student", "read_weights", "save_student"]
 
 KEY = "student"
-KINDS = {"name": str, "learner": str, "target_return": (int, float), "record": dict}
+KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "name": str,
+    "learner": str,
+    "target_return": (int, float),
+    "record": dict,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

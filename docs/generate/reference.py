@@ -25,7 +25,8 @@ MODULES = {
 
 def reference_pages() -> Iterator[tuple[str, str]]:
     """Yields the place on the site and the Markdown of every page."""
-    rows, described = [], set()
+    rows: list[str] = []
+    described: set[int] = set()
     for module, line in MODULES.items():
         exported = importlib.import_module(module)
         names = [name for name in exported.__all__ if not name.startswith("__")]

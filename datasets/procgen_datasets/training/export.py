@@ -55,7 +55,7 @@ def export_run(
         card = {
             "game": config.game,
             "architecture": config.architecture,
-            "algorithm": "PPO (stable-baselines3)",
+            "algorithm": f"{'PPG on one network' if config.phase else 'PPO'} (stable-baselines3)",
             "environment_steps": result.initial_steps + steps,
             "initial": {"expert": config.init, "environment_steps": result.initial_steps} if config.init else None,
             "levels": dataclasses.asdict(config.levels),
