@@ -366,7 +366,7 @@ def test_files_that_are_no_students_or_damaged_are_refused(tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match=r"flipped\.safetensors is damaged"):
         load_student(tmp_path / "flipped.safetensors")
     some = dict(list(weights.items())[1:])
-    with pytest.raises(CheckpointError, match="is no paper student .*Missing key"):
+    with pytest.raises(CheckpointError, match=r"is no paper student .*Missing key"):
         load_student(written("some.safetensors", some, json.dumps(about)))
     with pytest.raises(CheckpointError, match="is damaged"):
         load_student(written("text.safetensors", weights, "{not JSON"))

@@ -48,6 +48,7 @@ ROOT = Path(__file__).parent.parent
 ROLLOUT = 8 * 32
 CONFIG = TrainExpertConfig(
     "starpilot",
+    "impoola-s2d",
     steps=3 * ROLLOUT,
     envs=8,
     horizon=32,
@@ -60,6 +61,7 @@ CONFIG = TrainExpertConfig(
     evaluation_episodes=2,
 )
 FLAGS = ["--steps", "768", "--envs", "8", "--horizon", "32", "--epochs", "2", "--phase", "1", "--minibatches", "4",
+         "--architecture", "impoola-s2d",
          "--seed", "1", "--card-episodes", "2"]  # fmt: skip
 PPO = dataclasses.replace(CONFIG, architecture="impala-s2d", phase=0, annealing=0)
 
@@ -500,7 +502,16 @@ def test_command_trains_exports_and_resumes(tmp_path: Path, command_run: tuple[P
     plan = json.loads(run(*train, "--dry-run", "--json").stdout)
     assert plan["task"] == "procgen/starpilot" and plan["directory"] == str(out)
     assert plan["settings"] == dataclasses.asdict(
-        ProcgenTrainSettings(steps=3 * ROLLOUT, envs=8, horizon=32, epochs=2, phase=1, minibatches=4, seed=1)
+        ProcgenTrainSettings(
+            architecture="impoola-s2d",
+            steps=3 * ROLLOUT,
+            envs=8,
+            horizon=32,
+            epochs=2,
+            phase=1,
+            minibatches=4,
+            seed=1,
+        )
     )
 
 

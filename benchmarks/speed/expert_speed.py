@@ -31,19 +31,17 @@ from procgen_datasets.training.environment import Sb3ProcgenEnv
 from procgen_datasets.training.phasic import PhasicPPO
 from procgen_datasets.training.policy import ImpalaPolicy
 
-PPO: Mapping[str, Any] = {"phase": 0, "annealing": 0}
 RUNS: Mapping[str, Mapping[str, Any]] = {
-    "the defaults": {"phase": 2},
-    "PPO, impoola-s2d, 2 epochs": {"epochs": 2, **PPO},
-    "PPO, impala-s2d, 2 epochs": {"architecture": "impala-s2d", "epochs": 2, **PPO},
-    "PPO, impala-s2d, 3 epochs": {"architecture": "impala-s2d", "epochs": 3, **PPO},
-    "PPO, impala, 3 epochs": {"architecture": "impala", "epochs": 3, **PPO},
+    "PPG, impoola-s2d": {"architecture": "impoola-s2d", "epochs": 1, "phase": 2},
+    "PPO, impoola-s2d, 2 epochs": {"architecture": "impoola-s2d", "epochs": 2},
+    "PPO, impala-s2d, 2 epochs": {"architecture": "impala-s2d", "epochs": 2},
+    "PPO, impala-s2d, 3 epochs": {"architecture": "impala-s2d", "epochs": 3},
+    "PPO, impala, 3 epochs": {"architecture": "impala", "epochs": 3},
     "PPO, impala, 3 epochs, float32 NCHW": {
         "architecture": "impala",
         "epochs": 3,
         "precision": "float32",
         "channels_last": False,
-        **PPO,
     },
 }
 

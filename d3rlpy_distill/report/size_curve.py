@@ -64,7 +64,7 @@ def size_curve_figure(cells: Sequence[SweepCell]) -> Figure:
         shown = sorted({cell.samples for cell in mine})  # the sizes themselves: powers of ten overlap
         axis.set_xticks(shown, [str(size) for size in shown])
         axis.set_xticks([], minor=True)
-        for text in axis.legend().get_texts():
+        for text in axis.legend(frameon=False).get_texts():
             text.set_parse_math(False)  # names are anybody's
     return figure
 

@@ -87,5 +87,5 @@ def training_figure(curve: TrainingCurve) -> Figure:
         )
     axis.set(xlabel="environment steps", ylabel="mean return")
     axis.set_title(f"{curve.name}: return while it was trained", parse_math=False)
-    axis.legend()
+    axis.legend(frameon=False)
     return figure

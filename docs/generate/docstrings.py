@@ -36,7 +36,7 @@ class MarkdownDocstrings(griffe.Extension):
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value)
 
-    def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """A field made by ``option(default, help, ...)`` shows its default alone."""
         value = attr.value
         if isinstance(value, griffe.ExprCall) and str(value.function) == "option" and value.arguments:

@@ -67,17 +67,17 @@ class TrainExpertConfig:
     """
 
     game: str
-    architecture: str = "impoola-s2d"
+    architecture: str = "impala-s2d"
     steps: int = 25_000_000
     envs: int = 64
     horizon: int = 256
-    epochs: int = 1
-    phase: int = 8
+    epochs: int = 3
+    phase: int = 0
     auxiliary_epochs: int = 2
     cloning: float = 1.0
     minibatches: int = 8
     learning_rate: float = 5e-4
-    annealing: int = 25_000_000
+    annealing: int = 0
     gamma: float = 0.999
     gae_lambda: float = 0.95
     clip: float = 0.2
