@@ -129,7 +129,8 @@ def check_pages(site: Path) -> None:
         if result.stem.endswith("sweep"):  # has its plot in the text
             continue
         assert (site / "plots" / f"{result.stem}.png").read_bytes().startswith(b"\x89PNG"), result
-    assert (site / "cards" / "starpilot-distilled-150.png").exists()
+    for distilled in (ROOT / "datasets" / "procgen_datasets" / "distilled").glob("*.h5"):
+        assert (site / "cards" / f"{distilled.stem}.png").exists(), distilled
     assert (site / "search" / "search_index.js").exists()  # the search works without a server
 
 

@@ -220,9 +220,11 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     command = ["sweep", cartpole, "--sizes", "15,5", "--splits", "test,validation", "--out", out, *QUICK]
     first = run(*command, "--json")
     assert first.exit_code == 0, first.output
-    returns, _ = json.loads(first.stdout)["tables"]
-    sizes = [row[returns["columns"].index("samples")] for row in returns["rows"]]
-    assert sizes == ["5", "15"]
+    records = [one for one in json.loads(first.stdout)["records"] if one["kind"] == "distilled"]
+    assert [(one["size"], one["split"]) for one in records if one["mode"] == "sampled"] == [
+        (5, "test"), (5, "validation"), (15, "test"), (15, "validation"),
+    ]  # fmt: skip
+    assert all(one["method"] == "gradient" and one["distillation_seconds"] > 0 for one in records)
     name = "cart-gradient-5-0"
     assert (out / "size-curve.png").exists() and (out / f"{name}.h5").exists()
     results = Results.load(out / name)
@@ -447,4 +449,4 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(jobs: int, cartpole: 
     assert 1 <= len(list(tmp_path.glob("*/results.json"))) == done < 100
     sizes = sorted(int(path.parent.name.split("-")[2]) for path in tmp_path.glob("*/results.json"))
     again = run("sweep", cartpole, "--sizes", ",".join(map(str, sizes)), "--out", tmp_path, *QUICK, "--json")
-    assert again.exit_code == 0 and len(json.loads(again.stdout)["tables"][0]["rows"]) == len(sizes)
+    assert again.exit_code == 0 and len(json.loads(again.stdout)["metadata"]) == len(sizes)

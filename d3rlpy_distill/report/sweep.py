@@ -9,7 +9,7 @@ from ..evaluation.results import ArmResult
 from ..sweeping.cell import SweepCell
 from .cells import return_cell
 from .table import Table
-from .verdicts import gain
+from .verdicts import budget, gain
 
 __all__ = ["RANDOM", "cell_heads", "cell_mode", "cell_splits", "sweep_tables"]
 
@@ -77,10 +77,23 @@ def _returns_table(cells: Sequence[SweepCell]) -> Table:
         rows.append(tuple(row))
     heads = (RANDOM, "distilled", "gain [95%]", full_name)
     returns = [f"{what}, {split}" for split in splits for what in heads]
-    title = f"Sweep: mean return ± deviation over students, {cell_mode(cells)}"
+    title = f"Sweep: mean return ± deviation over students, {_played(cells)}{cell_mode(cells)}"
     least = [f"{what}, {split}" for what in (full_name, RANDOM) for split in splits[::-1]]
     least += [f"{what}, {split}" for split in splits[:0:-1] for what in ("distilled", "gain [95%]")]
     return Table(title, ("task", "method", "samples", "seed", *returns), rows, least=tuple(least))
+
+
+def _played(cells: Sequence[SweepCell]) -> str:
+    """How many students played how much, trained for how long, where it is the same in all cells."""
+    told = set()
+    for cell in cells:
+        arm = next((arm for arm in cell.results.arms if arm.about.student is not None), None)
+        if arm is None:
+            return ""
+        small = budget(cell.results, "small", arm.about.student)
+        trained = f"small sets {small} (steps x batch), " if small else ""
+        told.add(f"{arm.n_students} {arm.about.student} students x {arm.n_episodes} episodes, {trained}")
+    return told.pop() if len(told) == 1 else ""
 
 
 def _cost_table(cells: Sequence[SweepCell]) -> Table:

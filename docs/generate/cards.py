@@ -18,6 +18,10 @@ __all__ = ["card_names", "card_pages"]
 
 CARDS = ROOT / "datasets" / "cards"
 BUNDLED = ROOT / "datasets" / "procgen_datasets"
+MOVED = (
+    "Each column shows the real frame that a sample started from, the synthetic frame, and the change times four."
+)
+REAL = "They are real frames; their labels are distilled."
 
 
 def card_names() -> list[str]:
@@ -32,13 +36,12 @@ def card_pages() -> Iterator[tuple[str, str | bytes]]:
         text = (CARDS / f"{name}.md").read_text()
         page = f"cards/{name}.md"
         parts = [turned(text, f"datasets/cards/{name}.md", page).rstrip()]
-        picture = _gallery(name)
-        if picture is not None:
-            yield f"cards/{name}.png", picture
-            parts.append(
-                "## Samples\n\nThirty of the samples. Each column shows the real frame that a sample started from, "
-                f"the synthetic frame, and the change times four.\n\n![Samples of {name}]({name}.png)"
-            )
+        bundled = BUNDLED / "distilled" / f"{name}.h5"
+        if bundled.exists():
+            distilled = Distilled.load(bundled)
+            yield f"cards/{name}.png", _gallery(distilled)
+            shown = MOVED if distilled.initial is not None else REAL
+            parts.append(f"## Samples\n\nThirty of the samples. {shown}\n\n![Samples of {name}]({name}.png)")
         recipe = BUNDLED / "recipes" / f"{name}.toml"
         if recipe.exists():
             parts.append(f"## Recipe\n\n```toml\n{recipe.read_text().strip()}\n```")
@@ -74,18 +77,12 @@ def _index() -> str:
     )
 
 
-def _gallery(name: str) -> bytes | None:
-    """The picture of a bundled set whose frames were moved; None for others."""
-    file = BUNDLED / "distilled" / f"{name}.h5"
-    if not file.exists():
-        return None
-    distilled = Distilled.load(file)
-    if distilled.initial is None:
-        return None
+def _gallery(distilled: Distilled) -> bytes:
+    samples, initial = distilled.samples, distilled.initial
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "gallery.png"
         save_gallery(
-            distilled.samples.observations, distilled.initial.observations, distilled.samples.actions, path
+            samples.observations, None if initial is None else initial.observations, samples.actions, path
         )
         return path.read_bytes()
 

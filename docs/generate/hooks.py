@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+import structlog
 from formulas import drawn
 from links import PAGES, ROOT, turned
 from mkdocs.config.defaults import MkDocsConfig
@@ -17,6 +18,7 @@ from reference import MODULES, reference_pages
 from cards import card_names, card_pages
 from commands import command_page
 
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # d3rlpy logs every load
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
