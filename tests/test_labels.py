@@ -17,6 +17,7 @@ from d3rlpy.models.torch.imitators import compute_discrete_imitation_loss
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from buffers import distil, make_buffer, paper_learner
+from commands import run
 from d3rlpy_distill import (
     Budget,
     Distilled,
@@ -340,6 +341,11 @@ def test_soft_labels_that_are_no_probabilities_are_refused(
     write_seal(broken)
     with pytest.raises(DatasetFormatError, match=rf"broken\.h5: soft labels .*{message}"):
         Distilled.load(broken)
+
+
+def test_frames_that_no_step_moved_are_drawn(soft_file: Path, tmp_path: Path) -> None:
+    drawn = run("gallery", soft_file, "--out", tmp_path / "g.png", "--frames", 4)
+    assert drawn.exit_code == 0 and (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_gives_soft_labels_arms_of_their_own(

@@ -23,7 +23,7 @@ Example:
 @click.option("--frames", type=click.IntRange(1), default=30, show_default=True, help="At most so many samples.")
 @overwrite_option
 def command(synthetic: str, out: Path | None, frames: int, overwrite: bool) -> None:
-    """Draw the frames of SYNTHETIC beside the real ones they started from, and the change."""
+    """Draw the frames of SYNTHETIC; where its method moved them, beside the real ones they started from."""
     from d3rlpy_distill.files import check_output
     from d3rlpy_distill.pipeline import load_distilled
     from d3rlpy_distill.report import save_gallery
@@ -31,14 +31,9 @@ def command(synthetic: str, out: Path | None, frames: int, overwrite: bool) -> N
     path = out or Path(synthetic).with_suffix(".png")
     check_output(path, overwrite=overwrite)
     distilled = load_distilled(synthetic)
-    if distilled.initial is None:
-        raise click.ClickException(
-            f"{synthetic} does not record the frames it started from: expected a file of 'rld-distill distill' "
-            "whose method moves them."
-        )
     save_gallery(
         distilled.samples.observations,
-        distilled.initial.observations,
+        None if distilled.initial is None else distilled.initial.observations,
         distilled.samples.actions,
         path,
         max_samples=frames,
