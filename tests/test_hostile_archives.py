@@ -18,14 +18,12 @@ import numpy as np
 import pytest
 
 import hostile_archives as hostile
-from commands import fails
 from d3rlpy_distill.errors import DatasetFormatError
 from d3rlpy_distill.memory import memory_limit
 from procgen_datasets import gen_dgrl_tar
 from procgen_datasets.games import get_game
 from procgen_datasets.gen_dgrl import import_gen_dgrl, read_gen_dgrl
 from procgen_datasets.gen_dgrl_pickle import PickleRefusedError, read_arrays
-from rld_distill.commands import import_data
 
 MiB = 2**20
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are Linux's")
@@ -188,7 +186,7 @@ def test_the_memory_limit_holds_and_is_lifted() -> None:
 
 
 @linux
-def test_an_import_without_memory_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_without_memory_ends_in_one_line(tmp_path: Path) -> None:
     name = "a_600_17_0.50.npy"
     episode = {
         "observations": np.zeros((600, 3, 64, 64)),
@@ -203,8 +201,17 @@ def test_an_import_without_memory_ends_in_one_line(tmp_path: Path, monkeypatch: 
             hostile.member(hostile.npy(hostile.valid_pickle(4, episode)), name),
         )
     )
-    arguments = ("import", "gen-dgrl", archive, "--game", "coinrun", "--out", out)
-    monkeypatch.setattr(import_data, "MAX_MEMORY", 24 * MiB)  # its frames are 59 MB
-    fails(1, "needs more memory than there is", *arguments)
+    code = (  # in a process of its own, whose memory no other test has taken before
+        "import sys; from rld_distill.commands import import_data; from rld_distill.main import entry_point;"
+        f"import_data.MAX_MEMORY = {24 * MiB}; sys.argv[0] = 'rld-distill'; entry_point()"  # its frames are 59 MB
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "import", "gen-dgrl", archive, "--game", "coinrun", "--out", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1 and "needs more memory than there is" in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == [archive.name]
     assert import_gen_dgrl(archive, "coinrun", out).num_transitions == 601

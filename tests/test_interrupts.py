@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -106,7 +107,7 @@ def test_threads_stop_at_ctrl_c() -> None:
 
     def work(unit: int) -> int:
         if unit == 0:
-            signal.raise_signal(signal.SIGINT)  # reaches the main thread
+            os.kill(os.getpid(), signal.SIGINT)  # reaches the main thread
         stop.wait(60)
         stopped.append(unit)
         raise Stopped

@@ -56,7 +56,8 @@ def in_threads(
         return [function(unit) for unit in units]
     with ThreadPoolExecutor(min(jobs, len(units)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            futures = [pool.submit(function, unit) for unit in units]
+            with _without_interrupts():  # else the pool would forget a thread that has just begun
+                futures = [pool.submit(function, unit) for unit in units]
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
             return [future.result() for future in futures]
