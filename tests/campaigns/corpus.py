@@ -142,8 +142,8 @@ def _swept(folder: Path, cart: Path) -> list[Unit]:
 
 def _trained(folder: Path) -> list[Unit]:
     out = folder / "cartpole"
-    ask("train-expert", "gym/CartPole-v1", "--steps", 256, "--envs", 2, "--n-steps", 32, "--card-episodes", 2,
-        "--out", out)  # fmt: skip
+    ask("train-expert", "gym/CartPole-v1", "--steps", 256, "--envs", 2, "--n-steps", 32, "--batch-size", 32,
+        "--card-episodes", 2, "--out", out)  # fmt: skip
     return [
         Unit("PPO checkpoint, gymnasium", out, ("checkpoint.pt",), "state"),
         Unit("settings.json", out, ("settings.json",), "document"),

@@ -64,7 +64,20 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
                 "--splits", "test")  # fmt: skip
     sweep = ("sweep", cart, "--methods", "gradient,random", "--sizes", "4,6", "--steps", 2, "--students", 2,
              "--episodes", 2, "--small-steps", 3, "--full-steps", 3, "--splits", "test")  # fmt: skip
-    ppo = ("train-expert", "gym/CartPole-v1", "--steps", 512, "--envs", 2, "--n-steps", 32, "--card-episodes", 2)
+    ppo = (
+        "train-expert",
+        "gym/CartPole-v1",
+        "--steps",
+        512,
+        "--envs",
+        2,
+        "--n-steps",
+        32,
+        "--batch-size",
+        32,
+        "--card-episodes",
+        2,
+    )
     archive = folder / "a.tar.xz"
     _archive(archive)
     commands = [
