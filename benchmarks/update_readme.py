@@ -4,14 +4,11 @@ Run: ``python benchmarks/update_readme.py``"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from d3rlpy_distill.evaluation import Results, difference_interval
+from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.report import Table, build_tables, games_table, read_report, render
 from d3rlpy_distill.report.paper import PAPER_RETURNS
 from d3rlpy_distill.report.sweep import sweep_tables
@@ -24,7 +21,7 @@ GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<other>tasks|experts)) -->\n)"
+    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -34,13 +31,13 @@ def updated(text: str) -> str:
     """Returns the text with every block rendered anew.
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
-    ``<!-- games: ARM -->`` an arm over the games, ``<!-- tasks -->`` those of the gymnasium tasks of version 0.1,
-    ``<!-- experts -->`` that of the bundled experts' cards.
+    ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
+    the bundled experts' cards.
     """
 
     def block(match: re.Match[str]) -> str:
-        if match["other"]:
-            tables = [{"tasks": tasks_table, "experts": experts_table}[match["other"]]()]
+        if match["experts"]:
+            tables = [experts_table()]
         elif match["games"]:
             tables = [arm_table(match["games"])]
         else:
@@ -69,32 +66,6 @@ def experts_table() -> Table:
     columns = ("policy", "steps", "training levels, sampled", "greedy", "all levels, sampled", "greedy",
                "episodes", "the paper's expert, training levels")  # fmt: skip
     return Table("The bundled policies, mean return ± deviation over episodes", columns, rows)
-
-
-def tasks_table() -> Table:
-    """Returns the table of all files in ``benchmarks/results/tasks``."""
-    rows = []
-    for path in sorted((RESULTS / "tasks").glob("*.json")):
-        record = json.loads(path.read_text())
-        full, random, distilled = (np.array(record["returns"][name]) for name in ("full", "random", "distilled"))
-        value, low, high = difference_interval(distilled[:, None], random[:, None], np.random.default_rng(0))
-        learner = record["learner"] + (", rewards learned" if record["rewards"] == "learned" else "")
-        rows.append(
-            (
-                record["task"],
-                f"{learner}, {record['objective']}",
-                f"{record['transitions']:,}",
-                f"{record['policy_return']:.1f}",
-                f"{record['samples']}",
-                f"{record['student_steps']}",
-                *(f"{x.mean():.1f} ± {x.std(ddof=1):.1f}" for x in (full, random, distilled)),
-                f"{value:+.1f} [{low:+.1f}, {high:+.1f}]",
-                f"{record['seconds']:.0f}",
-            )
-        )
-    columns = ("task", "learner, objective", "transitions", "policy", "samples", "student steps", "full data",
-               "random", "distilled", "gain over random [95%]", "seconds to distil")  # fmt: skip
-    return Table("gymnasium tasks, mean return of 10 students x 20 episodes, greedy", columns, rows)
 
 
 if __name__ == "__main__":
