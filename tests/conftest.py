@@ -12,13 +12,13 @@ from pathlib import Path
 # before torch: one core a worker, for two workers with two threads each wait for one another all the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# a shell that runs the tests in the background ignores Ctrl-C for them, and every process that they start would, too
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import gym_notices.notices
 import numpy as np
 import pytest
 import structlog
+
+# a shell that runs the tests in the background ignores Ctrl-C for them, and every process that they start would, too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gym_notices.notices.notices.clear()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
