@@ -85,6 +85,7 @@ def test_what_the_examples_add_is_there(
     assert Results.load(tmp_path / "r").names() == ["promising-20", "herding-20"]
 
 
+@pytest.mark.slow
 def test_your_own_dataset_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script as it stands; its commands with fewer steps and students."""
     path = ROOT / "examples" / "own_dataset.py"

@@ -116,6 +116,8 @@ def test_commands_in_the_documents_parse(document: str, monkeypatch: pytest.Monk
     monkeypatch.chdir(ROOT)  # where the plug-ins of the examples are found
     for arguments in commands((ROOT / document).read_text()):
         result = run(*arguments, "--help")  # options are parsed first, then helped with
+        if "type: pip install 'd3rlpy-distill[" in result.stderr:
+            continue  # a task of an extra that is not installed here
         assert result.exit_code == 0 and "Usage: " in result.output, (arguments, result.output)
 
 

@@ -207,6 +207,7 @@ def test_folded_observations_are_unshuffled_pixels() -> None:
         assert np.array_equal(observations, expected)
 
 
+@pytest.mark.slow
 def test_phases_pause_and_resume_bit_for_bit(tmp_path: Path) -> None:
     """A checkpoint ends each phase of two rollouts; what a kill takes of the next one is played again."""
     config = dataclasses.replace(CONFIG, phase=2, steps=4 * ROLLOUT, evaluate_every=10**9)
