@@ -58,7 +58,7 @@ NUMPY_2 = [  # np.save of hostile_archives.EPISODE by numpy 2.4, then the same w
 @linux
 def test_every_hostile_archive_is_refused_within_bounds() -> None:
     """In a process of its own, whose address space is limited: a crash or a bomb ends that one."""
-    command = [sys.executable, hostile.__file__, "--seed", "0", "--count", "100"]
+    command = [sys.executable, hostile.__file__, "--seed", "0", "--count", "200"]
     result = subprocess.run(
         command,
         capture_output=True,
