@@ -18,8 +18,9 @@ import pytest
 import safetensors.torch
 import torch
 from click.testing import Result
+from stable_baselines3 import PPO as StableBaselinesPPO
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import VecNormalize
 
 from commands import fails, run
 from d3rlpy_distill import make_task
@@ -39,9 +40,9 @@ from procgen_datasets.training import (
 )
 from procgen_datasets.training.card import card_markdown
 from procgen_datasets.training.command import ProcgenTrainSettings
-from procgen_datasets.training.environment import Sb3ProcgenEnv
-from procgen_datasets.training.phasic import learning_rate_at
-from procgen_datasets.training.policy import ImpalaPolicy
+from procgen_datasets.training.environment import NormalisedRewards, Sb3ProcgenEnv
+from procgen_datasets.training.phasic import PhasicPPO, fall
+from procgen_datasets.training.policy import ImpalaPolicy, fold
 from procgen_datasets.training.run import build_learner
 
 ROOT = Path(__file__).parent.parent
@@ -134,7 +135,7 @@ def test_rewards_are_divided_by_the_running_std_of_the_discounted_return() -> No
     """Against brute force over every discounted return so far, after 1e-4 pseudo-observations of N(0, 1)."""
     gamma, prior = 0.9, 1e-4
     env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
-    normalised = VecNormalize(env, norm_obs=False, gamma=gamma)
+    normalised = NormalisedRewards(env, norm_obs=False, gamma=gamma)
     normalised.reset()
     rng = np.random.default_rng(0)
     running, seen, rewarded = np.zeros(4), np.zeros(0), 0
@@ -192,19 +193,45 @@ def test_flat_observations_are_the_frames_that_the_exported_expert_sees(
     assert np.array_equal(learner.predict(frames.numpy()), expected.argmax(1))
 
 
-def test_folded_observations_are_unshuffled_pixels() -> None:
-    plain, folded = (
-        Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0), fold) for fold in (1, 2)
-    )
-    rng = np.random.default_rng(0)
-    pairs = [(plain.reset(), folded.reset())]
-    for _ in range(5):
-        actions = rng.integers(0, 15, 4)
-        pairs.append((plain.step(actions)[0].copy(), folded.step(actions)[0]))
-    for flat, observations in pairs:
-        frames = torch.from_numpy(flat).view(4, 64, 64, 3).permute(0, 3, 1, 2)
-        expected = torch.nn.functional.pixel_unshuffle(frames, 2).permute(0, 2, 3, 1).reshape(4, -1)
-        assert np.array_equal(observations, expected)
+def test_folding_is_torchs_pixel_unshuffle() -> None:
+    frames = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    flat = frames.permute(0, 2, 3, 1).reshape(4, -1)
+    expected = torch.nn.functional.pixel_unshuffle(frames, 2).permute(0, 2, 3, 1).reshape(4, -1)
+    assert torch.equal(fold(flat, 2), expected) and torch.equal(fold(flat, 1), flat)
+
+
+def test_an_update_is_stable_baselines3s() -> None:
+    """On the same rollout, in two passes of one minibatch: weights, losses and the rest of the log."""
+    config = dataclasses.replace(PPO, epochs=2, minibatches=1, precision="float32")
+    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 8, levels=Levels(0, 200), rand_seed=0))
+    model = build_learner(config, NormalisedRewards(env, norm_obs=False, gamma=config.gamma), "cpu:0")
+    model.set_logger(Logger(None, []))
+    _, callback = model._setup_learn(ROLLOUT, None)
+    assert model.collect_rollouts(model.env, callback, model.rollout_buffer, 32)  # type: ignore[arg-type]
+    theirs = RolloutBuffer(32, env.observation_space, env.action_space, "cpu", config.gae_lambda, config.gamma, 8)
+    theirs.observations = model._frames.view(32, 8, -1).numpy()
+    for name in ("actions", "rewards", "returns", "episode_starts", "values", "log_probs", "advantages"):
+        setattr(theirs, name, getattr(model.rollout_buffer, name).copy())
+    theirs.full = True
+    before = {k: v.clone() for k, v in model.policy.network.state_dict().items()}
+    model.train()
+    ours, logged = _trained(model, before)
+    model.rollout_buffer = theirs
+    model.policy.optimizer.state.clear()
+    StableBaselinesPPO.train(model)
+    expected, expected_log = _trained(model, before)
+    for name in ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction"):
+        assert logged[f"train/{name}"] == pytest.approx(expected_log[f"train/{name}"], abs=1e-5)
+    for name, weight in expected.items():
+        moved = (weight - before[name]).norm()
+        assert moved > 0 and (ours[name] - weight).norm() < 1e-2 * moved
+
+
+def _trained(model: PhasicPPO, before: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Returns the weights and the log, and puts the weights back."""
+    weights = {k: v.clone() for k, v in model.policy.network.state_dict().items()}
+    model.policy.network.load_state_dict(before)
+    return weights, dict(model.logger.name_to_value)
 
 
 @pytest.mark.slow
@@ -260,7 +287,7 @@ def test_initial_features_tell_frames_apart(architecture: str) -> None:
 
 
 def test_between_phases_values_do_not_train_the_features() -> None:
-    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0), 2)
+    env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 4, levels=Levels(0, 200), rand_seed=0))
     observations = torch.from_numpy(env.reset())
     actions = torch.zeros(4, dtype=torch.int64)
     for detached in (True, False):
@@ -279,8 +306,8 @@ def test_an_auxiliary_phase_trains_the_values_and_holds_the_policy() -> None:
     logged: dict[float, tuple[float, float]] = {}
     for cloning in (1e-6, 100.0):
         config = dataclasses.replace(CONFIG, steps=ROLLOUT, auxiliary_epochs=8, cloning=cloning)
-        env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 8, levels=Levels(0, 200), rand_seed=0), 2)
-        model = build_learner(config, VecNormalize(env, norm_obs=False, gamma=config.gamma), "cpu:0")
+        env = Sb3ProcgenEnv(ProcgenVecEnv("starpilot", 8, levels=Levels(0, 200), rand_seed=0))
+        model = build_learner(config, NormalisedRewards(env, norm_obs=False, gamma=config.gamma), "cpu:0")
         model.set_logger(Logger(None, []))
         model.learn(config.steps, log_interval=None)  # type: ignore[arg-type]
         names = model.logger.name_to_value
@@ -291,9 +318,9 @@ def test_an_auxiliary_phase_trains_the_values_and_holds_the_policy() -> None:
 
 def test_the_learning_rate_falls_linearly_to_a_tenth(whole: tuple[Path, TrainResult]) -> None:
     config = TrainExpertConfig("starpilot", learning_rate=1e-3, annealing=1000)
-    expected = {0: 1e-3, 500: 5.5e-4, 1000: 1e-4, 5000: 1e-4}
-    assert {s: learning_rate_at(config, s) for s in expected} == pytest.approx(expected)
-    assert learning_rate_at(dataclasses.replace(config, annealing=0), 5000) == 1e-3
+    expected = {0: 1.0, 500: 0.55, 1000: 0.1, 5000: 0.1}
+    assert {s: fall(config, s) for s in expected} == pytest.approx(expected)
+    assert fall(dataclasses.replace(config, annealing=0), 5000) == 1
     saved = load_state(whole[0] / "checkpoint.pt")["state"]["learner"]
     rate = saved["optimizer"]["param_groups"][0]["lr"]
     assert rate == pytest.approx(CONFIG.learning_rate * (1 - 0.9 * 3 / 4))

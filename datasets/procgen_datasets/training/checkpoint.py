@@ -34,7 +34,7 @@ def capture(model: PPO, rewards: VecNormalize, env: Sb3ProcgenEnv) -> dict[str, 
     statistics = rewards.ret_rms
     return {
         "policy": model.policy.state_dict(),
-        "optimizer": model.policy.optimizer.state_dict(),
+        "optimizer": _portable(model.policy.optimizer.state_dict()),
         "steps": model.num_timesteps,
         "updates": model._n_updates,
         "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
@@ -76,6 +76,13 @@ def restore(state: dict[str, Any], model: PPO, rewards: VecNormalize, env: Sb3Pr
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] and model.device.type == "cuda":
         torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+def _portable(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns an optimizer's state as one on the CPU has it, whatever a GPU needed for its graphs."""
+    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    moments = {k: {n: v.cpu() if n == "step" else v for n, v in one.items()} for k, one in state["state"].items()}
+    return {"state": moments, "param_groups": groups}
 
 
 def _split(data: bytes, lengths: Sequence[int]) -> list[bytes]:

@@ -37,9 +37,11 @@ class ProcgenTrainSettings(TrainSettings):
     epochs: int = option(3, "Passes in an update.", minimum=1)
     phase: int = option(0, "Rollouts between two auxiliary phases (PPG); 0: none, PPO.", minimum=0)
     auxiliary_epochs: int = option(2, "Passes in an auxiliary phase.", minimum=1)
+    auxiliary_batch: int = option(1024, "Frames of a gradient step in it.", minimum=1)
     minibatches: int = option(8, "Parts of a pass.", minimum=1)
     learning_rate: float = option(5e-4, "Adam's.", above=0)
-    annealing: int = option(0, "Steps over which it falls to a tenth; 0: constant.", minimum=0)
+    annealing: int = option(0, "Steps over which it and the entropy bonus fall to a tenth; 0: constant.", minimum=0)
+    evaluate_every: int = option(500_000, "Steps between evaluations on validation levels.", minimum=1)
     start_level: int = option(0, "First training level.", minimum=0)
     num_levels: int = option(200, "Training levels.", minimum=0)
     mode: str = option("easy", "Difficulty.", choices=("easy", "hard"))
@@ -69,9 +71,11 @@ class ProcgenTrainSettings(TrainSettings):
             epochs=self.epochs,
             phase=self.phase,
             auxiliary_epochs=self.auxiliary_epochs,
+            auxiliary_batch=self.auxiliary_batch,
             minibatches=self.minibatches,
             learning_rate=self.learning_rate,
             annealing=self.annealing,
+            evaluate_every=self.evaluate_every,
             levels=levels,
             mode=self.mode,
             seed=self.seed,

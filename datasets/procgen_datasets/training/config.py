@@ -20,7 +20,7 @@ LEAST = {
         ("steps", "envs", "horizon", "epochs", "minibatches", "evaluate_every", "evaluation_episodes"), 1
     ),
     **dict.fromkeys(("phase", "annealing"), 0),
-    "auxiliary_epochs": 1,
+    **dict.fromkeys(("auxiliary_epochs", "auxiliary_batch"), 1),
 }
 
 
@@ -40,10 +40,11 @@ class TrainExpertConfig:
         epochs: Passes over a rollout in an update.
         phase: Rollouts between two auxiliary phases, which alone train the features on the value loss; 0 for PPO.
         auxiliary_epochs: Passes over a phase's rollouts in its auxiliary phase.
+        auxiliary_batch: Frames of a gradient step in it, at most those of the phase; a divisor of their number.
         cloning: Weight of the divergence from the policy before the auxiliary phase.
         minibatches: Parts of a pass, each one gradient step.
         learning_rate: Adam's at the beginning.
-        annealing: Steps over which it falls linearly to a tenth, where it stays; 0 to keep it constant.
+        annealing: Steps over which it and ``entropy`` fall linearly to a tenth, where they stay; 0 for constants.
         gamma: Discount.
         gae_lambda: :math:`\lambda` of generalised advantage estimation.
         clip: :math:`\epsilon` of the clipped surrogate objective.
@@ -74,6 +75,7 @@ class TrainExpertConfig:
     epochs: int = 3
     phase: int = 0
     auxiliary_epochs: int = 2
+    auxiliary_batch: int = 1024
     cloning: float = 1.0
     minibatches: int = 8
     learning_rate: float = 5e-4
@@ -110,6 +112,11 @@ class TrainExpertConfig:
                 f"minibatches={self.minibatches}: expected a divisor of {self.rollout}, the steps of a rollout "
                 f"({self.envs} environments x {self.horizon})."
             )
+        if self.phase and self.phase_steps % self.auxiliary_size:
+            raise TrainingSettingsError(
+                f"auxiliary_batch={self.auxiliary_batch}: expected a divisor of {self.phase_steps}, the steps of a "
+                f"phase ({self.phase} rollouts of {self.rollout})."
+            )
         if self.rollout // self.minibatches < 2:
             raise TrainingSettingsError(
                 f"minibatches={self.minibatches}: minibatches of one step cannot be normalised; give fewer."
@@ -135,6 +142,11 @@ class TrainExpertConfig:
         return max(1, self.phase) * self.rollout
 
     @property
+    def auxiliary_size(self) -> int:
+        """Frames of a gradient step in an auxiliary phase."""
+        return min(self.auxiliary_batch, self.phase_steps)
+
+    @property
     def whole_steps(self) -> int:
         """``steps``, rounded up to whole phases."""
         return -(-self.steps // self.phase_steps) * self.phase_steps
@@ -148,7 +160,8 @@ class TrainExpertConfig:
         values = dataclasses.asdict(self)
         del values["steps"]
         if self.phase == 0:
-            del values["phase"], values["auxiliary_epochs"], values["cloning"]
+            for name in ("phase", "auxiliary_epochs", "auxiliary_batch", "cloning"):
+                del values[name]
         if self.annealing == 0:
             del values["annealing"]
         return values

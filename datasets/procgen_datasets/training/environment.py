@@ -8,12 +8,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from ..env import ProcgenVecEnv
 from ..games import N_ACTIONS
 
-__all__ = ["FRAME", "Sb3ProcgenEnv", "folded_shape"]
+__all__ = ["FRAME", "NormalisedRewards", "Sb3ProcgenEnv"]
 
 FRAME = (64, 64, 3)
 
@@ -27,13 +27,10 @@ class Sb3ProcgenEnv(VecEnv):
 
     Args:
         env: The environments.
-        fold: Pixels along each axis that become channels, as in :func:`torch.nn.functional.pixel_unshuffle`; 2
-            gives the bytes of ``(32, 32, 12)``. Folded once here, a frame is not folded again in every epoch.
     """
 
-    def __init__(self, env: ProcgenVecEnv, fold: int = 1) -> None:
+    def __init__(self, env: ProcgenVecEnv) -> None:
         self.env = env
-        self._order = _folding(fold) if fold > 1 else None
         self.render_mode = None
         space = gymnasium.spaces.Box(0, 255, (int(np.prod(FRAME)),), np.uint8)
         super().__init__(env.num_envs, space, gymnasium.spaces.Discrete(N_ACTIONS))
@@ -53,16 +50,16 @@ class Sb3ProcgenEnv(VecEnv):
 
     def step_wait(self) -> Any:
         """Returns ``(observations, rewards, dones, infos)``; an episode's last info holds its return."""
-        result = self.env.step(self._actions)
-        self.returns += result.rewards
+        rewards, frames, first = self.env.advance(self._actions)
+        self.returns += rewards
         self.lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if result.ends is not None:
-            for i in result.ends.slots:
-                infos[i]["episode"] = {"r": float(self.returns[i]), "l": int(self.lengths[i])}
-            self.returns[result.ends.slots] = 0
-            self.lengths[result.ends.slots] = 0
-        return self._flat(result.observations), result.rewards, result.first.astype(bool), infos
+        ended = np.flatnonzero(first)
+        for i in ended:
+            infos[i]["episode"] = {"r": float(self.returns[i]), "l": int(self.lengths[i])}
+        self.returns[ended] = 0
+        self.lengths[ended] = 0
+        return frames.reshape(len(frames), -1), rewards, first.astype(bool), infos
 
     def restore(
         self, states: Sequence[bytes], returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]
@@ -92,20 +89,13 @@ class Sb3ProcgenEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
     def _flat(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Turns the channel-first view ``(N, 3, 64, 64)`` back into Procgen's own bytes ``(N, 12288)``, folded."""
-        flat = frames.transpose(0, 2, 3, 1).reshape(len(frames), -1)
-        return flat if self._order is None else flat.take(self._order, axis=1)
+        """Turns the channel-first view ``(N, 3, 64, 64)`` back into Procgen's own bytes ``(N, 12288)``."""
+        return frames.transpose(0, 2, 3, 1).reshape(len(frames), -1)
 
 
-def folded_shape(fold: int) -> tuple[int, int, int]:
-    """Returns height, width and channels of a folded frame."""
-    height, width, channels = FRAME
-    return height // fold, width // fold, channels * fold**2
+class NormalisedRewards(VecNormalize):
+    """Rewards divided by the running deviation of the discounted return; frames pass through, never copied."""
 
-
-def _folding(fold: int) -> npt.NDArray[np.intp]:
-    """Returns where each byte of a folded frame comes from, ``(12288,)``."""
-    height, width, channels = FRAME
-    source = np.arange(height * width * channels, dtype=np.intp)
-    parts = source.reshape(height // fold, fold, width // fold, fold, channels)
-    return parts.transpose(0, 2, 4, 1, 3).reshape(-1)
+    def normalize_obs(self, obs: Any) -> Any:
+        """Returns the observations as they are."""
+        return obs

@@ -17,9 +17,9 @@ from d3rlpy_distill.students.impala_encoder import ImpalaNetwork
 
 from ..expert import FRAME_SHAPE
 from ..games import N_ACTIONS
-from .environment import folded_shape
+from .environment import FRAME
 
-__all__ = ["ImpalaPolicy", "computes_bfloat16"]
+__all__ = ["ImpalaPolicy", "computes_bfloat16", "fold"]
 
 PIECES = {"impala": 64, "impala-s2d": 256, "impoola-s2d": 256}
 """Frames whose activations a core's cache holds; a whole minibatch at once is 1.2 times slower."""
@@ -33,6 +33,23 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def fold(frames: torch.Tensor, factor: int) -> torch.Tensor:
+    """Folds pixels into channels as :func:`torch.nn.functional.pixel_unshuffle` does, on channels-last bytes.
+
+    Args:
+        frames: Bytes of frames ``(64, 64, 3)``, uint8 ``(B, 12288)``.
+        factor: Pixels along each axis that become channels; 1 changes nothing.
+
+    Returns:
+        Bytes of frames ``(64 / factor, 64 / factor, 3 * factor**2)``, uint8 ``(B, 12288)``.
+    """
+    if factor == 1:
+        return frames
+    height, width, channels = FRAME
+    parts = frames.view(-1, height // factor, factor, width // factor, factor, channels)
+    return parts.permute(0, 1, 3, 5, 2, 4).reshape(len(frames), -1)
 
 
 @torch.no_grad()
@@ -52,7 +69,7 @@ def _scale(network: ImpalaNetwork) -> None:
 
 
 class ImpalaPolicy(ActorCriticPolicy):
-    """Actor and critic on one :class:`ImpalaNetwork`; takes flat observations of :class:`Sb3ProcgenEnv`, folded.
+    """Actor and critic on one :class:`ImpalaNetwork`; takes flat observations, folded by :func:`fold`.
 
     Args:
         observation_space: The environment's.
@@ -105,11 +122,13 @@ class ImpalaPolicy(ActorCriticPolicy):
         """Maps observations uint8 ``(B, 12288)`` to float32 logits ``(B, 15)`` and values ``(B,)``.
 
         Args:
-            observations: Of :class:`Sb3ProcgenEnv`, folded as the network folds.
+            observations: Bytes that :func:`fold` folded as the network needs.
             detached: Keep the values' gradient from the features.
         """
-        network = self.network
-        frames = observations.unflatten(1, folded_shape(network.unshuffle)).permute(0, 3, 1, 2)
+        network, factor = self.network, self.network.unshuffle
+        height, width, channels = FRAME
+        shape = (height // factor, width // factor, channels * factor**2)
+        frames = observations.unflatten(1, shape).permute(0, 3, 1, 2)
         dtype = torch.bfloat16 if self._bfloat16 else torch.float32
         outputs = []
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._bfloat16):
@@ -124,9 +143,8 @@ class ImpalaPolicy(ActorCriticPolicy):
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps frames uint8 ``(B, 3, 64, 64)`` to float32 logits ``(B, 15)`` on the CPU, for a rollout."""
         with torch.inference_mode():
-            folded = F.pixel_unshuffle(observations, self.network.unshuffle)
-            flat = folded.permute(0, 2, 3, 1).flatten(1).to(self.device)
-            return self.policy_and_value(flat)[0].cpu()
+            flat = observations.permute(0, 2, 3, 1).flatten(1).to(self.device)
+            return self.policy_and_value(fold(flat, self.network.unshuffle))[0].cpu()
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False

@@ -25,7 +25,7 @@ from ..player import ProcgenPlayer
 from .checkpoint import capture, load_checkpoint, restore, save_checkpoint
 from .config import TrainExpertConfig
 from .curve import CurvePoint, snapshot_path, write_curve
-from .environment import Sb3ProcgenEnv
+from .environment import NormalisedRewards, Sb3ProcgenEnv
 from .phasic import PhasicPPO
 from .policy import ImpalaPolicy, computes_bfloat16
 
@@ -107,9 +107,8 @@ def train_expert(
             mode=config.mode,
             num_threads=torch.get_num_threads(),
         ),
-        fold=2 if config.architecture.endswith("-s2d") else 1,
     )
-    rewards = VecNormalize(env, norm_obs=False, clip_reward=config.reward_clip, gamma=config.gamma)
+    rewards = NormalisedRewards(env, norm_obs=False, clip_reward=config.reward_clip, gamma=config.gamma)
     model = build_learner(config, rewards, device)
     model.set_logger(_logger(directory) if tensorboard else Logger(None, []))
     if initial is not None:
