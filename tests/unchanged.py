@@ -86,7 +86,7 @@ class Maker:
         from procgen_datasets import CollectConfig, collect
 
         path = self.directory / f"{game}.h5"
-        collect(CollectConfig(game, **settings), path)  # type: ignore[arg-type]
+        collect(CollectConfig(game, expert=f"{game}@1", **settings), path)  # type: ignore[arg-type]
         dataset = OfflineDataset.load(path)
         self.made["datasets"][game] = dataset.sha256
         return dataset
@@ -95,7 +95,7 @@ class Maker:
     def starpilot_expert(self) -> Any:
         from d3rlpy_distill.pipeline import load
 
-        dataset = load("starpilot-expert", data_directory=self.directory)
+        dataset = load("starpilot-expert@1", data_directory=self.directory)  # its name in 0.1 had no number
         self.made["datasets"]["starpilot-expert"] = dataset.sha256
         return dataset
 

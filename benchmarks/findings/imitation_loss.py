@@ -2,7 +2,7 @@
 
 For each arm and power of the expert's policy, its students' mean cross-entropy, beside the expert's own entropy
 and the policy that takes the expert's action frequencies everywhere.
-Run: ``python -m benchmarks.findings.imitation_loss d3rlpy_data/jumper-expert.h5 results/jumper-1000x64``"""
+Run: ``python -m benchmarks.findings.imitation_loss d3rlpy_data/jumper-expert@1.h5 results/jumper-1000x64``"""
 
 from __future__ import annotations
 

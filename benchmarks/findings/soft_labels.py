@@ -3,7 +3,7 @@
 Students of frames with the actions that were taken, with the expert's own sharpened policy, and with the labels of
 the teachers in a file of ``rld-distill distill --method labels``; random frames, a student's own, or chosen by
 k-center. Loss and return as in ``validation_levels.py``, on levels 200-299.
-Run: ``python -m benchmarks.findings.soft_labels d3rlpy_data/starpilot-expert.h5 starpilot-soft-150.h5``"""
+Run: ``python -m benchmarks.findings.soft_labels d3rlpy_data/starpilot-expert@1.h5 starpilot-soft-150.h5``"""
 
 from __future__ import annotations
 

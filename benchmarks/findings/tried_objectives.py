@@ -4,7 +4,7 @@
 arXiv 2110.04181); ``augmented`` matches gradients of frames that were shifted, coloured or cut out alike on both
 sides (Zhao and Bilen, arXiv 2102.08259); ``trajectory`` matches the weights that students reach on the real data
 (Cazenavette et al., arXiv 2203.11932). Students and figures as in ``validation_loss.py``, on levels 200-299.
-Run: ``python -m benchmarks.findings.tried_objectives d3rlpy_data/starpilot-expert.h5 distribution augmented``"""
+Run: ``python -m benchmarks.findings.tried_objectives d3rlpy_data/starpilot-expert@1.h5 distribution augmented``"""
 
 from __future__ import annotations
 

@@ -28,7 +28,6 @@ from procgen_datasets import GAMES
 from procgen_datasets.player import ProcgenPlayer
 from procgen_datasets.training import CurvePoint, TrainExpertConfig, run, train_expert
 from procgen_datasets.training.environment import Sb3ProcgenEnv
-from procgen_datasets.training.phasic import PhasicPPO
 from procgen_datasets.training.policy import ImpalaPolicy
 
 RUNS: Mapping[str, Mapping[str, Any]] = {
@@ -108,11 +107,8 @@ PLACES: tuple[tuple[Any, str, str | Callable[[], str]], ...] = (
     (torch.Tensor, "backward", "backward"),
     (torch.optim.Adam, "step", "optimizer"),
     (torch.nn.utils, "clip_grad_norm_", "optimizer"),
-    (RolloutBuffer, "reset", "copies of frames"),
-    (RolloutBuffer, "add", "copies of frames"),
-    (RolloutBuffer, "swap_and_flatten", "copies of frames"),
-    (RolloutBuffer, "_get_samples", "copies of frames"),
-    (PhasicPPO, "_gather", "copies of frames"),
+    (RolloutBuffer, "reset", "copies"),
+    (RolloutBuffer, "add", "copies"),
     (ProcgenPlayer, "play", "validation"),
     (run, "save_checkpoint", "checkpoints"),
 )
