@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from curves import curve_plot
 from links import ROOT, turned
 
 from d3rlpy_distill import Distilled
@@ -42,10 +43,18 @@ def card_pages() -> Iterator[tuple[str, str | bytes]]:
             yield f"cards/{name}.png", _gallery(distilled)
             shown = MOVED if distilled.initial is not None else REAL
             parts.append(f"## Samples\n\nThirty of the samples. {shown}\n\n![Samples of {name}]({name}.png)")
+        film = CARDS / f"{name}.gif"
+        if film.exists():
+            yield f"cards/{film.name}", film.read_bytes()
+            parts.insert(1, f"![{name} plays]({film.name})")
+        run = name.removesuffix("-policy").removesuffix("-expert")
+        if name.endswith("-policy") and (curve := curve_plot(run)) is not None:
+            yield f"cards/{name}-curve.png", curve
+            parts.append(f"## Curve\n\n![Returns of {run} while it was trained]({name}-curve.png)")
         recipe = BUNDLED / "recipes" / f"{name}.toml"
         if recipe.exists():
             parts.append(f"## Recipe\n\n```toml\n{recipe.read_text().strip()}\n```")
-        expert = BUNDLED / "experts" / f"{name.removesuffix('-policy').removesuffix('-expert')}.json"
+        expert = BUNDLED / "experts" / f"{run}.json"
         if name.endswith("-policy") and expert.exists():
             parts.append(_settings(json.loads(expert.read_text())))
         yield page, "\n\n".join(parts) + "\n"
