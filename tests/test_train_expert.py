@@ -227,7 +227,9 @@ def test_an_update_is_stable_baselines3s() -> None:
         assert moved > 0 and (ours[name] - weight).norm() < 1e-2 * moved
 
 
-def _trained(model: PhasicPPO, before: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def _trained(
+    model: PhasicPPO, before: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """Returns the weights and the log, and puts the weights back."""
     weights = {k: v.clone() for k, v in model.policy.network.state_dict().items()}
     model.policy.network.load_state_dict(before)
@@ -396,6 +398,19 @@ def test_a_run_starts_from_an_expert(tmp_path: Path) -> None:
     assert result.initial_steps == bundled.card["environment_steps"]
     for name, weight in bundled.network.state_dict().items():
         torch.testing.assert_close(result.weights[name], weight, atol=1e-6, rtol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("phase", [0, 1])
+def test_a_gpus_graphs_compute_what_a_cpu_does_and_its_checkpoint_goes_on_there(tmp_path: Path, phase: int) -> None:
+    """One update from the same rollout: actions differ, so weights are compared by how far they move."""
+    config = dataclasses.replace(CONFIG, phase=phase, steps=ROLLOUT, precision="float32", annealing=0)
+    gpu = train_expert(config, tmp_path, device="cuda:0")
+    cpu = train_expert(config, tmp_path / "cpu")
+    assert gpu.curve[0].value_loss == pytest.approx(cpu.curve[0].value_loss, rel=0.5)
+    assert gpu.curve[0].entropy == pytest.approx(cpu.curve[0].entropy, abs=0.05)
+    more = train_expert(dataclasses.replace(config, steps=2 * ROLLOUT), tmp_path, resume=True)
+    assert more.steps == 2 * ROLLOUT and more.curve[0] == gpu.curve[0]
 
 
 def test_float32_and_channels_first_train_the_same_policy(tmp_path: Path, whole: tuple[Path, TrainResult]) -> None:

@@ -3,7 +3,8 @@
 For each arm of ``evaluate --student bc,cql,...`` and each student, on frames of the real dataset: the share of
 frames on which it prefers the action that it prefers most often (1: one action always), and the largest deviation
 over frames of an action's probability (0: the same policy everywhere).
-Run: ``python -m benchmarks.findings.student_decisions results/starpilot-algorithms d3rlpy_data/starpilot-expert@1.h5``"""
+Run: ``python -m benchmarks.findings.student_decisions results/starpilot-algorithms d3rlpy_data/starpilot-expert@1.h5``
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ def main() -> None:
         for name, way in ways.items():
             took = seconds(way, model.device, arguments.times)
             layout = "channels last" if channels_last else "channels first"
-            print(f"{architecture}, {layout}, {name}: {1e3 * took:.2f} ms, {arguments.frames / took:,.0f} frames/s")
+            print(
+                f"{architecture}, {layout}, {name}: {1e3 * took:.2f} ms, {arguments.frames / took:,.0f} frames/s"
+            )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class QuickstartResult:
     Args:
         results: Of the evaluation.
         plot: PNG of the returns.
-        film: GIF of three students side by side.
+        film: GIF of the expert and three students side by side.
         text: What was seen, and what to type next.
     """
 
@@ -105,14 +105,13 @@ def run_quickstart(
     results = plan.run(directory / "results", jobs=min(available_cores(), config.students), progress=progress)
     say("4/5 drawing the returns")
     plot = save_returns(results, directory / PLOT, overwrite=again)
-    say("5/5 filming a student of each side by side")
+    say("5/5 filming the expert and a student of each side by side")
     film = directory / FILM
-    shown = {"all data": arms[0], f"{n} random": arms[1], f"{n} distilled": arms[3]}
-    players = [load_student(directory / "results" / "students" / arm / "0.safetensors") for arm in shown.values()]
     task = make_task(f"procgen/{config.game}")
-    shots = task.film(
-        [player.policy for player in players], split="id", greedy=False, seed=config.seed, max_steps=FILM_STEPS
-    )
+    shown = {"expert": task.load_policy(config.game).policy}
+    for title, arm in (("all data", arms[0]), (f"{n} random", arms[1]), (f"{n} distilled", arms[3])):
+        shown[title] = load_student(directory / "results" / "students" / arm / "0.safetensors").policy
+    shots = task.film(list(shown.values()), split="id", greedy=False, seed=config.seed, max_steps=FILM_STEPS)
     save_film(shots, list(shown), film, height=FILM_HEIGHT, every=FILM_EVERY, overwrite=again)
     return QuickstartResult(results, plot, film, _text(config, dataset, results, arms))
 

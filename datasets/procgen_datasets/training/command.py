@@ -40,7 +40,9 @@ class ProcgenTrainSettings(TrainSettings):
     auxiliary_batch: int = option(1024, "Frames of a gradient step in it.", minimum=1)
     minibatches: int = option(8, "Parts of a pass.", minimum=1)
     learning_rate: float = option(5e-4, "Adam's.", above=0)
-    annealing: int = option(0, "Steps over which it and the entropy bonus fall to a tenth; 0: constant.", minimum=0)
+    annealing: int = option(
+        0, "Steps over which it and the entropy bonus fall to a tenth; 0: constant.", minimum=0
+    )
     evaluate_every: int = option(500_000, "Steps between evaluations on validation levels.", minimum=1)
     start_level: int = option(0, "First training level.", minimum=0)
     num_levels: int = option(200, "Training levels.", minimum=0)

@@ -68,7 +68,7 @@ class PhasicPPO(PPO):
         **kwargs: What :class:`stable_baselines3.PPO` takes.
     """
 
-    policy: ImpalaPolicy  # type: ignore[assignment]
+    policy: ImpalaPolicy
 
     def __init__(self, config: TrainExpertConfig, **kwargs: Any) -> None:
         self._config = config
