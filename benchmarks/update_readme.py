@@ -60,7 +60,7 @@ def experts_table() -> Table:
         card = load_expert(name).card
         returns = [card["returns"][split][mode] for split in ("train", "ood") for mode in ("sampled", "greedy")]
         paper = PAPER_RETURNS.get((card["game"], "id"))
-        target = "" if name.endswith("-medium") or paper is None else f"{paper[0]:.2f}"
+        target = "" if "-medium" in name or paper is None else f"{paper[0]:.2f}"
         cells = [f"{value['mean']:.2f} ± {value['std']:.2f}" for value in returns]
         rows.append((name, f"{card['environment_steps']:,}", *cells, f"{returns[0]['n']}", target))
     columns = ("policy", "steps", "training levels, sampled", "greedy", "all levels, sampled", "greedy",
