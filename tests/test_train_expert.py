@@ -383,7 +383,7 @@ def test_bundled_cards_are_complete() -> None:
     assert bundled_experts()
     for name in bundled_experts():
         expert = load_expert(name)
-        assert expert.card["game"] == name.removesuffix("-medium")
+        assert expert.card["game"] == name.partition("@")[0].removesuffix("-medium")
         assert expert.card["architecture"] == expert.architecture
         assert expert.card.get("sha256", expert.sha256) == expert.sha256
         for split in ("train", "ood"):
@@ -402,7 +402,9 @@ def test_a_run_starts_from_an_expert(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("phase", [0, 1])
-def test_a_gpus_graphs_compute_what_a_cpu_does_and_its_checkpoint_goes_on_there(tmp_path: Path, phase: int) -> None:
+def test_a_gpus_graphs_compute_what_a_cpu_does_and_its_checkpoint_goes_on_there(
+    tmp_path: Path, phase: int
+) -> None:
     """One update from the same rollout: actions differ, so weights are compared by how far they move."""
     config = dataclasses.replace(CONFIG, phase=phase, steps=ROLLOUT, precision="float32", annealing=0)
     gpu = train_expert(config, tmp_path, device="cuda:0")
