@@ -546,7 +546,8 @@ def _with_teachers(
     if other.teachers is None or other.provenance is None:
         raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
     settings = other.provenance.settings
-    if "source_sha256" not in settings or "config" not in settings:
+    by_generator = "rng" in settings  # and not by a seed
+    if "source_sha256" not in settings or "config" not in settings or by_generator:
         raise DistillError(
             f"{path} does not record how its teachers were trained: give them as 'given' to the method itself, or "
             "make the file with distill()."

@@ -23,6 +23,7 @@ __all__ = ["cli"]
 COMMANDS = {
     "collect": "collect",
     "import": "import_data",
+    "export": "export_data",
     "distill": "distill",
     "evaluate": "evaluate",
     "sweep": "sweep",
