@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -14,7 +14,7 @@ LENGTH = 5
 class FramesEnv(gymnasium.Env[np.ndarray, int]):
     """Pays 1 for action 1."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 5}
     render_mode = "rgb_array"
     observation_space = Box(0, 255, (3, 40, 40), np.uint8)
     action_space = Discrete(3)

@@ -28,7 +28,9 @@ from frames_env import LENGTH
 from test_students import DATASETS, PAIRS, TINY, outputs, trained
 
 ROOT = Path(__file__).parent.parent
-HEADER = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from frames_env import FramesEnv; env = FramesEnv()"
+HEADER = (
+    f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from frames_env import FramesEnv; env = FramesEnv()"
+)
 RECORD = {"train_seconds": 0.0, "steps": 3.0}
 
 

@@ -126,7 +126,9 @@ class Method(abc.ABC):
             SettingsError: If a setting does not go with the dataset.
             CheckpointError: If the checkpoint belongs to something else.
         """
-        begun = json.dumps(rng.bit_generator.state, default=np.ndarray.tolist)  # some generators' states are arrays
+        begun = json.dumps(
+            rng.bit_generator.state, default=np.ndarray.tolist
+        )  # some generators' states are arrays
         distilled = self.inner_distill(dataset, rng, run)
         settings = {
             "method": _registered_name(type(self)),
