@@ -1,5 +1,7 @@
 """Datasets to and from other projects: d3rlpy's files and names, Minari, Hugging Face dataset repositories."""
 
 from .d3rlpy_import import import_d3rlpy
+from .minari_export import MinariExport, export_minari
+from .minari_import import import_minari
 
-__all__ = ["import_d3rlpy"]
+__all__ = ["MinariExport", "export_minari", "import_d3rlpy", "import_minari"]

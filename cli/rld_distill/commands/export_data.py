@@ -16,6 +16,14 @@ Examples:
   rld-distill export d3rlpy results/CartPole-v1/students/distilled-10/0.safetensors --overwrite
 """
 
+MINARI_EPILOG = """
+Examples:
+
+  rld-distill export minari data/cartpole.h5 --id me/cartpole-v0
+
+  rld-distill export minari data/cartpole-50.h5 --id me/cartpole-50-v0 --root data/minari
+"""
+
 
 @click.group("export")
 def command() -> None:
@@ -56,4 +64,40 @@ def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bo
         f"{'actions' if hasattr(kept.policy, 'logits') else 'dimensions of actions'}; "
         f"next: d3rlpy play {path} --env-id ID --use-gymnasium{asked}"
     )
+    echo_result(as_json, result, text)
+
+
+@command.command("minari", cls=ConfigCommand, epilog=MINARI_EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--id", "dataset_id", metavar="ID", help="What Minari calls it.  [default: FILE's name and -v0]")
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of datasets.  [default: Minari's own]",
+)
+@overwrite_option
+@plugin_option
+@json_option
+def minari_command(file: Path, dataset_id: str | None, root: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Write FILE, a dataset of ours or d3rlpy's, as one of Minari's; needs the extra minari.
+
+    Minari writes it, and what it reads back is compared before the dataset appears. Seeds, terminations, truncations
+    and spaces are kept; no environment is made.
+    """
+    from d3rlpy_distill.exchange import export_minari
+
+    made = export_minari(file, dataset_id, root=root, overwrite=overwrite)
+    notes = [
+        *(["frames as JPEG, which Minari makes of such spaces"] if made.jpeg else []),
+        *(["last observations repeated, since the file has none"] if made.repeated else []),
+    ]
+    result = {
+        "id": made.dataset_id,
+        "path": str(made.path),
+        "episodes": made.episodes,
+        "steps": made.steps,
+        "jpeg": made.jpeg,
+        "last_observations_repeated": made.repeated,
+    }
+    text = f"{made.path}: {made.episodes} episodes, {made.steps} steps" + "".join(f"; {note}" for note in notes)
     echo_result(as_json, result, text)

@@ -20,6 +20,13 @@ Examples:
 
   rld-distill import d3rlpy d3rlpy_data/pendulum.h5 --task gym/Pendulum-v1 --out data/pendulum.h5
 """
+MINARI_EPILOG = """
+Examples:
+
+  rld-distill import minari mujoco/hopper/expert-v0 --out data/hopper.h5
+
+  rld-distill import minari data/minari/me/cartpole-v0 --out data/cartpole.h5
+"""
 EPILOG = """
 Example:
 
@@ -100,4 +107,29 @@ def d3rlpy_command(
             command=command_line(),
             on_episode=bar.advance,
         )
+    echo_dataset(as_json, path, info, time.perf_counter() - start)
+
+
+@command.command("minari", cls=ConfigCommand, epilog=MINARI_EPILOG)
+@click.argument("source", metavar="ID|PATH")
+@click.option("--task", help="What it was recorded on.  [default: what the dataset says]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/NAME.h5]"
+)
+@plugin_option
+@json_option
+def minari_command(source: str, task: str | None, out: Path | None, as_json: bool) -> None:
+    """Import one of Minari's datasets: its directory, its main_data.hdf5, or an ID, which Minari downloads.
+
+    A directory is enough: no environment is made, nothing that the dataset names is run, and Minari itself is not
+    needed. Seeds, terminations, truncations and spaces are kept.
+    """
+    from d3rlpy_distill.exchange import import_minari
+
+    from ..progress import ProgressBar
+
+    path = out or Path("data") / f"{source.rstrip('/').replace('/', '-').removesuffix('.hdf5').lstrip('.-')}.h5"
+    start = time.perf_counter()
+    with ProgressBar(f"importing {source}", None) as bar:
+        info = import_minari(source, path, task=task, command=command_line(), on_episode=bar.advance)
     echo_dataset(as_json, path, info, time.perf_counter() - start)
