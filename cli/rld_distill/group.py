@@ -24,6 +24,8 @@ COMMANDS = {
     "collect": "collect",
     "import": "import_data",
     "export": "export_data",
+    "push": "push",
+    "pull": "pull",
     "distill": "distill",
     "evaluate": "evaluate",
     "sweep": "sweep",

@@ -1,7 +1,17 @@
 """Datasets to and from other projects: d3rlpy's files and names, Minari, Hugging Face dataset repositories."""
 
 from .d3rlpy_import import import_d3rlpy
+from .hub import Pulled, Pushed, pull_from_hub, push_to_hub
 from .minari_export import MinariExport, export_minari
 from .minari_import import import_minari
 
-__all__ = ["MinariExport", "export_minari", "import_d3rlpy", "import_minari"]
+__all__ = [
+    "MinariExport",
+    "Pulled",
+    "Pushed",
+    "export_minari",
+    "import_d3rlpy",
+    "import_minari",
+    "pull_from_hub",
+    "push_to_hub",
+]
