@@ -358,6 +358,23 @@ def test_a_space_of_parts_is_refused() -> None:
         read_space(minari.serialization.serialize_space(Dict({"a": Discrete(2)})), "x")
 
 
+def test_files_are_named_after_the_dataset(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone = tmp_path / "alone.hdf5"
+    alone.write_bytes((made / "made-v0" / "data" / "main_data.hdf5").read_bytes())
+    root.symlink_to(made.parent)
+    for source, name in (
+        (made / "made-v0" / "data", "made-v0"),
+        (made / "picture-v0" / "data" / "main_data.hdf5", "picture-v0"),
+        (alone, "alone"),
+        ("me/made-v0", "me-made-v0"),
+    ):
+        result = run("import", "minari", source)
+        assert result.exit_code == 0 and result.stdout.startswith(f"data/{name}.h5: "), result.output
+
+
 def test_an_import_is_made_once(made: Path, spoilt: Spoil, tmp_path: Path) -> None:
     source, out = spoilt(), tmp_path / "x.h5"
     first = import_minari(source, out)

@@ -1,5 +1,6 @@
-"""Datasets to and from other projects: d3rlpy's files and names, Minari, Hugging Face dataset repositories."""
+"""Datasets to and from other projects: d3rlpy's models, files and names, Minari, Hugging Face dataset repositories."""
 
+from .d3rlpy_export import export_d3rlpy, save_d3
 from .d3rlpy_import import import_d3rlpy
 from .hub import Pulled, Pushed, pull_from_hub, push_to_hub
 from .minari_export import MinariExport, export_minari
@@ -9,9 +10,11 @@ __all__ = [
     "MinariExport",
     "Pulled",
     "Pushed",
+    "export_d3rlpy",
     "export_minari",
     "import_d3rlpy",
     "import_minari",
     "pull_from_hub",
     "push_to_hub",
+    "save_d3",
 ]

@@ -46,7 +46,7 @@ def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bo
     """
     from d3rlpy.algos import TransformerAlgoBase
 
-    from d3rlpy_distill.students.d3 import export_d3rlpy
+    from d3rlpy_distill.exchange import export_d3rlpy
 
     path = student.with_suffix(".d3") if out is None else out
     kept = export_d3rlpy(student, path, overwrite=overwrite)

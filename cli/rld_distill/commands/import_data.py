@@ -128,8 +128,17 @@ def minari_command(source: str, task: str | None, out: Path | None, as_json: boo
 
     from ..progress import ProgressBar
 
-    path = out or Path("data") / f"{source.rstrip('/').replace('/', '-').removesuffix('.hdf5').lstrip('.-')}.h5"
+    path = out or Path("data") / f"{_minari_name(source)}.h5"
     start = time.perf_counter()
     with ProgressBar(f"importing {source}", None) as bar:
         info = import_minari(source, path, task=task, command=command_line(), on_episode=bar.advance)
     echo_dataset(as_json, path, info, time.perf_counter() - start)
+
+
+def _minari_name(source: str) -> str:
+    """What a dataset is called: its id's parts, or the directory that holds it."""
+    path = Path(source)
+    if not path.exists():
+        return source.replace("/", "-")
+    parts = [part for part in path.absolute().parts if part not in ("data", "main_data.hdf5")]
+    return Path(parts[-1]).stem

@@ -21,8 +21,9 @@ from d3rlpy_distill import OfflineDataset, SoftBC
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import DistillError, OutputExistsError, SettingsError
+from d3rlpy_distill.exchange import export_d3rlpy, save_d3
+from d3rlpy_distill.exchange.d3rlpy_export import REGISTERED
 from d3rlpy_distill.registry import load_plugin
-from d3rlpy_distill.students.d3 import REGISTERED, export_d3rlpy, save_d3
 from d3rlpy_distill.students.kept import save_student
 from frames_env import LENGTH
 from test_students import DATASETS, PAIRS, TINY, outputs, trained

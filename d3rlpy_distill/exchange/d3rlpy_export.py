@@ -14,7 +14,7 @@ from ..errors import DistillError, SettingsError
 from ..files import appears_atomically
 from ..learners.learner import AnyLearner
 from ..registry import PLUGIN_PREFIX
-from .kept import KeptStudent, is_student, load_student
+from ..students.kept import KeptStudent, is_student, load_student
 
 __all__ = ["export_d3rlpy", "save_d3"]
 
@@ -59,7 +59,7 @@ def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None
     """Writes a trained learner as a model of d3rlpy's; one of ours needs this package where it is loaded.
 
     Args:
-        learner: Any of d3rlpy's algorithms, or :class:`~.soft_bc.SoftBC`.
+        learner: Any of d3rlpy's algorithms, or :class:`~..students.soft_bc.SoftBC`.
         path: The ``.d3`` file to make.
         overwrite: Replace a file that is there.
 
