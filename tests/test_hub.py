@@ -342,9 +342,9 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_sent(
     odd = tmp_path / "a b.h5"
     odd.write_bytes(small.read_bytes())
     fails(2, "expected a file's name of letters", "push", odd, REPO, "--endpoint", hub.url)
-    assert hub.asked == [] and hub.repos == {}
     with pytest.raises(SettingsError, match="license 'MIT!': expected an identifier"):
         push_to_hub(small, REPO, licence="MIT!", endpoint=hub.url)
+    assert hub.asked == [] and hub.repos == {}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     fails(1, "pip install 'd3rlpy-distill[hub]'", "push", small, REPO, "--endpoint", hub.url)
     fails(1, "pip install 'd3rlpy-distill[hub]'", "pull", REPO, "--endpoint", hub.url)

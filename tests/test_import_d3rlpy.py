@@ -102,6 +102,10 @@ def test_the_number_of_actions_is_the_tasks_or_the_one_given(tmp_path: Path) -> 
         out = tmp_path / f"{name}.h5"
         import_d3rlpy(source, out, **given)  # type: ignore[arg-type]
         assert read_info(out).action_size == OfflineDataset.load(out).action_size == size
+    out = tmp_path / "e.h5"
+    import_d3rlpy(source, out, task="starpilot")  # by the name that version 0.1 had for it
+    assert OfflineDataset.load(out).task == "procgen/starpilot" and read_info(out).action_size == 15
+    fails(2, "did you mean", "import", "d3rlpy", source, "--task", "gym/Acrobot-v9", "--out", tmp_path / "d.h5")
     fails(1, "expected 0 to 0", "import", "d3rlpy", source, "--actions", 1, "--out", tmp_path / "d.h5")
     assert not (tmp_path / "d.h5").exists()
 

@@ -18,9 +18,8 @@ from ..data.hdf5.plain import has, plain_dataset
 from ..data.offline import episode_data
 from ..errors import DatasetFormatError, SettingsError
 from ..memory import check_fits
-from ..tasks import make_task
 from .d3rlpy_names import DOWNLOADS, by_getter, download
-from .writing import file_sha256, plain_observations, write_import
+from .writing import file_sha256, known_task, plain_observations, write_import
 
 __all__ = ["import_d3rlpy"]
 
@@ -63,8 +62,11 @@ def import_d3rlpy(
         raise SettingsError(f"{path} is the file to import itself: give another path to make.")
     if named and name.partition("-")[0] + "-replay" in DOWNLOADS and "-" not in name:
         name += "-replay"  # as d3rlpy's own documentation calls it
+    if named and name in DOWNLOADS:
+        task = task or DOWNLOADS[name].task
     if task is not None:
-        action_size = action_size or _discrete_actions(task)
+        task, count = known_task(task)
+        action_size = action_size or count
     if named and name not in DOWNLOADS:
         buffer, known = by_getter(name)
         info = buffer.dataset_info
@@ -77,9 +79,6 @@ def import_d3rlpy(
 
         return write_import(name, path, provenance, from_buffer, on_episode)
     file = download(name, Path(data_directory)) if named else Path(source)
-    if named:
-        task = task or DOWNLOADS[name].task
-        action_size = action_size or _discrete_actions(task)
     read, size = _reader(file, action_size)
     settings = {
         "source": name if named else file.name,
@@ -88,12 +87,6 @@ def import_d3rlpy(
     }
     provenance = Provenance("imported", task, size, command, settings)
     return write_import(str(file), path, provenance, read, on_episode)
-
-
-def _discrete_actions(task: str) -> int | None:
-    """The number of a task's actions; None where they are continuous."""
-    known = make_task(task)
-    return known.action_size if known.discrete else None
 
 
 def _reader(path: Path, action_size: int | None) -> tuple[Callable[[EpisodeWriter], Iterator[EpisodeData]], int]:

@@ -133,6 +133,7 @@ def push_to_hub(
         picture = Path(directory) / "samples.png"
         if picture.exists():
             facts = dataclasses.replace(facts, picture=f"{Path(facts.name).stem}.png")
+        merged(None, facts, licence)  # refuses a licence before anything is sent
         with _talking(repo, revision, api):
             api.create_repo(repo, repo_type=KIND, private=private or None, exist_ok=True)
             known = api.dataset_info(repo, revision=revision, files_metadata=True)

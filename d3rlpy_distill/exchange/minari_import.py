@@ -30,7 +30,7 @@ from ..files import read_json
 from ..memory import check_fits
 from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
 from .minari_spaces import AnySpace, is_jpeg_space, read_space, space_json
-from .writing import file_sha256, write_import
+from .writing import file_sha256, known_task, write_import
 
 __all__ = ["FINAL", "OURS", "UNKNOWN_SEED", "datasets_root", "import_minari"]
 
@@ -69,7 +69,7 @@ def import_minari(
         on_episode: Called after each episode.
 
     Raises:
-        UnknownNameError: If there is neither such a directory nor such an id.
+        UnknownNameError: If there is neither such a directory nor such an id, or no such task.
         MissingExtraError: If an id is to be downloaded and Minari is not installed.
         DatasetFormatError: If the dataset is damaged, or not of observations and actions that we have arrays for.
         OutputExistsError: If ``path`` holds anything else.
@@ -88,7 +88,8 @@ def import_minari(
         },
     }
     layout = _Layout.of(file, about)
-    provenance = Provenance("imported", task or about.task, layout.actions.size, command, settings)
+    recorded = about.task if task is None else known_task(task)[0]
+    provenance = Provenance("imported", recorded, layout.actions.size, command, settings)
 
     def episodes(writer: EpisodeWriter) -> Iterator[EpisodeData]:
         return _episodes(file, layout, writer)

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.hdf5.reader import check_episode
+from ..errors import MissingExtraError
 from ..files import claimed
+from ..tasks import make_task
 
-__all__ = ["file_sha256", "plain_observations", "write_import"]
+__all__ = ["file_sha256", "known_task", "plain_observations", "write_import"]
 
 PIECE = 1 << 20
 
@@ -56,6 +58,21 @@ def write_import(
                 if on_episode is not None:
                     on_episode()
     return read_info(path)
+
+
+def known_task(task: str) -> tuple[str, int | None]:
+    """Returns a task's whole name and the number of its discrete actions; None where they are continuous.
+
+    Of a task whose simulator is not installed here, the name as it is, and None: data can be imported without it.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+    """
+    try:
+        known = make_task(task)
+    except MissingExtraError:
+        return task, None
+    return known.name, known.action_size if known.discrete else None
 
 
 def plain_observations(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
