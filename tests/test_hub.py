@@ -72,7 +72,9 @@ def test_what_is_pushed_is_pulled_to_the_last_byte(lfs: bool, hub: HubServer, sm
     assert (pushed.file, pushed.sha256, pushed.changed) == ("tiny-4.h5", sha256(small), True)
     assert pushed.url == f"{hub.url}/datasets/me/tiny" and pushed.revision == hub.repos[REPO].head
     assert any("/lfs/" in one for one in hub.asked) == lfs
+    assert not push_to_hub(small, REPO, licence="mit", endpoint=hub.url).changed
     pulled = pull_from_hub(REPO, tmp_path / "got" / "a.h5", endpoint=hub.url)
+    assert pull_from_hub(REPO, tmp_path / "got" / "a.h5", endpoint=hub.url) == pulled
     assert (pulled.sha256, pulled.revision) == (pushed.sha256, pushed.revision)
     assert pulled.path.read_bytes() == small.read_bytes() and pulled.info.num_episodes == 4
     assert Distilled.load(pulled.path).sha256 == Distilled.load(small).sha256
@@ -125,8 +127,9 @@ def test_a_card_says_what_it_is_and_how_it_was_made(hub: HubServer, small: Path)
 def test_images_have_a_picture_and_soft_labels_are_named(hub: HubServer, distilled_file: Path) -> None:
     pushed = push_to_hub(distilled_file, REPO, endpoint=hub.url)
     files = hub.repos[REPO].commits[-1][1]
-    assert files[f"{distilled_file.stem}.png"].startswith(b"\x89PNG")
-    assert f"![Samples]({distilled_file.stem}.png)" in files["README.md"].decode()
+    picture = f"{distilled_file.stem}-samples.png"
+    assert files[picture].startswith(b"\x89PNG")
+    assert f"![Samples]({picture})" in files["README.md"].decode()
     soft = push_to_hub("starpilot-soft-150", "me/soft", endpoint=hub.url)
     assert pushed.changed and soft.file == "starpilot-soft-150.h5"
     card = hub.repos["me/soft"].commits[-1][1]["README.md"].decode()
@@ -135,6 +138,24 @@ def test_images_have_a_picture_and_soft_labels_are_named(hub: HubServer, distill
     assert check_seal(pulled.path) and pulled.info.provenance is not None
     wanted = "e533afcb4b279132f015ffd522409dd56a91453c18175812a7ad3778f11b9988"
     assert pulled.info.content_sha256 == wanted and Distilled.load(pulled.path).teachers is not None
+
+
+def test_a_picture_and_a_card_of_somebody_elses_are_left_alone(hub: HubServer, distilled_file: Path) -> None:
+    picture = f"{distilled_file.stem}-samples.png"
+    hub.commit(REPO, {picture: b"mine", "README.md": b"# Mine\n"})
+    push_to_hub(distilled_file, REPO, endpoint=hub.url)
+    files = hub.repos[REPO].commits[-1][1]
+    assert files[picture] == b"mine" and picture not in files["README.md"].decode()
+    hub.commit("me/odd", {"README.md": b"\xff\xfe"})
+    fails(1, "has another card, which is no text", "push", distilled_file, "me/odd", "--endpoint", hub.url)
+    assert len(hub.repos["me/odd"].commits) == 2
+
+
+def test_a_card_can_be_seen_first(hub: HubServer, small: Path) -> None:
+    shown = run("push", small, REPO, "--license", "mit", "--dry-run")
+    assert shown.exit_code == 0 and shown.stderr == "" and hub.asked == []
+    push_to_hub(small, REPO, licence="mit", endpoint=hub.url)
+    assert shown.stdout.strip() == hub.repos[REPO].commits[-1][1]["README.md"].decode().strip()
 
 
 def test_whole_datasets_are_pushed_too(hub: HubServer, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from .d3rlpy_export import export_d3rlpy, save_d3
 from .d3rlpy_import import import_d3rlpy
-from .hub import Pulled, Pushed, pull_from_hub, push_to_hub
+from .hub import Pulled, Pushed, preview_card, pull_from_hub, push_to_hub
 from .minari_export import MinariExport, export_minari
 from .minari_import import import_minari
 
@@ -14,6 +14,7 @@ __all__ = [
     "export_minari",
     "import_d3rlpy",
     "import_minari",
+    "preview_card",
     "pull_from_hub",
     "push_to_hub",
     "save_d3",

@@ -11,7 +11,7 @@ from typing import Any
 from ..data import DatasetInfo
 from ..errors import SettingsError
 
-__all__ = ["CardFacts", "front_matter", "merged", "section"]
+__all__ = ["CardFacts", "describes", "front_matter", "merged", "section"]
 
 BEGIN, END = "<!-- d3rlpy-distill {name} -->", "<!-- end of {name} -->"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -125,6 +125,11 @@ def section(facts: CardFacts) -> str:
         END.format(name=facts.name),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def describes(card: str, name: str) -> bool:
+    """Tells whether a card has a section of ours about a file of this name."""
+    return BEGIN.format(name=name) in card
 
 
 def merged(card: str | None, facts: CardFacts, licence: str | None) -> str:

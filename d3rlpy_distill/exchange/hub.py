@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib.util
 import re
 import shutil
@@ -29,16 +30,16 @@ from ..methods import Distilled
 from ..pipeline import dataset_file
 from ..report import save_gallery
 from ..report.gallery import has_images
-from .card import CardFacts, merged
+from .card import CardFacts, describes, merged
 from .writing import file_sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["Pulled", "Pushed", "pull_from_hub", "push_to_hub"]
+__all__ = ["Pulled", "Pushed", "preview_card", "pull_from_hub", "push_to_hub"]
 
 KIND = "dataset"
-CARD = "README.md"
+CARD, PICTURE = "README.md", "samples.png"
 SUFFIXES = (".h5", ".hdf5")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 MAX_CARD = 1 << 20  # bytes
@@ -130,29 +131,46 @@ def push_to_hub(
     api = _api(endpoint)
     with tempfile.TemporaryDirectory() as directory:
         path, facts = _prepared(dataset_file(name_or_path, data_directory=data_directory), repo, Path(directory))
-        picture = Path(directory) / "samples.png"
-        if picture.exists():
-            facts = dataclasses.replace(facts, picture=f"{Path(facts.name).stem}.png")
+        picture = Path(directory) / PICTURE
         merged(None, facts, licence)  # refuses a licence before anything is sent
         with _talking(repo, revision, api):
             api.create_repo(repo, repo_type=KIND, private=private or None, exist_ok=True)
             known = api.dataset_info(repo, revision=revision, files_metadata=True)
             there = {one.rfilename: one for one in known.siblings or []}
-            same = facts.name in there and _lfs_sha256(there[facts.name]) == facts.sha256
+            same = facts.name in there and _is(there[facts.name], path)
             if facts.name in there and not (same or overwrite):
                 raise OutputExistsError(
                     f"{repo} has another {facts.name}: give --overwrite to replace it, or another name or repository."
                 )
             old = _read_card(api, repo, known.sha, Path(directory)) if CARD in there else None
-            if card is not None and old is not None and card != old and not overwrite:
+            if CARD in there and not overwrite and (old is None or card not in (None, old)):
                 raise OutputExistsError(
-                    f"{repo} has another card: give --overwrite to replace it, or leave out --card."
+                    f"{repo} has another card, {'which is no text' if old is None else 'whose text would be lost'}: "
+                    "give --overwrite to replace it, or leave out --card."
                 )
+            if facts.picture in there and not (describes(old or "", facts.name) or overwrite):
+                facts = dataclasses.replace(facts, picture=None)  # it is somebody else's
             new = merged(old, facts, licence) if card is None else card
             if same and new == old:
                 return Pushed(repo, facts.name, known.sha, _url(api, repo), facts.sha256, changed=False)
             made = _commit(api, facts, path, new, picture, revision, known.sha, message)
     return Pushed(repo, facts.name, made, _url(api, repo), facts.sha256, changed=True)
+
+
+def preview_card(
+    name_or_path: str | Path,
+    repo: str,
+    *,
+    licence: str | None = None,
+    data_directory: str | Path = DATA_DIRECTORY,
+) -> str:
+    """Returns the card that :func:`push_to_hub` writes into a new repository. Nothing is sent.
+
+    Args and errors: those of :func:`push_to_hub`.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        _, facts = _prepared(dataset_file(name_or_path, data_directory=data_directory), repo, Path(directory))
+        return merged(None, facts, licence)
 
 
 def pull_from_hub(
@@ -199,7 +217,7 @@ def pull_from_hub(
     out = Path("data") / PurePosixPath(name).name if path is None else Path(path)
     said = _lfs_sha256(there[name])
     with claimed(out):
-        if out.exists() and file_sha256(out) in (said, sha256) and sha256 in (None, file_sha256(out)):
+        if out.exists() and _is(there[name], out) and sha256 in (None, file_sha256(out)):
             return Pulled(out, _beside(out), repo, known.sha, file_sha256(out), _verified(out))
         check_output(out, overwrite=overwrite)
         with tempfile.TemporaryDirectory() as directory:
@@ -257,7 +275,7 @@ def _prepared(path: Path, repo: str, directory: Path) -> tuple[Path, CardFacts]:
         samples, initial = distilled.samples, distilled.initial
         if has_images(samples.observations):
             before = None if initial is None else initial.observations
-            save_gallery(samples.observations, before, samples.actions, directory / "samples.png")
+            save_gallery(samples.observations, before, samples.actions, directory / PICTURE)
         if not check_seal(path):  # of version 0.1, which had no seals
             path = directory / name
             distilled.save(path)
@@ -275,6 +293,7 @@ def _prepared(path: Path, repo: str, directory: Path) -> tuple[Path, CardFacts]:
         soft=soft,
         n_bytes=path.stat().st_size,
         sha256=file_sha256(path),
+        picture=f"{path.stem}-samples.png" if (directory / PICTURE).exists() else None,
     )
     return path, facts
 
@@ -366,6 +385,15 @@ def _verified(path: Path, name: str | None = None) -> DatasetInfo:
     except (DamagedFileError, DatasetFormatError) as error:
         raise type(error)(str(error).replace(str(path), shown)) from error
     return info
+
+
+def _is(one: Any, path: Path) -> bool:
+    """Tells whether a file is the one that a repository has, by the hash that it says: of LFS, or of git."""
+    said = _lfs_sha256(one)
+    if said is not None:
+        return said == file_sha256(path)
+    head = f"blob {path.stat().st_size}\0".encode()
+    return bool(one.blob_id == hashlib.sha1(head + path.read_bytes()).hexdigest())
 
 
 def _lfs_sha256(one: Any) -> str | None:

@@ -24,7 +24,7 @@ from ..files import claimed
 from ..tasks import make_task
 from ..tasks.gymnasium import GymnasiumTask
 from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
-from .minari_import import FINAL, OURS, UNKNOWN_SEED, datasets_root
+from .minari_import import DATASET_ID, FINAL, OURS, UNKNOWN_SEED, datasets_root
 from .minari_spaces import AnySpace, is_jpeg_space, read_space
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MinariExport", "export_minari"]
 
-DATASET_ID = re.compile(r"(?:[-_\w]+/)*[-_\w]+-v\d+")
 COLOURS = 3
 
 

@@ -32,7 +32,7 @@ from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
 from .minari_spaces import AnySpace, is_jpeg_space, read_space, space_json
 from .writing import file_sha256, known_task, write_import
 
-__all__ = ["FINAL", "OURS", "UNKNOWN_SEED", "datasets_root", "import_minari"]
+__all__ = ["DATASET_ID", "FINAL", "OURS", "UNKNOWN_SEED", "datasets_root", "import_minari"]
 
 DATA, METADATA = "main_data.hdf5", "metadata.json"
 FINAL = "final/observations"
@@ -40,7 +40,8 @@ FINAL = "final/observations"
 OURS = "d3rlpy_distill"
 """The key under which an export of ours says what Minari's metadata have no place for."""
 UNKNOWN_SEED = -1
-DATASET_ID = re.compile(r"(?:[-_\w]+/)*[-_\w]+-v\d+")
+DATASET_ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]/)?[-_\w]+-v\d+")
+"""As Minari takes it: a namespace has two characters or more."""
 JPEG = b"\xff\xd8\xff"  # as every one begins
 MAX_METADATA = 1 << 26  # bytes; the bounds of an image space take some
 MAX_EPISODES = 1 << 24

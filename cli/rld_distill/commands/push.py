@@ -33,6 +33,7 @@ Examples:
 @overwrite_option
 @plugin_option
 @json_option
+@click.option("--dry-run", is_flag=True, help="Print the card that would be written, send nothing, and stop.")
 def command(
     dataset: str,
     repo: str,
@@ -44,14 +45,21 @@ def command(
     endpoint: str | None,
     overwrite: bool,
     as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Put DATASET, a file of ours or a name, into a Hugging Face dataset repository, with its card.
 
     Needs the extra hub, and 'hf auth login' or HF_TOKEN. The repository is made unless it is there, and is public
     unless --private is given.
     """
-    from d3rlpy_distill.exchange import push_to_hub
+    from d3rlpy_distill.exchange import preview_card, push_to_hub
 
+    if dry_run:
+        written = (
+            preview_card(dataset, repo, licence=licence) if card is None else card.read_text(encoding="utf-8")
+        )
+        echo_result(as_json, {"would": "push", "dataset": dataset, "repo": repo, "card": written}, written)
+        return
     made = push_to_hub(
         dataset,
         repo,
