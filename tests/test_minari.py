@@ -196,6 +196,41 @@ def test_a_file_alone_is_enough(tmp_path: Path) -> None:
             np.testing.assert_allclose(seen, flat, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("nested", [True, False])
+def test_observations_and_goals_are_joined(nested: bool, tmp_path: Path) -> None:
+    """As of mazes and kitchens; goals of several tasks in the order of their names. Other parts are left out."""
+    rng = np.random.default_rng(0)
+    parts = {"observation": rng.normal(size=(4, 5)), "achieved_goal": rng.normal(size=(4, 2))}
+    goals = {"kettle": rng.normal(size=(4, 2)), "door": rng.normal(size=(4, 1))}
+    boxes = {name: Box(-np.inf, np.inf, one.shape[1:], np.float64) for name, one in {**parts, **goals}.items()}
+    goal_space = Dict({name: boxes[name] for name in goals}) if nested else boxes["kettle"]
+    space = Dict({**{name: boxes[name] for name in parts}, "desired_goal": goal_space})
+    ends = np.array([False, False, True])
+    buffer = EpisodeBuffer(
+        observations={**parts, "desired_goal": goals if nested else goals["kettle"]},
+        actions=np.array([0, 1, 1]),
+        rewards=np.ones(3),
+        terminations=ends,
+        truncations=~ends & False,
+        infos={},
+    )
+    theirs = minari.create_dataset_from_buffers(
+        "me/goal-v0", [buffer], observation_space=space, action_space=Discrete(2)
+    )
+    import_minari(theirs.storage.data_path, tmp_path / "x.h5")
+    wanted = [parts["observation"], *([goals["door"], goals["kettle"]] if nested else [goals["kettle"]])]
+    (episode,) = OfflineDataset.load(tmp_path / "x.h5").buffer.episodes
+    np.testing.assert_allclose(episode.observations, np.concatenate(wanted, axis=1)[:-1], rtol=1e-6)
+    back = minari.load_dataset(export_minari(tmp_path / "x.h5", "me/joined-v0").dataset_id)
+    assert back.observation_space.shape == (8 if nested else 7,)
+    np.testing.assert_allclose(back[0].observations, np.concatenate(wanted, axis=1), rtol=1e-6)
+    with h5py.File(theirs.storage.data_path / "main_data.hdf5", "r+") as file:
+        del file["episode_0/observations/observation"]
+        file["episode_0/observations/observation"] = np.zeros((4, 6))
+    refused("observations of .* numbers: expected", theirs.storage.data_path, tmp_path)
+
+
 def test_an_environment_that_a_dataset_names_is_never_made(spoilt: Spoil, tmp_path: Path) -> None:
     """Its description is kept as text. Minari itself makes it where spaces are missing."""
     trap = tmp_path / "trap"

@@ -29,7 +29,7 @@ from ..errors import DamagedFileError, DatasetFormatError, DistillError, Missing
 from ..files import read_json
 from ..memory import check_fits
 from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
-from .minari_spaces import AnySpace, is_jpeg_space, read_space, space_json
+from .minari_spaces import AnySpace, Parts, is_jpeg_space, read_goal_space, read_space, space_json
 from .writing import file_sha256, known_task, write_import
 
 __all__ = ["DATASET_ID", "FINAL", "OURS", "UNKNOWN_SEED", "datasets_root", "import_minari"]
@@ -58,8 +58,9 @@ def import_minari(
     """Writes one of Minari's datasets as one of ours.
 
     Observations become arrays as :class:`~..tasks.gymnasium_spaces.ObservationLayout` says: images channel-first,
-    everything else float32 vectors. Seeds, terminations, truncations and returns are kept for each episode, the spaces
-    in the provenance, the last observations beside the episodes: an export gives all of it back.
+    everything else float32 vectors; those of goal-conditioned tasks are joined with their goal. Seeds, terminations,
+    truncations and returns are kept for each episode, the spaces in the provenance, the last observations beside the
+    episodes: an export gives all of it back.
 
     Args:
         source: A dataset's directory, its ``main_data.hdf5``, or an id such as ``"mujoco/hopper/expert-v0"``, which
@@ -164,6 +165,7 @@ class _About:
         actions: Their space.
         env_spec: The environment, as gymnasium writes it; kept, and never made.
         task: What it was recorded on, where that has a name here.
+        parts: Of observations that are joined from several arrays.
     """
 
     dataset_id: str | None = None
@@ -172,6 +174,7 @@ class _About:
     actions: AnySpace | None = None
     env_spec: str | None = None
     task: str | None = None
+    parts: Parts = ()
 
     @classmethod
     def read(cls, file: Path) -> _About:
@@ -188,20 +191,20 @@ class _About:
             raise DatasetFormatError(f"{path} is damaged: expected a JSON object.")
         if told.get("data_format", "hdf5") != "hdf5":
             raise DatasetFormatError(f"{path} says format {told['data_format']!r}: expected Minari's hdf5.")
-        spaces = {
-            key: None if told.get(key) is None else read_space(str(told[key]), f"{path}, {key}")
-            for key in ("observation_space", "action_space")
-        }
+        seen, done = (told.get(key) for key in ("observation_space", "action_space"))
+        goal = None if seen is None else read_goal_space(str(seen), f"{path}, observation_space")
+        plain = None if seen is None or goal else read_space(str(seen), f"{path}, observation_space")
         env_spec = told.get("env_spec")
         ours = told.get(OURS)
         task = ours.get("task") if isinstance(ours, Mapping) else None
         return cls(
             dataset_id=_text(told.get("dataset_id")),
             version=_text(told.get("minari_version")),
-            observations=spaces["observation_space"],
-            actions=spaces["action_space"],
+            observations=goal[0] if goal else plain,
+            actions=None if done is None else read_space(str(done), f"{path}, action_space"),
             env_spec=_text(env_spec),
             task=_text(task) or _task_of(env_spec),
+            parts=goal[1] if goal else (),
         )
 
 
@@ -227,12 +230,14 @@ class _Layout:
         actions: Of actions.
         seeds: Whether any episode says its seed.
         count: Number of episodes.
+        parts: Of observations that are joined from several arrays.
     """
 
     observations: ObservationLayout
     actions: ActionLayout
     seeds: bool
     count: int
+    parts: Parts
 
     @classmethod
     def of(cls, file: Path, about: _About) -> _Layout:
@@ -255,7 +260,7 @@ class _Layout:
             layouts = ObservationLayout.of(seen, str(file)), ActionLayout.of(done, str(file))
         except DistillError as error:
             raise DatasetFormatError(str(error)) from error
-        return cls(*layouts, seeds=seeds, count=len(names))
+        return cls(*layouts, seeds=seeds, count=len(names), parts=about.parts)
 
 
 def _space_of(first: h5py.Group, name: str, actions: bool, episodes: Sequence[int], file: h5py.File) -> AnySpace:
@@ -301,7 +306,10 @@ def _episode(where: str, group: h5py.Group, layout: _Layout) -> tuple[EpisodeDat
         raise DatasetFormatError(
             f"{where}: it ends before its last step: split it in Minari, so that each episode ends once."
         )
-    observations = _observations(where, group, count + 1, layout.observations)
+    if layout.parts:
+        observations = _joined(where, group, count + 1, layout)
+    else:
+        observations = _observations(where, group, count + 1, layout.observations)
     info: dict[str, float | int | bool] = {
         "return": float(rewards.sum(dtype=np.float64)),
         "length": count,
@@ -366,6 +374,27 @@ def _observations(where: str, group: h5py.Group, count: int, layout: Observation
             raise DatasetFormatError(f"{where}: observation {one}: expected one of {space}.")
         out[i] = layout.read(one)
     return out
+
+
+def _joined(where: str, group: h5py.Group, count: int, layout: _Layout) -> npt.NDArray[np.float32]:
+    """Returns L + 1 observations whose parts lie in arrays of their own, float32 ``(L + 1, D)``."""
+    width = layout.observations.shape[0]
+    check_fits(where, count * width * layout.observations.dtype.itemsize)
+    columns = []
+    for *groups, name in layout.parts:
+        holder = plain_group(group, "observations")
+        for key in groups:
+            holder = plain_group(holder, key)
+        values = plain_dataset(holder, name)
+        if values.dtype.kind not in "biuf" or not values.ndim or len(values) != count:
+            raise DatasetFormatError(
+                f"{where}: {name} {values.dtype} {values.shape}: expected {count} rows of numbers, one more than steps."
+            )
+        columns.append(values[()].reshape(count, -1).astype(np.float32))
+    joined: npt.NDArray[np.float32] = np.concatenate(columns, axis=1)
+    if joined.shape[1] != width:
+        raise DatasetFormatError(f"{where}: observations of {joined.shape[1]} numbers: expected {width}.")
+    return joined
 
 
 def _decoded(where: str, picture: npt.NDArray[np.uint8], shape: tuple[int, ...] | None) -> npt.NDArray[np.uint8]:

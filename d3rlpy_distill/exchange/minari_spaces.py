@@ -12,9 +12,11 @@ from gymnasium.spaces import Box, Discrete, Space
 
 from ..errors import DatasetFormatError
 
-__all__ = ["AnySpace", "bound", "is_jpeg_space", "read_space", "space_json"]
+__all__ = ["AnySpace", "Parts", "bound", "is_jpeg_space", "read_goal_space", "read_space", "space_json"]
 
 AnySpace: TypeAlias = "Box | Discrete"
+Parts: TypeAlias = "tuple[tuple[str, ...], ...]"
+"""The keys of the arrays that an observation is joined from, one after the other."""
 LARGEST = 1 << 24  # numbers of one observation
 SMALLEST_JPEG = 32  # pixels a side
 KINDS = "biuf"
@@ -45,6 +47,40 @@ def read_space(text: str, where: str) -> AnySpace:
     raise DatasetFormatError(
         f"{where}: a {told['type']} space: expected a Box or a Discrete; flatten it in Minari first."
     )
+
+
+def read_goal_space(text: str, where: str) -> tuple[Box, Parts] | None:
+    """Returns the space of a goal-conditioned task's observations, joined as d3rlpy joins them; None of any other.
+
+    Such a space is a ``Dict``. Its ``observation`` and its ``desired_goal``, a ``Box`` or a ``Dict`` of such, become
+    one vector. What else it has, such as the ``achieved_goal``, follows from the observation.
+
+    Args:
+        text: JSON.
+        where: The file and what of it, for messages.
+
+    Raises:
+        DatasetFormatError: If a part is no ``Box``.
+    """
+    try:
+        told = json.loads(text)
+        inner = told["subspaces"] if told["type"] == "Dict" else {}
+        if not {"observation", "desired_goal"} <= set(inner):
+            return None
+        goal = inner["desired_goal"]
+        named = goal["subspaces"] if goal["type"] == "Dict" else None
+        found: dict[tuple[str, ...], object] = {("observation",): inner["observation"]}
+        found |= (
+            {("desired_goal",): goal} if named is None else {("desired_goal", k): named[k] for k in sorted(named)}
+        )
+        spaces = [read_space(json.dumps(value), where) for value in found.values()]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DatasetFormatError(f"{where}: a space that cannot be read ({error}).") from error
+    boxes = [space for space in spaces if isinstance(space, Box)]
+    if len(boxes) < len(spaces):
+        raise DatasetFormatError(f"{where}: a goal that is no Box: flatten it in Minari first.")
+    low, high = (np.concatenate([getattr(box, end).ravel() for box in boxes]) for end in ("low", "high"))
+    return Box(low.astype(np.float32), high.astype(np.float32)), tuple(found)
 
 
 def _full(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
