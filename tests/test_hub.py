@@ -192,7 +192,17 @@ def test_texts_of_others_are_kept_and_several_sets_share_a_card(
     assert sha256(small) in new and new.count("# tiny-4\n") == 1 and new.index("# tiny-4") < new.index("# other-5")
     mine = tmp_path / "card.md"
     mine.write_text("# Mine alone\n")
-    fails(1, "has another card: give --overwrite", "push", small, REPO, "--card", mine, "--endpoint", hub.url)
+    fails(
+        1,
+        "has another card, whose text would be lost: give",
+        "push",
+        small,
+        REPO,
+        "--card",
+        mine,
+        "--endpoint",
+        hub.url,
+    )
     assert run("push", small, REPO, "--card", mine, "--overwrite", "--endpoint", hub.url).exit_code == 0
     assert hub.repos[REPO].commits[-1][1]["README.md"] == b"# Mine alone\n"
     fails(2, "has several datasets: name one with --file", "pull", REPO, "--endpoint", hub.url)
