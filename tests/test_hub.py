@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -299,7 +300,7 @@ def test_what_is_off_is_refused_before_it_has_a_name(
     hub.commit(REPO, {"tiny-4.h5": damaged(kind, small, tmp_path)})
     with pytest.raises((DamagedFileError, DatasetFormatError), match=message) as refused:
         pull_from_hub(REPO, tmp_path / "got" / "a.h5", endpoint=hub.url)
-    assert "me/tiny, tiny-4.h5" in str(refused.value) and "/tmp" not in str(refused.value).replace(hub.url, "")
+    assert "me/tiny, tiny-4.h5" in str(refused.value) and tempfile.gettempdir() not in str(refused.value)
     assert list((tmp_path / "got").iterdir()) == [] and not (tmp_path / "ran").exists()
     fails(1, message, "pull", REPO, "--out", tmp_path / "got" / "a.h5", "--endpoint", hub.url)
 
