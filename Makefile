@@ -32,7 +32,7 @@ lint: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,experts]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,experts,hub,minari]"
 	touch $(READY)
 
 $(VENV)/.ready-docs: $(READY)

@@ -41,6 +41,7 @@ from .threads import with_threads
 __all__ = [
     "Evaluation",
     "configure",
+    "dataset_file",
     "default_student",
     "distill",
     "distill_to_file",
@@ -91,8 +92,21 @@ def load_distilled(
         UnknownNameError: If there is no such file and no such name.
         DatasetFormatError: If the file is no complete dataset.
     """
+    return Distilled.load(dataset_file(name_or_path, data_directory=data_directory), device=device)
+
+
+def dataset_file(name_or_path: str | Path, *, data_directory: str | Path = DATA_DIRECTORY) -> Path:
+    """Returns the file of a dataset that is known by name, made at first use, or the path itself.
+
+    Args:
+        name_or_path: See :func:`load`.
+        data_directory: Where named datasets are kept.
+
+    Raises:
+        UnknownNameError: If there is no such file and no such name.
+    """
     path = _file(name_or_path)
-    return Distilled.load(_make(str(name_or_path), data_directory) if path is None else path, device=device)
+    return _make(str(name_or_path), data_directory) if path is None else path
 
 
 def _file(name_or_path: str | Path) -> Path | None:
@@ -546,7 +560,8 @@ def _with_teachers(
     if other.teachers is None or other.provenance is None:
         raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
     settings = other.provenance.settings
-    if "source_sha256" not in settings or "config" not in settings:
+    by_generator = "rng" in settings  # and not by a seed
+    if "source_sha256" not in settings or "config" not in settings or by_generator:
         raise DistillError(
             f"{path} does not record how its teachers were trained: give them as 'given' to the method itself, or "
             "make the file with distill()."

@@ -20,9 +20,11 @@ from typing import Generic, TypeVar, cast
 
 from .errors import PluginError, UnknownNameError
 
-__all__ = ["ENTRY_POINTS", "Entry", "Plugins", "Registry", "load_plugin"]
+__all__ = ["ENTRY_POINTS", "PLUGIN_PREFIX", "Entry", "Plugins", "Registry", "load_plugin"]
 
 ENTRY_POINTS = "d3rlpy_distill.plugins"
+PLUGIN_PREFIX = "d3rlpy_distill_plugin_"
+"""Begins the module name of a plug-in that is a file; no other process can import it by that name."""
 
 T = TypeVar("T")
 
@@ -180,7 +182,7 @@ def load_plugin(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise PluginError(f"--plugin {path} does not exist: expected a Python file that registers something.")
-    name = f"d3rlpy_distill_plugin_{path.stem}"
+    name = f"{PLUGIN_PREFIX}{path.stem}"
     known = sys.modules.get(name)
     if known is not None and Path(known.__file__ or "").resolve() == path.resolve():
         return known  # what it registers with d3rlpy can be registered once

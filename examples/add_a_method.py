@@ -21,7 +21,7 @@ class NoisyConfig(Method):
 
     noise: float = option(4.0, "Deviation of the noise, in the observations' units.", minimum=0)
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run | None = None) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Draws transitions, adds noise, and keeps what they were before beside them."""
         data = dataset.transitions
         index = np.sort(rng.choice(len(data), self.n_samples, replace=False))

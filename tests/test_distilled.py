@@ -138,8 +138,8 @@ def test_a_file_gives_everything_back(kind: str, tmp_path: Path) -> None:
 
 def test_teachers_come_back_whole_though_nothing_else_is_recorded(tmp_path: Path) -> None:
     """Their learner with its fitted scaler, their weights, and so their labels."""
-    distilled = soft_vectors()
-    assert distilled.provenance is None and distilled.teachers is not None
+    distilled = dataclasses.replace(soft_vectors(), provenance=None)
+    assert distilled.teachers is not None
     distilled.save(tmp_path / "soft.h5")
     loaded = Distilled.load(tmp_path / "soft.h5").teachers
     assert loaded is not None and len(loaded) == len(distilled.teachers) == 2
@@ -168,7 +168,7 @@ def test_teachers_with_running_statistics_come_back(tmp_path: Path) -> None:
 def test_provenance_names_task_and_source(tmp_path: Path) -> None:
     settings = {"source_sha256": "12ab", "config": {"n_samples": 7}, "seed": 3}
     told = Provenance("distilled", "gym/Some-v1", 4, "rld-distill distill x.h5", settings)
-    bare = hard_pixels()
+    bare = dataclasses.replace(hard_pixels(), provenance=None)
     assert (bare.task, bare.source_sha256) == (None, None)
     distilled = dataclasses.replace(bare, provenance=told)
     distilled.save(tmp_path / "x.h5")
@@ -176,6 +176,27 @@ def test_provenance_names_task_and_source(tmp_path: Path) -> None:
     assert loaded.provenance == told
     assert (loaded.task, loaded.source_sha256) == ("gym/Some-v1", "12ab")
     assert loaded.sha256 == bare.sha256  # what is known of the samples does not change them
+
+
+def test_a_set_made_in_python_says_how_and_is_made_again_from_that(tmp_path: Path) -> None:
+    """The state of the generator is recorded as it was before the first number was drawn from it."""
+    dataset = OfflineDataset(make_buffer([9, 7]), task="procgen/starpilot", name="mine.h5")
+    rng = np.random.default_rng(11)
+    rng.random(5)
+    RandomCoreset(n_samples=4).distill(dataset, rng).save(tmp_path / "x.h5")
+    loaded = Distilled.load(tmp_path / "x.h5")
+    provenance = loaded.provenance
+    assert provenance is not None and (provenance.kind, provenance.task) == ("distilled", "procgen/starpilot")
+    settings = provenance.settings
+    assert (settings["method"], settings["source"], settings["steps"]) == ("random", "mine.h5", 0)
+    assert settings["source_sha256"] == loaded.source_sha256 == dataset.sha256
+    assert settings["config"] == {"method": "RandomCoreset", "n_samples": 4}
+    again = np.random.default_rng()
+    again.bit_generator.state = settings["rng"]
+    assert RandomCoreset(n_samples=4).distill(dataset, again).sha256 == loaded.sha256
+    twister = np.random.Generator(np.random.MT19937(1))  # its state is an array
+    recorded = RandomCoreset(n_samples=4).distill(dataset, twister).provenance
+    assert recorded is not None and len(recorded.settings["rng"]["state"]["key"]) == 624
 
 
 def test_the_hash_is_of_samples_and_labels() -> None:

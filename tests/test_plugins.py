@@ -45,7 +45,7 @@ class Shifted(Method):
     tag: str = option("", "Free text.")
     unseen: Unknown = dataclasses.field(default=None, metadata={"json": False})
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run=None) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run=None) -> Distilled:
         data = dataset.transitions
         index = rng.choice(len(data), self.n_samples, replace=False)
         start = data.take(np.sort(index) if self.order == "sorted" else index)

@@ -23,6 +23,9 @@ __all__ = ["cli"]
 COMMANDS = {
     "collect": "collect",
     "import": "import_data",
+    "export": "export_data",
+    "push": "push",
+    "pull": "pull",
     "distill": "distill",
     "evaluate": "evaluate",
     "sweep": "sweep",

@@ -19,7 +19,7 @@ from .percentile import best_episodes
 from .relabel import check_probabilities, transition_probabilities
 from .transitions import TransitionArrays, channel_first
 
-__all__ = ["OfflineDataset"]
+__all__ = ["OfflineDataset", "episode_data"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class OfflineDataset:
             for episode in self.buffer.episodes:
                 stop = start + len(episode)
                 steps = {} if self.behaviour is None else {"action_probabilities": self.behaviour[start:stop]}
-                writer.write(dataclasses.replace(_episode_data(episode, self.discrete), steps=steps))
+                writer.write(dataclasses.replace(episode_data(episode, self.discrete), steps=steps))
                 start = stop
 
     def __len__(self) -> int:
@@ -153,7 +153,7 @@ class OfflineDataset:
             return self.recorded_sha256
         digest = hashlib.sha256()
         for episode in self.buffer.episodes:
-            digest.update(_episode_data(episode, self.discrete).digest())
+            digest.update(episode_data(episode, self.discrete).digest())
         return digest.hexdigest()
 
     @functools.cached_property
@@ -187,7 +187,8 @@ class OfflineDataset:
         return ReplayBuffer(InfiniteBuffer(), episodes=chosen, action_space=space, action_size=self.action_size)
 
 
-def _episode_data(episode: EpisodeBase, discrete: bool) -> EpisodeData:
+def episode_data(episode: EpisodeBase, discrete: bool) -> EpisodeData:
+    """Returns one of d3rlpy's episodes as it is written to a file."""
     return EpisodeData(
         observations=np.asarray(episode.observations),
         actions=episode.actions[:, 0].astype(np.int32) if discrete else episode.actions.astype(np.float32),

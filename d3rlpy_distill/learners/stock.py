@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from d3rlpy.base import LearnableConfig
 from d3rlpy.dataset import ReplayBufferBase
-from d3rlpy.logging import NoopAdapterFactory
 
 from .learner import AnyLearner, build_learner, keep_heap
+from .watching import SILENT, Watching
 
 __all__ = ["fit_stock", "load_networks", "networks", "seeded"]
 
@@ -25,7 +25,7 @@ def fit_stock(
     *,
     seed: int,
     device: str,
-    on_step: Callable[[int], None] = lambda step: None,
+    watching: Watching = SILENT,
 ) -> AnyLearner:
     """Trains with d3rlpy's own ``fit`` and returns the learner.
 
@@ -39,9 +39,10 @@ def fit_stock(
         n_steps: Gradient steps.
         seed: Fixes initial weights and batches.
         device: torch device.
-        on_step: Called with each step taken.
+        watching: Who is told.
     """
     keep_heap()
+    told = watching.on_step
     with seeded(seed):
         learner = build_learner(
             config, observation_shape, buffer.dataset_info.action_size, seed=seed, device=device
@@ -49,10 +50,10 @@ def fit_stock(
         learner.fit(
             buffer,
             n_steps=n_steps,
-            n_steps_per_epoch=n_steps,
-            logger_adapter=NoopAdapterFactory(),
-            show_progress=False,
-            callback=lambda algo, epoch, step: on_step(step),
+            n_steps_per_epoch=watching.epoch(n_steps),
+            logger_adapter=watching.adapter,
+            show_progress=watching.show_progress,
+            callback=None if told is None else lambda algo, epoch, step: told(step),
         )
     return learner
 

@@ -7,8 +7,6 @@ uniformly with replacement over the transitions, but from a generator of our own
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,6 +25,7 @@ from .learner import (
     scale,
     scale_labels,
 )
+from .watching import SILENT, Watching, watched
 
 __all__ = ["Trainer", "accumulate_gradient", "held_out_loss", "make_batch", "train_learner"]
 
@@ -107,7 +106,7 @@ def train_learner(
     *,
     seed: int,
     device: str = "cpu:0",
-    on_step: Callable[[int], None] | None = None,
+    watching: Watching = SILENT,
 ) -> Learner:
     """Trains one learner from scratch.
 
@@ -117,7 +116,7 @@ def train_learner(
         n_steps: Gradient steps, 0 or more.
         seed: Fixes initial weights and batches.
         device: torch device.
-        on_step: Called with each step taken, from 1.
+        watching: Who is told.
 
     Returns:
         A d3rlpy algorithm that predicts, saves and loads as any other.
@@ -126,10 +125,9 @@ def train_learner(
         raise ValueError(f"n_steps={n_steps}: expected 0 or more.")
     learner = build_learner(config, data.observations.shape[1:], data.action_size, seed=seed, device=device)
     trainer = Trainer(learner, data, np.random.default_rng(seed))
-    for step in range(1, n_steps + 1):
-        trainer.step()
-        if on_step is not None:
-            on_step(step)
+    with watched(learner, n_steps, watching) as told:
+        for step in range(1, n_steps + 1):
+            told(step, trainer.step())
     return learner
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from typing_extensions import Self
 
-from ..data import OfflineDataset
+from ..catalogue import METHODS
+from ..data import OfflineDataset, Provenance
 from ..errors import SettingsError
 from ..learners.learner import AnyLearner
 from ..options import check_options, option, options_of
@@ -19,6 +22,12 @@ from ..students.base import Student
 from .distilled import Distilled
 
 __all__ = ["DEFAULT_RUN", "Method", "Run"]
+
+
+def _registered_name(kind: type[Method]) -> str:
+    """Returns the name under which a method is registered; its class's where it is not."""
+    target = f"{kind.__module__}:{kind.__qualname__}"
+    return next((one.name for one in METHODS.entries() if one.target in (kind, target)), kind.__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,13 +113,12 @@ class Method(abc.ABC):
         """Steps that :meth:`distill` takes; 0 for a method that only chooses."""
         return 0
 
-    @abc.abstractmethod
     def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
-        """Distils a dataset.
+        """Distils a dataset, and records how.
 
         Args:
             dataset: N transitions.
-            rng: Everything random is drawn from it.
+            rng: Everything random is drawn from it. Its state is recorded, so that the set can be made again.
             run: Device, checkpoint and progress.
 
         Raises:
@@ -118,6 +126,25 @@ class Method(abc.ABC):
             SettingsError: If a setting does not go with the dataset.
             CheckpointError: If the checkpoint belongs to something else.
         """
+        begun = json.dumps(
+            rng.bit_generator.state, default=np.ndarray.tolist
+        )  # some generators' states are arrays
+        distilled = self.inner_distill(dataset, rng, run)
+        settings = {
+            "method": _registered_name(type(self)),
+            "steps": self.total_steps,
+            "rng": json.loads(begun),
+            "config": json.loads(json.dumps(self.to_json())),
+            "source": dataset.name,
+            "source_sha256": dataset.sha256,
+            "version": version("d3rlpy-distill"),
+        }
+        provenance = Provenance("distilled", dataset.task, dataset.action_size, "", settings)
+        return dataclasses.replace(distilled, provenance=provenance)
+
+    @abc.abstractmethod
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
+        """What a method is: see :meth:`distill`, whose arguments it has. Provenance is added to what it returns."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as JSON values: the class's name and the fields."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..data import OfflineDataset, TransitionArrays
 from ..errors import UnsuitableDatasetError
-from .base import DEFAULT_RUN, Method, Run
+from .base import Method, Run
 from .distilled import Distilled
 
 __all__ = ["Coreset", "check_sample_count"]
@@ -29,7 +29,7 @@ class Coreset(Method):
             rng: Draws whatever is random; a deterministic coreset leaves it alone.
         """
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Returns the chosen transitions as one-step episodes, in the order of choice."""
         data = dataset.transitions
         check_sample_count(self.n_samples, data)

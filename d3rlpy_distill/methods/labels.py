@@ -19,7 +19,7 @@ from ..learners.gradients import MAX_DEAD, all_dead, is_dead, real_gradient
 from ..learners.learner import learner_network
 from ..options import option
 from ..students.teachers import Teachers
-from .base import DEFAULT_RUN, Run
+from .base import Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
 from .k_center import k_center
@@ -96,7 +96,7 @@ class LabelDistillationConfig(LearnedMethod):
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and labels the samples; see :meth:`~.base.Method.distill`.
 
         The samples' ``actions`` are those taken. Without a step and without given teachers they are a random subset

@@ -17,7 +17,7 @@ from ..data.relabel import relabel
 from ..errors import SettingsError, UnsuitableDatasetError
 from ..learners.learner import LearnerConfig
 from ..options import option
-from .base import DEFAULT_RUN, Run
+from .base import Run
 from .checkpoint import data_fingerprint, weights_fingerprint
 from .distilled import Distilled
 from .learned import LearnedMethod
@@ -153,7 +153,7 @@ class MovingMethod(LearnedMethod):
         """Returns the weights that the method works at, where it is given some."""
         return None
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Moves the samples; see :meth:`~.base.Method.distill`. They come out grouped by action."""
         if self.output_dtype == "uint8" and not dataset.has_pixels:
             dtype = dataset.transitions.observations.dtype

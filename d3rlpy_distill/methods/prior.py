@@ -9,7 +9,7 @@ import numpy as np
 from ..data import OfflineDataset, TransitionArrays
 from ..data.allocation import allocate, deal_shared
 from ..options import option
-from .base import DEFAULT_RUN, Method, Run
+from .base import Method, Run
 from .coreset import check_sample_count
 from .distilled import Distilled
 
@@ -30,7 +30,7 @@ class PriorMethod(Method):
 
     n_observations: int = option(10, "Different observations.", minimum=1)
 
-    def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
+    def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Returns one-step episodes, grouped by action; the reward is the observation's own return-to-go.
 
         Raises:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from d3rlpy.base import LearnableConfig
+from d3rlpy.logging import LoggerAdapterFactory
 from d3rlpy.preprocessing import PixelObservationScaler, StandardObservationScaler
 
 from ..data import OfflineDataset
@@ -90,6 +91,9 @@ class Student(abc.ABC):
         seed: int,
         device: str = "cpu:0",
         on_step: Callable[[int], None] | None = None,
+        show_progress: bool = False,
+        logger_adapter: LoggerAdapterFactory | None = None,
+        n_steps_per_epoch: int | None = None,
     ) -> AnyLearner:
         """Trains one from scratch and returns the d3rlpy algorithm.
 
@@ -100,6 +104,14 @@ class Student(abc.ABC):
             seed: Fixes initial weights and batches.
             device: torch device.
             on_step: Called with each step taken, from 1.
+            show_progress: As d3rlpy's ``fit``: show a progress bar, on stderr.
+            logger_adapter: As d3rlpy's ``fit``: where metrics and models go, for example
+                :class:`d3rlpy.logging.FileAdapterFactory`; None keeps none.
+            n_steps_per_epoch: As d3rlpy's ``fit``: steps after which metrics are written and the model is saved, a
+                divisor of ``n_steps``; None makes one epoch.
+
+        Raises:
+            SettingsError: If ``n_steps_per_epoch`` does not divide ``n_steps``.
         """
 
     @abc.abstractmethod

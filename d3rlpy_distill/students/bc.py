@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from d3rlpy.algos import BCConfig, DiscreteBC, DiscreteBCConfig
 from d3rlpy.base import LearnableConfig
+from d3rlpy.logging import LoggerAdapterFactory
 from d3rlpy.models.encoders import EncoderFactory
 
 from ..data.training_set import TrainingSet
@@ -52,15 +53,26 @@ class StockCloningStudent(StockStudent):
         seed: int,
         device: str = "cpu:0",
         on_step: Callable[[int], None] | None = None,
+        show_progress: bool = False,
+        logger_adapter: LoggerAdapterFactory | None = None,
+        n_steps_per_epoch: int | None = None,
     ) -> AnyLearner:
         """Trains by d3rlpy's own ``fit``; soft labels as :class:`~.soft_bc.SoftBC`, with the same settings."""
         samples = data.transitions
-        if samples.probabilities is None:
-            return super().fit(config, data, n_steps, seed=seed, device=device, on_step=on_step)
-        fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        labels = dataclasses.replace(samples, actions=samples.probabilities, probabilities=None)
+        if samples.probabilities is not None:
+            fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+            config = SoftBCConfig(**fields)
+            data = TrainingSet(dataclasses.replace(samples, actions=samples.probabilities, probabilities=None))
         return super().fit(
-            SoftBCConfig(**fields), TrainingSet(labels), n_steps, seed=seed, device=device, on_step=on_step
+            config,
+            data,
+            n_steps,
+            seed=seed,
+            device=device,
+            on_step=on_step,
+            show_progress=show_progress,
+            logger_adapter=logger_adapter,
+            n_steps_per_epoch=n_steps_per_epoch,
         )
 
     def policy(self, learner: AnyLearner, target_return: float) -> Policy:

@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 import torch
 from d3rlpy.algos import BC, BCConfig, DiscreteBC, DiscreteBCConfig
 from d3rlpy.base import LearnableConfig
+from d3rlpy.logging import LoggerAdapterFactory
 from d3rlpy.models.encoders import EncoderFactory
 from d3rlpy.preprocessing import MinMaxActionScaler
 
@@ -17,6 +18,7 @@ from ..data import OfflineDataset
 from ..data.training_set import TrainingSet
 from ..learners.learner import AnyLearner, imitator_actions, imitator_logits, keep_heap, learner_network
 from ..learners.training import train_learner
+from ..learners.watching import Watching
 from ..policies import Policy
 from .base import Budget, Student, fitted, observation_scaler
 
@@ -109,9 +111,13 @@ class CloningStudent(Student):
         seed: int,
         device: str = "cpu:0",
         on_step: Callable[[int], None] | None = None,
+        show_progress: bool = False,
+        logger_adapter: LoggerAdapterFactory | None = None,
+        n_steps_per_epoch: int | None = None,
     ) -> AnyLearner:
         """Trains by :func:`~..learners.training.train_learner`."""
-        return train_learner(config, data.transitions, n_steps, seed=seed, device=device, on_step=on_step)
+        watching = Watching(on_step, show_progress, logger_adapter, n_steps_per_epoch)
+        return train_learner(config, data.transitions, n_steps, seed=seed, device=device, watching=watching)
 
     def policy(self, learner: AnyLearner, target_return: float) -> Policy:
         """Returns the imitator as a policy."""

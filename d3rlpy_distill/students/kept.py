@@ -45,6 +45,7 @@ class KeptStudent:
         learner: The d3rlpy algorithm.
         shape: Of one observation.
         action_size: Number of actions, or of the dimensions of one.
+        target_return: What a return-conditioned policy is asked for.
         sha256: Hash of the file, hexadecimal.
     """
 
@@ -52,6 +53,7 @@ class KeptStudent:
     learner: AnyLearner
     shape: tuple[int, ...]
     action_size: int
+    target_return: float
     sha256: str
 
 
@@ -122,7 +124,8 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
         shape, size = tuple(map(int, shaped.observation_shape)), int(shaped.action_size)
         with no_larger_than(weights.values()):
             learner = student.restore(shaped.config, weights, shape, size, device=device)
-        policy = student.policy(learner, float(about["target_return"]))
+        target = float(about["target_return"])
+        policy = student.policy(learner, target)
         _try_out(policy, shape)
     except MemoryError:
         raise
@@ -130,7 +133,7 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
         raise CheckpointError(
             f"{path} is damaged: it is no {about['name']} student ({type(error).__name__}: {error})."
         ) from error
-    return KeptStudent(policy, learner, shape, size, hashlib.sha256(path.read_bytes()).hexdigest())
+    return KeptStudent(policy, learner, shape, size, target, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _try_out(policy: Policy, shape: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from d3rlpy.base import LearnableConfig
 from d3rlpy.constants import ActionSpace
+from d3rlpy.logging import LoggerAdapterFactory
 from d3rlpy.models.encoders import DefaultEncoderFactory, EncoderFactory
 from d3rlpy.preprocessing import MinMaxActionScaler
 
@@ -18,6 +19,7 @@ from ..data.training_set import TrainingSet
 from ..errors import UnsuitableDatasetError
 from ..learners.learner import PIECE, AnyLearner, scale
 from ..learners.stock import fit_stock, load_networks, networks, seeded
+from ..learners.watching import Watching
 from ..policies import Policy
 from .base import Budget, Student, fitted, observation_scaler, smallest_side
 from .nature import SMALLEST_SIDE as DEFAULT_SIDE
@@ -149,6 +151,9 @@ class StockStudent(Student):
         seed: int,
         device: str = "cpu:0",
         on_step: Callable[[int], None] | None = None,
+        show_progress: bool = False,
+        logger_adapter: LoggerAdapterFactory | None = None,
+        n_steps_per_epoch: int | None = None,
     ) -> AnyLearner:
         """Trains by d3rlpy's own ``fit``."""
         with seeded(seed):  # to make a buffer draws from NumPy's global generator
@@ -160,7 +165,7 @@ class StockStudent(Student):
             n_steps,
             seed=seed,
             device=device,
-            on_step=on_step or (lambda step: None),
+            watching=Watching(on_step, show_progress, logger_adapter, n_steps_per_epoch),
         )
 
     def policy(self, learner: AnyLearner, target_return: float) -> Policy:

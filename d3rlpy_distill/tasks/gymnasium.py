@@ -89,6 +89,11 @@ class GymnasiumTask(Task):
         """
         return make_env(self.env_id)
 
+    @property
+    def action_bounds(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+        """Smallest and largest values of a continuous action, ``(D,)`` each; None where actions are discrete."""
+        return None if self.discrete else (self._actions.low, self._actions.high)
+
     def expert_name(self, settings: Mapping[str, Any]) -> str | None:
         """Returns the policy that played a dataset, if its file is still there and still the same."""
         from .gymnasium_policies import file_sha256

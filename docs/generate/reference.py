@@ -18,6 +18,7 @@ MODULES = {
     "d3rlpy_distill.students": "Students and teachers.",
     "d3rlpy_distill.tasks": "Tasks, and the policies played on them.",
     "d3rlpy_distill.data": "Datasets and their files.",
+    "d3rlpy_distill.exchange": "To and from d3rlpy, Minari and Hugging Face.",
     "procgen_datasets": "Procgen: environments, experts, recipes.",
 }
 """Public modules, each with a line. A name is described where it is exported first."""

@@ -16,7 +16,7 @@ from ...errors import DamagedFileError, DatasetFormatError
 from ...files import check_seal
 from .plain import has, plain_dataset
 
-__all__ = ["open_dataset"]
+__all__ = ["open_dataset", "open_hdf5"]
 
 VERSION = "2.1"
 PROBE = Path(__file__).with_name("probe.py")
@@ -32,6 +32,30 @@ def open_dataset(path: Path) -> Iterator[h5py.File]:
     Raises:
         DatasetFormatError: If there is no file, or it is not a complete dataset.
     """
+    with open_hdf5(path) as file:
+        if has(file, "observations") and has(file, "terminals"):
+            raise DatasetFormatError(
+                f"{path} is a dataset of d3rlpy 1: turn it into one of today's with 'rld-distill import d3rlpy {path}'."
+            )
+        missing = [key for key in ("columns", "num_episodes", "version") if not has(file, key)]
+        if missing:
+            raise DatasetFormatError(
+                f"{path} has no {missing[0]!r}: it is not a complete d3rlpy dataset (its writing was cut "
+                "short, or another program wrote it)."
+            )
+        version = plain_dataset(file, "version", text=True).asstr()[()]
+        if version != VERSION:
+            raise DatasetFormatError(f"{path} is d3rlpy HDF5 version {version!r}: expected '{VERSION}'.")
+        yield file
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Opens an HDF5 file of any layout, verified; turns every damage met inside the block into a DatasetFormatError.
+
+    Raises:
+        DatasetFormatError: If there is no file, or it cannot be read to its end.
+    """
     if path.is_dir():
         raise DatasetFormatError(f"{path} is a directory: expected a dataset, an .h5 file.")
     if not path.is_file():
@@ -44,15 +68,6 @@ def open_dataset(path: Path) -> Iterator[h5py.File]:
             state = path.stat()
             _read_elsewhere(path, state.st_size, state.st_mtime_ns, state.st_ino)
         with h5py.File(path, "r", locking=False) as file:
-            missing = [key for key in ("columns", "num_episodes", "version") if not has(file, key)]
-            if missing:
-                raise DatasetFormatError(
-                    f"{path} has no {missing[0]!r}: it is not a complete d3rlpy dataset (its writing was cut "
-                    "short, or another program wrote it)."
-                )
-            version = plain_dataset(file, "version", text=True).asstr()[()]
-            if version != VERSION:
-                raise DatasetFormatError(f"{path} is d3rlpy HDF5 version {version!r}: expected '{VERSION}'.")
             yield file
     except DamagedFileError as error:
         raise DatasetFormatError(str(error)) from error

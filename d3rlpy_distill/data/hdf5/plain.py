@@ -13,7 +13,7 @@ import h5py
 
 from ...errors import DatasetFormatError
 
-__all__ = ["has", "plain_dataset", "plain_group"]
+__all__ = ["has", "holds_pictures", "plain_dataset", "plain_group", "plain_pictures"]
 
 MAX_CHUNK = 1 << 28
 """Bytes of one chunk; ours have 64 KiB, h5py's own guesses 1 MiB."""
@@ -83,6 +83,41 @@ def plain_dataset(group: h5py.Group, name: str, *, text: bool = False) -> h5py.D
             raise DatasetFormatError(
                 f"{where} declares {size} bytes and holds {held}: it was never written whole."
             )
+    return member
+
+
+def holds_pictures(group: h5py.Group, name: str) -> bool:
+    """Tells whether a dataset holds packed pictures, each a row of bytes, and not numbers.
+
+    Raises:
+        DatasetFormatError: If it is missing, or a link to elsewhere.
+    """
+    member = _local(group, name)
+    if not isinstance(member, h5py.Dataset):
+        return False
+    return h5py.check_vlen_dtype(member.dtype) is not None or (member.ndim == 2 and member.dtype == "u1")
+
+
+def plain_pictures(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Returns a dataset of pictures, each a row of packed bytes of a length of its own, stored in the file itself.
+
+    Row i is to be read by itself: a row may be stored once and named many times, so all at once may be anything.
+
+    Raises:
+        DatasetFormatError: See :func:`plain_dataset`.
+    """
+    member = _local(group, name)
+    if isinstance(member, h5py.Dataset) and member.ndim == 2 and member.dtype == "u1":
+        return plain_dataset(group, name)  # of equal lengths
+    where = _where(group, name)
+    if not isinstance(member, h5py.Dataset) or h5py.check_vlen_dtype(member.dtype) != "u1" or member.ndim != 1:
+        raise DatasetFormatError(f"{where}: expected pictures, one row of bytes each.")
+    properties = member.id.get_create_plist()
+    layout = properties.get_layout()
+    if properties.get_external_count() or layout == h5py.h5d.VIRTUAL:
+        raise DatasetFormatError(f"{where} keeps its values in other files: expected them in the file itself.")
+    if layout == h5py.h5d.CHUNKED:
+        _check_chunks(where, member, properties)
     return member
 
 

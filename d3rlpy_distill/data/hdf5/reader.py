@@ -26,7 +26,7 @@ from .plain import has, plain_dataset, plain_group
 from .provenance import Provenance
 from .writer import COLUMNS, FORMAT, EpisodeData
 
-__all__ = ["DatasetInfo", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
+__all__ = ["DatasetInfo", "check_episode", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
 
 READ_AHEAD = 4  # episodes that are decompressed while others are read
 
@@ -194,8 +194,12 @@ def load_dataset(
     return buffer, info
 
 
-def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
+def read_episodes(path: str | Path, *, action_size: int | None = None) -> Iterator[EpisodeData]:
     """Yields a file's episodes one by one, with what the groups ``episodes`` and ``steps`` say of them.
+
+    Args:
+        path: The file.
+        action_size: Number of actions, where the file does not say it; by default inferred as d3rlpy does.
 
     Raises:
         DatasetFormatError: As :func:`load_dataset`.
@@ -204,10 +208,12 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
     with open_dataset(Path(path)) as file:
         count, start = _num_episodes(path, file), 0
+        about = _info(path, file)
+        size = about.action_size if action_size is None or about.provenance is not None else action_size
         for key, values in info.items():
             if values.shape != (count,):
                 raise DatasetFormatError(f"{path}: episodes/{key} has shape {values.shape}: expected {(count,)}.")
-        for i, episode in enumerate(_episodes(path, file, _info(path, file).action_size, None)):
+        for i, episode in enumerate(_episodes(path, file, size, None)):
             stop = start + len(episode.actions)
             for key, values in steps.items():
                 if not values.ndim or len(values) < stop:
@@ -241,22 +247,36 @@ def _episodes(
                 loading.append(pool.submit(read_frames(plain_dataset(file, f"observations_{j}"))))
             observations = loading.popleft().result()
             actions, rewards = (plain_dataset(file, f"{column}_{i}")[()] for column in ("actions", "rewards"))
-            _check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
+            check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
             if np.issubdtype(actions.dtype, np.integer):
                 actions = actions[:, 0]
             terminated = bool(plain_dataset(file, f"terminated_{i}")[()])
             yield EpisodeData(observations, actions, rewards[:, 0], terminated)
 
 
-def _check_episode(
+def check_episode(
     path: Path,
     i: int,
     observations: npt.NDArray[Any],
     actions: npt.NDArray[Any],
     rewards: npt.NDArray[Any],
     action_size: int,
-    observation_shape: tuple[int, ...] | None,
+    observation_shape: tuple[int, ...] | None = None,
 ) -> None:
+    """Refuses an episode that is none: other shapes and types than these, NaN, actions out of range.
+
+    Args:
+        path: The file, for messages.
+        i: The episode's number, likewise.
+        observations: ``(L, ...)``.
+        actions: Integers ``(L, 1)``, or floats ``(L, D)``.
+        rewards: ``(L, 1)``.
+        action_size: Number of discrete actions, or D.
+        observation_shape: Refuse any other.
+
+    Raises:
+        DatasetFormatError: Naming what is off.
+    """
     where = f"{path}, episode {i}"
     if observation_shape is not None and observations.shape[1:] != observation_shape:
         raise DatasetFormatError(

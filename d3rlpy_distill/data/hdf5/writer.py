@@ -148,6 +148,10 @@ class EpisodeWriter:
         with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
 
+    def attach(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Adds an extra array, ``"group/name"``, that is known only when the last episode is."""
+        self._groups[name] = values
+
     def write(self, episode: EpisodeData) -> None:
         """Appends an episode.
 

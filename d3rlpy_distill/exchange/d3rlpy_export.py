@@ -1,0 +1,94 @@
+"""Students as d3rlpy's own models, ``.d3``: what ``d3rlpy.load_learnable`` and the command ``d3rlpy`` read."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+from d3rlpy.base import LearnableConfig
+from d3rlpy.serializable_config import DynamicConfig
+
+from ..errors import DistillError, SettingsError
+from ..files import appears_atomically
+from ..learners.learner import AnyLearner
+from ..registry import PLUGIN_PREFIX
+from ..students.kept import KeptStudent, is_student, load_student
+
+__all__ = ["export_d3rlpy", "save_d3"]
+
+SUFFIX = ".d3"
+REGISTERED = "registered_by"
+"""The key of classes that are not d3rlpy's. Pickle imports their modules, which register them, before it is used."""
+
+
+def export_d3rlpy(student: str | Path, path: str | Path | None = None, *, overwrite: bool = False) -> KeptStudent:
+    """Writes a student that an evaluation kept as a model of d3rlpy's.
+
+    A ``.d3`` file is a pickle: d3rlpy's own format, which runs code when it is loaded. What we keep and read ourselves
+    stays safetensors.
+
+    Args:
+        student: A student's ``.safetensors``.
+        path: The ``.d3`` file to make; by default beside the student.
+        overwrite: Replace a file that is there.
+
+    Returns:
+        The student.
+
+    Raises:
+        SettingsError: If there is no such student, or the path does not end in ``.d3``.
+        CheckpointError: If the student's file is damaged.
+        OutputExistsError: If there is a file and ``overwrite`` is False.
+        DistillError: If its network comes from a plug-in that is a file, which d3rlpy could not import.
+    """
+    student = Path(student)
+    if not student.is_file() or not is_student(student):
+        found = "is no student" if student.is_file() else "does not exist"
+        raise SettingsError(
+            f"{student} {found}: expected a .safetensors that 'rld-distill evaluate' kept, for example "
+            "results/starpilot/students/distilled-150/0.safetensors."
+        )
+    kept = load_student(student)
+    save_d3(kept.learner, student.with_suffix(SUFFIX) if path is None else Path(path), overwrite=overwrite)
+    return kept
+
+
+def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None:
+    """Writes a trained learner as a model of d3rlpy's; one of ours needs this package where it is loaded.
+
+    Args:
+        learner: Any of d3rlpy's algorithms, or :class:`~..students.soft_bc.SoftBC`.
+        path: The ``.d3`` file to make.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        SettingsError: If the path does not end in ``.d3``.
+        OutputExistsError: If there is a file and ``overwrite`` is False.
+        DistillError: If its network comes from a plug-in that is a file, which d3rlpy could not import.
+    """
+    if path.suffix != SUFFIX:
+        raise SettingsError(f"{path}: expected a path that ends in {SUFFIX}, as d3rlpy's models do.")
+    foreign = list(_foreign(learner.config))
+    for one in foreign:
+        if one.__module__.startswith(PLUGIN_PREFIX):
+            raise DistillError(
+                f"{one.__name__} comes from a --plugin file, which d3rlpy cannot import: install it as a package, "
+                "with an entry point in d3rlpy_distill.plugins, and train the student again."
+            )
+    with appears_atomically(path, overwrite=overwrite) as partial:
+        learner.save(str(partial))
+        if foreign:  # what was just written is ours: it is safe to load
+            model = pickle.loads(partial.read_bytes())
+            partial.write_bytes(pickle.dumps({REGISTERED: foreign, **model}))
+
+
+def _foreign(config: LearnableConfig | DynamicConfig) -> Iterator[type[DynamicConfig]]:
+    """The classes of a configuration that d3rlpy itself does not register: networks, algorithms, scalers."""
+    if type(config).__module__.partition(".")[0] != "d3rlpy":
+        yield type(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, DynamicConfig):
+            yield from _foreign(value)
