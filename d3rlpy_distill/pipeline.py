@@ -34,7 +34,9 @@ from .methods.checkpoint import checkpoint_threads
 from .methods.distilled import Distilled
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
+from .options import options_of
 from .students.base import Student
+from .students.teachers import Teachers
 from .tasks.base import LoadedPolicy, Task, make_task
 from .threads import with_threads
 
@@ -53,6 +55,8 @@ __all__ = [
 ]
 
 SUFFIXES = (".h5", ".hdf5")
+OF_SAMPLES = ("n_samples", "steps")
+"""Settings of labels that say nothing of their teachers."""
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # it becomes part of file names
 
 
@@ -182,10 +186,20 @@ def configure(
         recorded["expert_sha256"] = loaded.sha256
         return loaded.learner()
 
-    configured = kind.preset(dataset, chosen, name=preset, settings=settings, expert=load_expert)
-    if teachers is not None:
-        configured, recorded["teachers_sha256"] = _with_teachers(configured, Path(teachers), dataset, device, seed)
-    return configured, recorded
+    if teachers is None:
+        return kind.preset(dataset, chosen, name=preset, settings=settings, expert=load_expert), recorded
+    if not issubclass(kind, LabelDistillationConfig):
+        raise SettingsError("teachers are for the method 'labels': leave them out, or give that.")
+    if settings.get("steps") is not None:
+        raise SettingsError("steps train teachers, and teachers are given: leave one out.")
+    given = _read_teachers(Path(teachers), dataset, device)
+    # what is not asked for is as it was when they were trained
+    known = given.settings(kind) if preset == "default" else {}
+    if student is None:
+        known["learner"] = given.teachers.config
+    configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
+    recorded["teachers_sha256"] = given.sha256
+    return given.label(configured, seed), recorded
 
 
 def distill(
@@ -534,8 +548,12 @@ def _by_arm(
     if not sets:
         raise SettingsError("nothing to evaluate: give a distilled set.")
     for name, one in sets.items():
-        other = one.source_sha256 is not None and one.source_sha256 != dataset.sha256
-        if other or (one.provenance is not None and one.provenance.kind != "distilled"):
+        if one.provenance is not None and one.provenance.kind != "distilled":
+            raise DistillError(
+                f"{name} was not distilled from {dataset.name}, nor from anything: it is a "
+                f"{one.provenance.kind} dataset; {_swapped(dataset)}"
+            )
+        if one.source_sha256 is not None and one.source_sha256 != dataset.sha256:
             source = one.provenance.settings.get("source") if one.provenance else None
             raise DistillError(
                 f"{name} was not distilled from {dataset.name}: give the dataset it was made from ({source!r})."
@@ -548,14 +566,62 @@ def _by_arm(
     return sets
 
 
-def _with_teachers(
-    method: Method, path: Path, dataset: OfflineDataset, device: str, seed: int
-) -> tuple[Method, str | None]:
-    """The method with the teachers of a file of the same dataset and settings, and the file's hash."""
-    if not isinstance(method, LabelDistillationConfig):
-        raise SettingsError("teachers are for the method 'labels': leave them out, or give that.")
-    if method.steps is not None:
-        raise SettingsError("steps train teachers, and teachers are given: leave one out.")
+def _swapped(dataset: OfflineDataset) -> str:
+    """What to do where a real dataset stands in the place of a distilled one."""
+    if dataset.provenance is not None and dataset.provenance.kind == "distilled":
+        return f"{dataset.name} is the distilled one: give the real dataset first."
+    return "make one with 'rld-distill distill', and give the real dataset first."
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _GivenTeachers:
+    """The teachers of a file, and how they were trained.
+
+    Args:
+        path: The file.
+        teachers: They.
+        theirs: The configuration that the file records, and its seed.
+        sha256: Hash of the file's content.
+    """
+
+    path: Path
+    teachers: Teachers
+    theirs: Mapping[str, Any]
+    sha256: str | None
+
+    def settings(self, kind: type[Method]) -> dict[str, Any]:
+        """Returns the options that they were trained with, but for those of the samples that they labelled."""
+        return {
+            field.name: self.theirs[field.name]
+            for field, _ in options_of(kind)
+            if field.name in self.theirs and field.name not in OF_SAMPLES
+        }
+
+    def label(self, method: LabelDistillationConfig, seed: int) -> LabelDistillationConfig:
+        """Returns the method with these teachers.
+
+        Raises:
+            DistillError: If they were trained with other settings than the method's.
+        """
+        asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
+        defaults = {f.name: f.default for f in dataclasses.fields(method)}
+        for name, value in asked.items():
+            # what version 0.1 did not record was as it is now
+            known = self.theirs.get(name, defaults.get(name, value))
+            if name == "learner" and value != known:  # too long to print
+                raise DistillError(
+                    f"{self.path}'s teachers are another student's: give the one that the file was made for."
+                )
+            if name not in OF_SAMPLES and value != known:
+                raise DistillError(
+                    f"{self.path}'s teachers have {name}={known!r}, asked for was {value!r}: leave it out, or give "
+                    "what the file was made with."
+                )
+        return dataclasses.replace(method, given=self.teachers)
+
+
+def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTeachers:
+    """Reads the teachers of a file, which must be of the dataset."""
     other = Distilled.load(path, device=device)
     if other.teachers is None or other.provenance is None:
         raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
@@ -572,20 +638,7 @@ def _with_teachers(
             "dataset that they were trained on."
         )
     theirs = {"seed": settings.get("seed"), **settings["config"]}
-    asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
-    defaults = {f.name: f.default for f in dataclasses.fields(method)}
-    for name, value in asked.items():
-        known = theirs.get(name, defaults.get(name, value))  # what version 0.1 did not record was as it is now
-        if name == "learner" and value != known:  # too long to print
-            raise DistillError(
-                f"{path}'s teachers are another student's: give the one that the file was made for."
-            )
-        if name not in ("n_samples", "steps") and value != known:
-            raise DistillError(
-                f"{path}'s teachers have {name}={known!r}, asked for was {value!r}: give the options that the "
-                "file was made with, but for the number of samples."
-            )
-    return dataclasses.replace(method, given=other.teachers), other.recorded_sha256
+    return _GivenTeachers(path, other.teachers, theirs, other.recorded_sha256)
 
 
 def _provenance(

@@ -41,7 +41,10 @@ def explain(error: BaseException) -> str:
             return (
                 "no space left for the output; nothing of it was kept: free some space and run the command again."
             )
-        return text
+        if error.filename is None or error.strerror is None:
+            return text
+        named = " ".join(str(error.filename).split())
+        return f"{named} cannot be used: {error.strerror.lower()}; give another path, or change its rights."
     return (
         f"internal error ({type(error).__name__}: {text}): please report it, with what 'rld-distill --debug' and the "
         "rest of the command print."
