@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from .catalogue import METHODS
 from .data import OfflineDataset
 from .data.training_set import TrainingSet
 from .errors import SettingsError
 from .learners.convergence import ConvergenceConfig
 from .methods.base import Method, Run
-from .pipeline import Evaluation
+from .pipeline import Evaluation, load
 from .policies import DiscretePolicy, Policy
 from .students.base import Student
-from .tasks.base import CollectSettings, Task
+from .sweeping.run import Cell, Sweep
+from .tasks.base import CollectSettings, Task, TrainSettings
 
-__all__ = ["collection_seconds", "distillation_seconds", "evaluation_seconds"]
+__all__ = [
+    "collection_seconds",
+    "distillation_seconds",
+    "evaluation_seconds",
+    "sweep_seconds",
+    "training_seconds",
+]
 
 COLLECT_STEPS = 300  # of an episode: experts' last 50 to 600 steps, depending on the task
 EVALUATE_STEPS = 200  # likewise, of students
 TIMED = 3
+NOTICEABLE = 0.1  # seconds
+MOST = 100  # steps
+ENOUGH = 5.0  # seconds of training an expert
 BATCH = 64
 
 
@@ -33,7 +47,7 @@ class _Timed(Exception):
 def distillation_seconds(
     method: Method, dataset: OfflineDataset, *, seed: int = 0, device: str = "cpu:0"
 ) -> float:
-    """Returns about how long a distillation takes, from its first steps; 0 for a method that takes none.
+    """Returns about how long a distillation takes, from its first steps; one that takes none is made, to refuse it.
 
     Args:
         method: The method as it is configured.
@@ -42,7 +56,9 @@ def distillation_seconds(
         device: torch device.
     """
     if method.total_steps == 0:
-        return 0.0
+        start = time.perf_counter()
+        method.distill(dataset, np.random.default_rng(seed), Run(device))
+        return time.perf_counter() - start
     ticks = [time.perf_counter()]
 
     def tick(step: int, total: int, loss: float) -> None:
@@ -110,17 +126,86 @@ def evaluation_seconds(plan: Evaluation, *, device: str = "cpu:0") -> float:
     return seconds + len(plan.policies) * EVALUATE_STEPS * episodes * max(samples.values()) / 3
 
 
+def sweep_seconds(plan: Sweep) -> float:
+    """Returns how long a sweep takes at most, about, with one cell at a time and nothing done yet.
+
+    Cells that differ in their seed alone are timed once. Random samples stand for the distilled ones, whose students
+    train as long.
+
+    Raises:
+        DistillError: If a cell cannot run: a name, a split, a policy or a size that does not go with its dataset.
+    """
+    timed: dict[tuple[object, ...], float] = {}
+    seconds, dataset, loaded = 0.0, None, None
+    for cell in plan.cells:
+        key = (cell.dataset, cell.method, cell.samples, cell.full, cell.taught_by is None)
+        if key not in timed:
+            if dataset is None or loaded != cell.dataset:
+                dataset, loaded = load(cell.dataset, task=cell.config.task), cell.dataset
+            timed[key] = _cell_seconds(cell, dataset)
+        seconds += timed[key]
+    return seconds
+
+
+def _cell_seconds(cell: Cell, dataset: OfflineDataset) -> float:
+    config = cell.config
+    method = cell.configure(dataset)
+    distilling = distillation_seconds(method, dataset, seed=cell.seed, device=config.device)
+    rng = np.random.default_rng(cell.seed)
+    stand_in = METHODS.get("random")(n_samples=cell.samples).distill(dataset, rng)
+    if method.labels == "soft":
+        even = np.full((cell.samples, dataset.action_size), 1 / dataset.action_size, np.float32)
+        stand_in = dataclasses.replace(
+            stand_in, samples=dataclasses.replace(stand_in.samples, probabilities=even)
+        )
+    return distilling + evaluation_seconds(cell.plan(dataset, stand_in), device=config.device)
+
+
+def training_seconds(
+    task: Task, settings: TrainSettings, *, max_minutes: float | None = None, device: str = "cpu:0"
+) -> float:
+    """Returns about how long the training of an expert takes, from its first updates, which are thrown away.
+
+    Args:
+        task: What is played.
+        settings: How the expert is trained.
+        max_minutes: When it is stopped.
+        device: torch device.
+    """
+    start = time.perf_counter()
+    seconds = 0.0
+
+    def tick(steps: int, note: str) -> None:
+        nonlocal seconds
+        taken = time.perf_counter() - start
+        seconds = taken / steps * settings.steps
+        if taken > ENOUGH:
+            raise _Timed
+
+    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(_Timed):
+        task.train_expert(settings, Path(directory) / "run", device=device, card_episodes=1, on_update=tick)
+        seconds = time.perf_counter() - start  # it was that short
+    return seconds if max_minutes is None else min(seconds, 60 * max_minutes)
+
+
 def _sample_seconds(student: Student, plan: Evaluation, device: str) -> float:
     """Seconds that a student takes for one sample of one step, training on real data."""
     full, _ = plan.protocol.budgets(student)
     config = student.learner(plan.dataset, full)
     data = TrainingSet(plan.dataset.transitions, plan.dataset.buffer)
-    taken = []
-    for steps in (1, 1 + TIMED):  # their difference leaves out what comes before the first step
+
+    def fit(steps: int) -> float:
         start = time.perf_counter()
         student.fit(config, data, steps, seed=0, device=device)
-        taken.append(time.perf_counter() - start)
-    return max(taken[1] - taken[0], 1e-6) / TIMED / full.batch_size
+        return time.perf_counter() - start
+
+    fit(1)  # the very first is slow
+    before, steps = fit(1), TIMED
+    while True:  # the difference leaves out what comes before the first step, and must be more than noise
+        taken = fit(1 + steps) - before
+        if taken > NOTICEABLE or steps > MOST:
+            return max(taken, NOTICEABLE / 10) / steps / full.batch_size
+        steps *= 4
 
 
 def _act(policy: Policy, observations: torch.Tensor) -> None:

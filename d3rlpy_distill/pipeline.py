@@ -25,8 +25,8 @@ from .evaluation.arms import ArmKind, compared_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
 from .evaluation.run import PolicyArm, Progress, run_arms
-from .evaluation.store import EvaluationStore
-from .files import check_output, claimed
+from .evaluation.store import EvaluationStore, check_store
+from .files import check_directory, check_output, claimed
 from .learners.learner import AnyLearner
 from .machine import describe_machine
 from .methods.base import Method, Run
@@ -42,6 +42,7 @@ from .threads import with_threads
 
 __all__ = [
     "Evaluation",
+    "check_distillation",
     "configure",
     "dataset_file",
     "default_student",
@@ -305,6 +306,43 @@ def distill_to_file(
     return configured
 
 
+def check_distillation(
+    dataset: OfflineDataset,
+    path: str | Path,
+    method: str = "gradient",
+    *,
+    student: str | None = None,
+    preset: str = "default",
+    expert: str | None = None,
+    teachers: str | Path | None = None,
+    seed: int = 0,
+    device: str = "cpu:0",
+    **settings: Any,
+) -> tuple[Method, bool]:
+    """Returns the method as :func:`distill_to_file` would configure it, and whether its file is there already.
+
+    Raises:
+        OutputExistsError: If the path holds anything else.
+        OutputPathError: If no file can be made there.
+    """
+    check_output(Path(path), overwrite=True)
+    configured, recorded = configure(
+        dataset,
+        method,
+        student=student,
+        preset=preset,
+        expert=expert,
+        teachers=teachers,
+        device=device,
+        seed=seed,
+        **settings,
+    )
+    there = Path(path).exists()
+    if there:
+        read_own(path, _provenance(dataset, method, configured, recorded, seed, ""))
+    return configured, there
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
     """An evaluation that is ready to run.
@@ -330,6 +368,15 @@ class Evaluation:
     splits: Sequence[str]
     identity: Mapping[str, Any]
     provenance: Mapping[str, Any]
+
+    def check(self, directory: Path) -> None:
+        """Refuses a directory that :meth:`run` would refuse.
+
+        Raises: those of :meth:`run`, but for InUseError.
+        """
+        check_directory(directory)
+        protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
+        check_store(directory, {"task": self.task.name, **protocol})
 
     def run(
         self,

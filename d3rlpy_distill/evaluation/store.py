@@ -12,7 +12,29 @@ import numpy.typing as npt
 from ..errors import CheckpointError, DamagedFileError
 from ..files import check_empty, read_document, read_json, write_document
 
-__all__ = ["EvaluationStore"]
+__all__ = ["EvaluationStore", "check_store"]
+
+
+RECORD = "evaluation.json"
+
+
+def check_store(directory: Path, identity: dict[str, Any]) -> bool:
+    """Tells whether a directory holds an evaluation of this identity already; it may be empty, or not exist.
+
+    Raises: those of :class:`EvaluationStore`.
+    """
+    record, wanted = directory / RECORD, json.loads(json.dumps(identity))
+    if not record.exists():
+        check_empty(directory, "no evaluation")
+        return False
+    known = read_document(record, unsealed=True)  # of version 0.1
+    if known != wanted:
+        differ = sorted(k for k in known.keys() | wanted.keys() if known.get(k) != wanted.get(k))
+        raise CheckpointError(
+            f"{directory} holds another evaluation (it differs in {', '.join(differ)}): "
+            f"give another --out, or remove it with 'rm -r {directory}'."
+        )
+    return True
 
 
 class EvaluationStore:
@@ -30,19 +52,8 @@ class EvaluationStore:
 
     def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
         self.directory = directory
-        record = directory / "evaluation.json"
-        identity = json.loads(json.dumps(identity))
-        if record.exists():
-            known = read_document(record, unsealed=True)  # of version 0.1
-            if known != identity:
-                differ = sorted(k for k in known.keys() | identity.keys() if known.get(k) != identity.get(k))
-                raise CheckpointError(
-                    f"{directory} holds another evaluation (it differs in {', '.join(differ)}): "
-                    f"give another --out, or remove it with 'rm -r {directory}'."
-                )
-        else:
-            check_empty(directory, "no evaluation")
-            write_document(record, identity)
+        if not check_store(directory, identity):
+            write_document(directory / RECORD, json.loads(json.dumps(identity)))
 
     def student_path(self, arm: str, i: int) -> Path:
         """Returns where a trained student is kept, see :mod:`~..students.kept`."""

@@ -5,11 +5,13 @@ from .documents import read_document, read_json, write_document, write_json
 from .seal import SEAL_BYTES, check_seal, write_seal
 from .states import load_state, save_state
 from .tensors import load_tensors, read_metadata, save_tensors
-from .writing import appears_atomically, check_empty, check_output
+from .writing import LOCK, appears_atomically, check_directory, check_empty, check_output
 
 __all__ = [
+    "LOCK",
     "SEAL_BYTES",
     "appears_atomically",
+    "check_directory",
     "check_empty",
     "check_output",
     "check_seal",

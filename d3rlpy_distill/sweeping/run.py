@@ -17,10 +17,11 @@ from ..errors import DistillError, OutputExistsError, SettingsError, UnsuitableD
 from ..evaluation.arms import Arm
 from ..evaluation.protocol import PartialBudget, Protocol
 from ..executors import in_processes
-from ..files import check_output, claimed, read_document, read_json, write_document
+from ..files import check_directory, check_output, claimed, read_document, read_json, write_document
+from ..methods.base import Method
 from ..methods.distilled import Distilled
 from ..methods.labels import LabelDistillationConfig
-from ..pipeline import Evaluation, distill_to_file, load, plan_evaluation
+from ..pipeline import Evaluation, configure, distill_to_file, load, plan_evaluation
 from ..registry import load_plugin
 from .cell import SweepCell, save_sweep
 
@@ -117,7 +118,7 @@ class Cell:
             DistillError: If a setting does not go with the dataset, or the cell of the teachers has not run.
         """
         self._distil(dataset)
-        results = self._plan(dataset, Distilled.load(self.distilled, device=self.config.device)).run(
+        results = self.plan(dataset, Distilled.load(self.distilled, device=self.config.device)).run(
             self.evaluation, device=self.config.device
         )
         return SweepCell(self.method, self.samples, self.seed, self._seconds(), results)
@@ -152,7 +153,24 @@ class Cell:
             # null where it was begun before: killed in between, that time is lost
             write_document(self.record, {"seconds": None if begun else time.perf_counter() - start})
 
-    def _plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
+    def configure(self, dataset: OfflineDataset) -> Method:
+        """Returns the method as it distils, but for the teachers of another cell, in whose place none are trained."""
+        settings: dict[str, Any] = {"n_samples": self.samples}
+        if self.taught_by is not None:
+            settings["steps"] = 0
+        elif self.config.steps is not None and _takes_steps(self.method):
+            settings["steps"] = self.config.steps
+        config = self.config
+        return configure(
+            dataset, self.method, student=config.student, expert=config.expert, device=config.device, **settings
+        )[0]
+
+    def plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
+        """Returns its evaluation, ready to run.
+
+        Raises:
+            UnsuitableDatasetError: If the student learns nothing from the distilled set.
+        """
         config = self.config
         plan = plan_evaluation(
             dataset,
@@ -267,11 +285,17 @@ class Sweep:
             OutputExistsError: If it holds a ``sweep.json`` of somebody else's.
         """
         with claimed(self.directory, directory=True):
-            self._check_files()
+            self.check()
             return self._run(jobs, on_cell)
 
-    def _check_files(self) -> None:
-        """Refuses files of others where the results are to go, before the work is done."""
+    def check(self) -> None:
+        """Refuses files of others where the results are to go, before the work is done.
+
+        Raises:
+            OutputExistsError: If there are some.
+            OutputPathError: If nothing can be written there.
+        """
+        check_directory(self.directory)
         record = self.directory / RECORD
         if record.exists():
             value = read_json(record)

@@ -2,6 +2,7 @@
 
 from .base import (
     CHECKPOINT,
+    PARTS,
     CollectSettings,
     LoadedPolicy,
     Mode,
@@ -9,11 +10,13 @@ from .base import (
     Task,
     TrainedPolicy,
     TrainSettings,
+    check_run,
     make_task,
 )
 
 __all__ = [
     "CHECKPOINT",
+    "PARTS",
     "CollectSettings",
     "LoadedPolicy",
     "Mode",
@@ -21,5 +24,6 @@ __all__ = [
     "Task",
     "TrainSettings",
     "TrainedPolicy",
+    "check_run",
     "make_task",
 ]

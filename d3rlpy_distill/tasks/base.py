@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..catalogue import TASKS
 from ..data import DatasetInfo
-from ..errors import DistillError
+from ..errors import CheckpointError, DistillError, OutputExistsError
+from ..files import LOCK, check_directory, check_output
 from ..options import check_options, option
 from ..policies import Policy
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHECKPOINT",
     "MODES",
+    "PARTS",
     "CollectSettings",
     "LoadedPolicy",
     "Mode",
@@ -30,6 +32,7 @@ __all__ = [
     "Task",
     "TrainSettings",
     "TrainedPolicy",
+    "check_run",
     "make_task",
 ]
 
@@ -39,6 +42,8 @@ MODES: tuple[Mode, ...] = ("sampled", "greedy")
 
 CHECKPOINT = "checkpoint.pt"
 """File of a training in its directory: where it is, ``resume`` goes on."""
+PARTS = ".parts"
+"""Ending of a directory beside a collection's file: what is whole of it is kept there until all is."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -249,6 +254,18 @@ class Task(abc.ABC):
         """
         raise DistillError(f"{self.name} cannot be collected: its plug-in gives no way to record episodes.")
 
+    def check_collection(
+        self, settings: CollectSettings, path: Path, *, device: str = "cpu:0", trust: bool = False
+    ) -> bool:
+        """Tells whether :meth:`collect` would find its own work at a path, and have nothing to do.
+
+        Args: those of :meth:`collect`.
+
+        Raises: those of :meth:`collect`, as far as they can be known before it begins.
+        """
+        check_output(path, overwrite=True)
+        return False
+
     def film(
         self, policies: Sequence[Policy], *, split: str, greedy: bool, seed: int, max_steps: int
     ) -> Iterator[Shot]:
@@ -262,6 +279,10 @@ class Task(abc.ABC):
             max_steps: Steps at most.
         """
         raise DistillError(f"{self.name} cannot be filmed: its plug-in draws no frames.")
+
+    def check_training(self, directory: Path, *, resume: bool = False) -> None:
+        """Refuses a directory that :meth:`train_expert` would refuse; see :func:`check_run`."""
+        check_run(directory, resume=resume)
 
     def train_settings(self) -> type[TrainSettings]:
         """Returns what :meth:`train_expert` takes.
@@ -300,6 +321,35 @@ class Task(abc.ABC):
             The experts, and whether the steps asked for were taken.
         """
         raise DistillError(f"no expert can be trained on {self.name}: its plug-in gives no way to.")
+
+
+def check_run(directory: Path, *, resume: bool, begun: Sequence[str] = ()) -> None:
+    """Refuses a directory that no training can be begun in, or resumed from.
+
+    Args:
+        directory: Where the run is to live; it need not exist.
+        resume: Whether it goes on from a checkpoint there.
+        begun: Files that a run leaves which ended before its first checkpoint.
+
+    Raises:
+        OutputExistsError: If there is a checkpoint that is not to be resumed, or something else.
+        OutputPathError: If nothing can be written there.
+        CheckpointError: If there is none to resume.
+    """
+    check_directory(directory)
+    checkpoint = directory / CHECKPOINT
+    if resume:
+        if not checkpoint.exists():
+            raise CheckpointError(
+                f"--resume: {checkpoint} does not exist; leave --resume out to start a new run there."
+            )
+        return
+    if checkpoint.exists():
+        raise OutputExistsError(
+            f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
+        )
+    if directory.is_dir() and any(one.name not in (LOCK, *begun) for one in directory.iterdir()):
+        raise OutputExistsError(f"{directory} is not empty and holds no run: give another --out.")
 
 
 def make_task(name: str) -> Task:

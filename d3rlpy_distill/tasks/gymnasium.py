@@ -16,7 +16,7 @@ from ..data import DatasetInfo
 from ..errors import DistillError, SettingsError
 from ..files import claimed
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy, RandomPolicy, UniformPolicy
-from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings
+from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings, check_run
 from .gymnasium_envs import leaves_traces, make_env, simulator_versions
 from .gymnasium_rollout import Player
 from .gymnasium_spaces import ActionLayout, ObservationLayout
@@ -216,6 +216,28 @@ class GymnasiumTask(Task):
         """
         from .gymnasium_collect import collect
 
+        return collect(
+            self,
+            self._player,
+            self._collected(settings, device, trust),
+            settings,
+            slots=min(settings.envs or self._slots, settings.episodes),
+            path=path,
+            command=command,
+            on_episode=on_episode,
+        )
+
+    def check_collection(
+        self, settings: CollectSettings, path: Path, *, device: str = "cpu:0", trust: bool = False
+    ) -> bool:
+        """See :meth:`~.base.Task.check_collection`."""
+        from .gymnasium_collect import is_collected
+
+        slots = min(settings.envs or self._slots, settings.episodes)
+        return is_collected(self, self._collected(settings, device, trust), settings, slots=slots, path=path)
+
+    def _collected(self, settings: CollectSettings, device: str, trust: bool) -> LoadedPolicy:
+        """What plays a collection."""
         if settings.policy is None:
             raise SettingsError(
                 f"{self.name} has no bundled expert: give --policy random, or the file of a policy, which "
@@ -223,16 +245,13 @@ class GymnasiumTask(Task):
             )
         loaded = self.load_policy(settings.policy, device=device, trust=trust)
         self._check_kind(loaded.policy)
-        return collect(
-            self,
-            self._player,
-            loaded,
-            settings,
-            slots=min(settings.envs or self._slots, settings.episodes),
-            path=path,
-            command=command,
-            on_episode=on_episode,
-        )
+        return loaded
+
+    def check_training(self, directory: Path, *, resume: bool = False) -> None:
+        """See :meth:`~.base.Task.check_training`."""
+        from .gymnasium_training import SETTINGS
+
+        check_run(directory, resume=resume, begun=[SETTINGS])
 
     def train_settings(self) -> type[TrainSettings]:
         """Returns the settings of stable-baselines3's PPO and SAC, with this task's number of steps."""

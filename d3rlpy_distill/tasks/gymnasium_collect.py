@@ -8,12 +8,12 @@ from typing import Any
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.transitions import return_to_go
-from ..files import claimed
+from ..files import check_output, claimed
 from .base import CollectSettings, LoadedPolicy, Task
 from .gymnasium_rollout import PlayedEpisode, Player
 from .gymnasium_starts import STARTS
 
-__all__ = ["collect"]
+__all__ = ["collect", "is_collected"]
 
 SPLIT = "train"
 
@@ -41,6 +41,36 @@ def collect(
         command: Command line to record.
         on_episode: Called after each episode.
     """
+    provenance, greedy = _provenance(task, loaded, settings, slots, command)
+    starts = STARTS[SPLIT].of(settings.seed, settings.episodes)
+    with claimed(path):
+        if path.exists():
+            return read_own(path, provenance)
+        with EpisodeWriter(path, provenance) as writer:
+            for episode in player.play(
+                loaded.policy, starts, slots=slots, greedy=greedy, seed=settings.seed, record=True
+            ):
+                writer.write(_episode_data(episode))
+                if on_episode is not None:
+                    on_episode()
+    return read_info(path)
+
+
+def is_collected(task: Task, loaded: LoadedPolicy, settings: CollectSettings, *, slots: int, path: Path) -> bool:
+    """Tells whether a path holds just this collection; see :func:`collect` for the arguments.
+
+    Raises:
+        OutputExistsError: If it holds anything else.
+    """
+    check_output(path, overwrite=True)
+    provenance, _ = _provenance(task, loaded, settings, slots, "")
+    return path.exists() and bool(read_own(path, provenance))
+
+
+def _provenance(
+    task: Task, loaded: LoadedPolicy, settings: CollectSettings, slots: int, command: str
+) -> tuple[Provenance, bool]:
+    """What a collection records, and whether its actions are the likeliest ones."""
     greedy = settings.greedy or not task.discrete
     starts = STARTS[SPLIT].of(settings.seed, settings.episodes)
     about: dict[str, Any] = {
@@ -54,18 +84,7 @@ def collect(
         "num_slots": slots,
         "episodes": settings.episodes,
     }
-    provenance = Provenance("collected", task.name, task.action_size, command, about)
-    with claimed(path):
-        if path.exists():
-            return read_own(path, provenance)
-        with EpisodeWriter(path, provenance) as writer:
-            for episode in player.play(
-                loaded.policy, starts, slots=slots, greedy=greedy, seed=settings.seed, record=True
-            ):
-                writer.write(_episode_data(episode))
-                if on_episode is not None:
-                    on_episode()
-    return read_info(path)
+    return Provenance("collected", task.name, task.action_size, command, about), greedy
 
 
 def _episode_data(episode: PlayedEpisode) -> EpisodeData:

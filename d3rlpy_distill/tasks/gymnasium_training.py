@@ -14,9 +14,9 @@ import gymnasium
 import numpy as np
 import torch
 
-from ..errors import CheckpointError, DamagedFileError, MissingExtraError, OutputExistsError
-from ..files import check_empty, load_state, read_document, save_state, write_document
-from .base import CHECKPOINT
+from ..errors import CheckpointError, DamagedFileError, MissingExtraError
+from ..files import load_state, read_document, save_state, write_document
+from .base import CHECKPOINT, check_run
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -157,13 +157,10 @@ class TrainingRun:
             MissingExtraError: If TensorBoard is asked for and not installed.
         """
         checkpoint = directory / CHECKPOINT
-        if checkpoint.exists() and not resume:
-            raise OutputExistsError(
-                f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
-            )
+        check_run(directory, resume=resume, begun=[SETTINGS])
         if not resume:
             _remove_begun(directory / SETTINGS)
-            check_empty(directory, "no run")
+            check_run(directory, resume=False)
         state = self._load(directory) if resume else None
         done = 0 if state is None else int(state["steps"])
         model = self._model(done)
@@ -227,10 +224,6 @@ class TrainingRun:
     def _load(self, directory: Path) -> dict[str, Any]:
         """Reads the checkpoint, if it is this run's."""
         checkpoint = directory / CHECKPOINT
-        if not checkpoint.exists():
-            raise CheckpointError(
-                f"--resume: {checkpoint} does not exist; leave --resume out to start a new run there."
-            )
         try:
             known = read_document(directory / SETTINGS)
             state = load_state(checkpoint)

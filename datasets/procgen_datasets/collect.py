@@ -21,16 +21,16 @@ from d3rlpy_distill.data import (
 )
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import OutputExistsError
-from d3rlpy_distill.files import claimed, write_document
+from d3rlpy_distill.files import check_output, claimed, write_document
 from d3rlpy_distill.policies import DiscretePolicy
-from d3rlpy_distill.tasks import LoadedPolicy
+from d3rlpy_distill.tasks import PARTS, LoadedPolicy
 
 from .env import ProcgenVecEnv, procgen_build
 from .expert import load_policy
 from .games import N_ACTIONS, TRAIN_LEVELS, Levels, get_game, task_name
 from .rollout import RolloutEpisode, rollout, slot_quotas
 
-__all__ = ["CollectConfig", "collect"]
+__all__ = ["CollectConfig", "collect", "is_collected"]
 
 MAX_SLOTS = 64  # more gain little in the forward pass and lose it to slots that wait for the last one
 BLOCK_EPISODES = 16  # of each slot
@@ -102,14 +102,31 @@ def collect(
         InUseError: If another process is making it.
         OSError: If the file cannot be written.
     """
-    expert = load_policy(config.expert or config.game, config.game, device=device)
-    provenance = Provenance("collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert))
+    expert, provenance = _planned(config, device, command)
     path = Path(path)
     with claimed(path):
         if path.exists():
             return read_own(path, provenance)
         _collect(config, expert, path, provenance, on_episode)
     return read_info(path)
+
+
+def is_collected(config: CollectConfig, path: Path, *, device: str = "cpu:0") -> bool:
+    """Tells whether a path holds just this collection already.
+
+    Raises: those of :func:`collect`, as far as they can be known before it begins.
+    """
+    check_output(path, overwrite=True)
+    _, provenance = _planned(config, device, "")
+    return path.exists() and bool(read_own(path, provenance))
+
+
+def _planned(config: CollectConfig, device: str, command: str) -> tuple[LoadedPolicy, Provenance]:
+    """What plays, and what is recorded of it."""
+    expert = load_policy(config.expert or config.game, config.game, device=device)
+    return expert, Provenance(
+        "collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert)
+    )
 
 
 def _collect(
@@ -123,7 +140,7 @@ def _collect(
     if len(blocks) == 1:
         _write(_play(config, expert, 0, config.episodes), path, provenance, on_episode)
         return
-    directory = path.with_name(path.name + ".parts")
+    directory = path.with_name(path.name + PARTS)
     record = directory / RECORD
     if directory.exists() and not (record.exists() or (directory / "0.h5").exists()):  # version 0.1 kept no record
         raise OutputExistsError(f"{directory} is in the way, and not ours: move it, or give another --out.")

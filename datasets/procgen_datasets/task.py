@@ -16,7 +16,7 @@ from d3rlpy_distill.options import option
 from d3rlpy_distill.policies import DiscretePolicy, Policy, RandomPolicy
 from d3rlpy_distill.tasks import CollectSettings, LoadedPolicy, Mode, Shot, Task, TrainedPolicy, TrainSettings
 
-from .collect import CollectConfig, collect
+from .collect import CollectConfig, collect, is_collected
 from .env import ProcgenVecEnv, procgen_build
 from .expert import FRAME_SHAPE, load_policy
 from .film import film
@@ -135,9 +135,20 @@ class ProcgenTask(Task):
         on_episode: Callable[[], None] | None = None,
     ) -> DatasetInfo:
         """See :meth:`d3rlpy_distill.tasks.Task.collect`."""
+        config = self._collection(settings)
+        told = None if on_episode is None else lambda episode: on_episode()
+        return collect(config, path, command=command, device=device, on_episode=told)
+
+    def check_collection(
+        self, settings: CollectSettings, path: Path, *, device: str = "cpu:0", trust: bool = False
+    ) -> bool:
+        """See :meth:`d3rlpy_distill.tasks.Task.check_collection`."""
+        return is_collected(self._collection(settings), path, device=device)
+
+    def _collection(self, settings: CollectSettings) -> CollectConfig:
         assert isinstance(settings, ProcgenCollectSettings)
         try:
-            config = CollectConfig(
+            return CollectConfig(
                 self.game.name,
                 settings.policy,
                 settings.episodes,
@@ -149,8 +160,6 @@ class ProcgenTask(Task):
             )
         except ValueError as error:
             raise SettingsError(str(error)) from error
-        told = None if on_episode is None else lambda episode: on_episode()
-        return collect(config, path, command=command, device=device, on_episode=told)
 
     def film(
         self, policies: Sequence[Policy], *, split: str, greedy: bool, seed: int, max_steps: int

@@ -14,8 +14,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecNormalize
 
-from d3rlpy_distill.errors import MissingExtraError, OutputExistsError
-from d3rlpy_distill.files import check_empty, save_tensors
+from d3rlpy_distill.errors import MissingExtraError
+from d3rlpy_distill.files import save_tensors
+from d3rlpy_distill.tasks import check_run
 
 from ..env import ProcgenVecEnv
 from ..errors import TrainingError
@@ -88,12 +89,8 @@ def train_expert(
     """
     directory = Path(directory)
     checkpoint = directory / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise OutputExistsError(
-            f"{checkpoint} holds a run already: add --resume to go on with it, or give another --out."
-        )
     if not resume:
-        check_empty(directory, "no run")
+        check_run(directory, resume=False)
     initial = _initial(config)
     identity = config.identity() | {"init_sha256": initial.sha256 if initial else None}
     saved = load_checkpoint(checkpoint, identity) if resume else None
