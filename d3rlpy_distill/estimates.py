@@ -155,9 +155,7 @@ def _cell_seconds(cell: Cell, dataset: OfflineDataset) -> float:
     stand_in = METHODS.get("random")(n_samples=cell.samples).distill(dataset, rng)
     if method.labels == "soft":
         even = np.full((cell.samples, dataset.action_size), 1 / dataset.action_size, np.float32)
-        stand_in = dataclasses.replace(
-            stand_in, samples=dataclasses.replace(stand_in.samples, probabilities=even)
-        )
+        stand_in = dataclasses.replace(stand_in, samples=dataclasses.replace(stand_in.samples, probabilities=even))
     return distilling + evaluation_seconds(cell.plan(dataset, stand_in), device=config.device)
 
 

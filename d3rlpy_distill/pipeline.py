@@ -21,10 +21,10 @@ from d3rlpy.datasets import DATA_DIRECTORY
 from .catalogue import DATASETS, METHODS, STUDENTS
 from .data import OfflineDataset, Provenance, package_versions, read_own
 from .errors import DistillError, SettingsError, UntrustedFileError
-from .evaluation.arms import ArmKind, compared_arms, is_reserved, standard_arms
+from .evaluation.arms import ArmKind, compared_arms, equal_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
-from .evaluation.run import PolicyArm, Progress, run_arms
+from .evaluation.run import OnArm, PolicyArm, Progress, run_arms
 from .evaluation.store import EvaluationStore, check_store
 from .files import check_directory, check_output, claimed
 from .learners.learner import AnyLearner
@@ -357,6 +357,7 @@ class Evaluation:
         splits: What is played.
         identity: What else decides the results (JSON values).
         provenance: What to record beside them (JSON values).
+        notes: What a reader of the results should know of the arms, a sentence each.
     """
 
     task: Task
@@ -368,6 +369,7 @@ class Evaluation:
     splits: Sequence[str]
     identity: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    notes: Sequence[str] = ()
 
     def check(self, directory: Path) -> None:
         """Refuses a directory that :meth:`run` would refuse.
@@ -385,6 +387,7 @@ class Evaluation:
         jobs: int = 1,
         device: str = "cpu:0",
         progress: Progress = lambda what, done, total: None,
+        on_arm: OnArm = lambda entries: None,
     ) -> Results:
         """Runs it; into the same directory, it goes on where it stopped.
 
@@ -393,6 +396,7 @@ class Evaluation:
             jobs: Students trained at once, each on one core; 1 trains them one after the other on all cores.
             device: torch device for training.
             progress: Told of every step.
+            on_arm: Told of each arm that is done.
 
         Raises:
             CheckpointError: If the directory holds another evaluation.
@@ -412,6 +416,7 @@ class Evaluation:
                 jobs=jobs,
                 device=device,
                 progress=progress,
+                on_arm=on_arm,
             )
             splits = {split: self.task.split_title(split) for split in self.splits}
             results = Results(self.task.name, protocol, self.provenance, splits, entries)
@@ -533,9 +538,23 @@ def plan_evaluation(
         "real": _about(dataset.name, dataset.provenance),
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
+    notes = [*_without_expert(dataset, played, player), *equal_arms(dataset, rows)]
     return Evaluation(
-        played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance)
+        played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance), notes
     )
+
+
+def _without_expert(dataset: OfflineDataset, task: Task, player: LoadedPolicy | None) -> list[str]:
+    """Says why there is no arm of an expert."""
+    if player is not None:
+        return []
+    name = task.expert_name(dataset.provenance.settings if dataset.provenance else {})
+    if name == "random":
+        return []
+    why = f"does not record who played it: give --expert NAME or FILE of a policy of {task.name}"
+    if name is not None:
+        why = f"was played by {name}, whose file holds pickled code: give --trust to load it"
+    return [f"there is no arm 'expert', because {dataset.name} {why}."]
 
 
 def _policies(

@@ -15,6 +15,7 @@ from click.exceptions import Exit
 from .address_space import too_little_address_space
 from .failures import explain, is_out_of_memory
 from .interrupted import Interrupted
+from .speech import is_verbose, say
 from .standard import StandardOutputError
 from .status import INTERRUPTED, AtOnce
 
@@ -38,6 +39,9 @@ COMMANDS = {
     "quickstart": "quickstart",
 }
 """The module of each command."""
+
+RESUMING = frozenset(("distill", "evaluate", "sweep", "quickstart"))
+"""Commands that go on where they were interrupted when they are run again."""
 
 EPILOG = """
 Examples:
@@ -84,9 +88,11 @@ class LazyGroup(click.RichGroup):
         except (click.ClickException, Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
-            raise click.Abort from error
+            if ctx.invoked_subcommand in RESUMING:
+                raise click.Abort from error
+            raise Interrupted("nothing of it was kept; run the same command again to begin anew") from error
         except Exception as error:
-            if ctx.params["debug"]:
+            if ctx.params["debug"] or is_verbose():
                 traceback.print_exc()
             raise self._translate(ctx, error) from error
 
@@ -136,7 +142,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line for a warning, whose place in the code says nothing to whoever types commands."""
-    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+    say(f"Warning: {' '.join(str(message).split())}")
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,18 +11,22 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from .speech import say, speech_options
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
 __all__ = [
+    "Command",
     "ConfigCommand",
     "Names",
     "check_device",
     "command_line",
     "device_option",
     "dry_run_option",
+    "echo_nothing_to_do",
     "echo_result",
     "json_option",
     "overwrite_option",
@@ -109,12 +113,20 @@ def _ask_print(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     ctx.meta[PRINT] = value
 
 
-class ConfigCommand(click.RichCommand):
+class Command(click.RichCommand):
+    """A command that can be told to say more, or less."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += speech_options()
+
+
+class ConfigCommand(Command):
     """A command whose options can come from a TOML file and be printed as one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [
+        self.params[-2:-2] = [
             click.Option(
                 ["--config"],
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -201,7 +213,10 @@ def json_option(f: F) -> F:
 def dry_run_option(f: F) -> F:
     """Adds ``--dry-run``."""
     return click.option(
-        "--dry-run", is_flag=True, help="Say what would be done and about how long it takes, and stop."
+        "-n",
+        "--dry-run",
+        is_flag=True,
+        help="Say what would be done and about how long it takes, or why it cannot be; and stop.",
     )(f)
 
 
@@ -252,6 +267,12 @@ def echo_result(as_json: bool, value: dict[str, Any], text: str) -> None:
     click.echo(json.dumps(value) if as_json else text)
 
 
+def echo_nothing_to_do(as_json: bool, command: str, path: Path) -> None:
+    """Prints the dry run of a command that would find its own work."""
+    plan = {"would": command, "path": str(path), "seconds": 0.0, "done": True}
+    echo_result(as_json, plan, f"{path} is there already, made by these very settings: nothing would be done.")
+
+
 def warn(text: str) -> None:
-    """Says on stderr that an option of an earlier version was used, and what it is now."""
-    click.echo(f"Warning: {text}", err=True)
+    """Says on stderr what is done otherwise than a user may think."""
+    say(f"Warning: {text}")

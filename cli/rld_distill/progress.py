@@ -7,6 +7,9 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from .speech import is_quiet, is_verbose, say
 
 __all__ = ["ProgressBar"]
 
@@ -20,14 +23,16 @@ class ProgressBar:
     """
 
     def __init__(self, description: str, total: int | None) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._shown = sys.stderr.isatty() and not is_quiet()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self._console,
+            disable=not self._shown,
             transient=True,
         )
         self._task: TaskID = self._progress.add_task(description, total=total, note="")
@@ -45,6 +50,17 @@ class ProgressBar:
     def advance(self) -> None:
         """One more is done."""
         self._progress.advance(self._task)
+
+    def say(self, note: str) -> None:
+        """Shows what is being done."""
+        self._progress.update(self._task, note=note)
+
+    def line(self, text: str) -> None:
+        """Leaves a line above the bar; where there is no terminal, only ``-v`` shows it."""
+        if self._shown:
+            self._console.print(Text(text))
+        elif is_verbose():
+            say(text)
 
     def update(self, description: str, done: int, total: int, note: str = "") -> None:
         """Shows another state; a new description starts the clock anew."""

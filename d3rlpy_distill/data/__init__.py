@@ -1,5 +1,6 @@
 """Offline datasets: a d3rlpy buffer with what is known of it, its transitions as arrays, and the files."""
 
+from .describe import describe
 from .hdf5 import (
     DatasetInfo,
     EpisodeData,
@@ -22,6 +23,7 @@ __all__ = [
     "OfflineDataset",
     "Provenance",
     "TransitionArrays",
+    "describe",
     "load_dataset",
     "one_step_buffer",
     "package_versions",

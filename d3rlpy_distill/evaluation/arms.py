@@ -9,6 +9,7 @@ import numpy as np
 
 from ..catalogue import METHODS
 from ..data import OfflineDataset
+from ..data.percentile import best_episodes
 from ..data.relabel import sharpen
 from ..data.training_set import TrainingSet
 from ..errors import SettingsError
@@ -18,7 +19,16 @@ from ..students.base import Budget, Student
 from ..students.cloning import CloningStudent
 from .protocol import Protocol
 
-__all__ = ["BASELINES", "PERCENTILES", "Arm", "ArmKind", "compared_arms", "is_reserved", "standard_arms"]
+__all__ = [
+    "BASELINES",
+    "PERCENTILES",
+    "Arm",
+    "ArmKind",
+    "compared_arms",
+    "equal_arms",
+    "is_reserved",
+    "standard_arms",
+]
 
 PERCENTILES = (10, 25, 40, 100)
 BASELINES = ("prior", "random", "balanced")
@@ -61,6 +71,7 @@ class Arm:
         draw: What they are trained on.
         budget: For how long; a :class:`ConvergenceConfig` trains to convergence.
         optional: Left out unless it is asked for by name.
+        percent: Of a student of the best episodes: until this % of the transitions are in.
     """
 
     name: str
@@ -69,6 +80,7 @@ class Arm:
     draw: Draw
     budget: Budget | ConvergenceConfig
     optional: bool = False
+    percent: float | None = None
 
 
 def is_reserved(name: str) -> bool:
@@ -104,7 +116,7 @@ def standard_arms(
     arms = []
     for percent in PERCENTILES:
         about = ArmKind("full" if percent == 100 else "percentile", student=name)
-        arms.append(Arm(f"bc-{percent}", about, student, _percentile(dataset, percent), full))
+        arms.append(Arm(f"bc-{percent}", about, student, _percentile(dataset, percent), full, percent=percent))
     cloning = isinstance(student, CloningStudent)
     if cloning:
         about = ArmKind("converged", student=name)
@@ -139,10 +151,12 @@ def compared_arms(
     """
     full, small = protocol.budgets(student)
     n = len(next(iter(distilled.values())))
-    arms = [Arm(f"{name}-full", ArmKind("full", student=name), student, _percentile(dataset, 100), full)]
-    best = _percentile(dataset, COMPARED_PERCENTILE)
+    everything, best = _percentile(dataset, 100), _percentile(dataset, COMPARED_PERCENTILE)
+    arms = [Arm(f"{name}-full", ArmKind("full", student=name), student, everything, full, percent=100)]
     about = ArmKind("percentile", student=name)
-    arms.append(Arm(f"{name}-percentile-{COMPARED_PERCENTILE}", about, student, best, full))
+    arms.append(
+        Arm(f"{name}-percentile-{COMPARED_PERCENTILE}", about, student, best, full, percent=COMPARED_PERCENTILE)
+    )
     for coreset in dict.fromkeys(["random", *coresets]):
         about = ArmKind(coreset, size=n, student=name)
         arms.append(Arm(f"{name}-{coreset}-{n}", about, student, _coreset(dataset, coreset, n), small))
@@ -154,6 +168,28 @@ def compared_arms(
         ]
         arms += [dataclasses.replace(each, name=f"{name}-{each.name}") for each in of]
     return arms
+
+
+def equal_arms(dataset: OfflineDataset, arms: Sequence[Arm]) -> list[str]:
+    """Says which arms of a student train on the very same episodes, as short datasets' percentiles may.
+
+    Args:
+        dataset: The dataset that was distilled.
+        arms: Those that are evaluated.
+    """
+    same: dict[tuple[str | None, int], list[str]] = {}
+    for arm in arms:
+        if arm.percent is not None:
+            # the best episodes, each set a part of the next: those of one size are one
+            size = len(best_episodes(dataset.buffer, arm.percent))
+            same.setdefault((arm.about.student, size), []).append(arm.name)
+    total = dataset.buffer.size()
+    return [
+        f"{', '.join(names)} train on the very same episodes, {size} of {total}: they differ in their seeds alone, and "
+        "more episodes would tell them apart."
+        for (_, size), names in same.items()
+        if len(names) > 1
+    ]
 
 
 def _of_distilled(

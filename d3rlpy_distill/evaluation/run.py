@@ -25,12 +25,14 @@ from .protocol import Protocol
 from .results import ArmResult
 from .store import EvaluationStore
 
-__all__ = ["PolicyArm", "Progress", "run_arms", "student_seeds"]
+__all__ = ["OnArm", "PolicyArm", "Progress", "run_arms", "student_seeds"]
 
 TARGET_PERCENTILE = 90
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with what is being done, how much of all is done, and how much there is."""
+OnArm = Callable[[Sequence[ArmResult]], None]
+"""Called with the entries of each arm when it is done."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ def run_arms(
     jobs: int = 1,
     device: str = "cpu:0",
     progress: Progress = lambda what, done, total: None,
+    on_arm: OnArm = lambda entries: None,
 ) -> list[ArmResult]:
     """Evaluates policies and arms; run again with the same store, it goes on where it stopped.
 
@@ -81,18 +84,33 @@ def run_arms(
         store: Keeps students and returns.
         jobs: Students trained at once, each on one core; 1 trains them one after the other on all cores.
         device: torch device for training.
-        progress: Told of every step.
+        progress: Told of every step; students, each trained, and splits, each played in a mode, are counted.
+        on_arm: Told of each arm that is done.
 
     Returns:
         An entry for each arm, split and mode: policies first, then arms.
     """
+    played = len(splits) * len(task.modes)
+    total = (len(policies) + len(arms)) * played + len(arms) * protocol.students
+    done = 0
+
+    def told(what: str, of_arm: int, _: int) -> None:
+        progress(what, done + of_arm, total)
+
     entries: list[ArmResult] = []
     for one in policies:
-        entries += _play(one.name, one.about, [one.policy], None, task, protocol, splits, store, progress)
+        own = _play(one.name, one.about, [one.policy], None, task, protocol, splits, store, told)
+        done += played
+        on_arm(own)
+        entries += own
     for arm in arms:
-        trained = _Training(arm, dataset, protocol, store, device, progress).run(jobs)
+        trained = _Training(arm, dataset, protocol, store, device, told).run(jobs)
+        done += protocol.students
         students = [each.policy for each in trained]
-        entries += _play(arm.name, arm.about, students, trained, task, protocol, splits, store, progress)
+        own = _play(arm.name, arm.about, students, trained, task, protocol, splits, store, told)
+        done += played
+        on_arm(own)
+        entries += own
     return entries
 
 
@@ -176,8 +194,8 @@ class _Training:
                 raise Stopped
             with self._lock:
                 self._taken[i] = step
-                done = sum(self._taken.values())
-            self._progress(f"training {self._arm.name}, {count} students", done, steps * count)
+                done = sum(taken // steps for taken in self._taken.values())
+            self._progress(f"training {self._arm.name}, student {i + 1} ({step}/{steps})", done, count)
 
         return told
 

@@ -3,11 +3,11 @@
 from .contents import Report
 from .files import find_distilled
 from .formats import FORMATS, write_report
-from .gallery import save_gallery
+from .gallery import need_images, save_gallery
 from .games import games_table
 from .markdown import render
 from .read import read_report
-from .returns import save_figures
+from .returns import SIZE_CURVE, figure_paths, save_figures
 from .size_curve import save_size_curve
 from .sweep import sweep_tables
 from .table import Table
@@ -16,12 +16,15 @@ from .training import find_training
 
 __all__ = [
     "FORMATS",
+    "SIZE_CURVE",
     "Report",
     "Table",
     "build_tables",
+    "figure_paths",
     "find_distilled",
     "find_training",
     "games_table",
+    "need_images",
     "read_report",
     "render",
     "save_figures",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +17,16 @@ from ..errors import SettingsError
 from ..files import appears_atomically, check_output
 
 if TYPE_CHECKING:
+    from ..policies import Policy
     from ..tasks.base import Shot, Task
 
-__all__ = ["film_policies", "policy_title", "save_film"]
+__all__ = ["Film", "film_policies", "plan_film", "policy_title", "save_film"]
 
 FRAMES_PER_SECOND = 15
 HEIGHT = 256
 COLOURS = 128
 BAR = 20
+TIMED = 20
 
 
 def save_film(
@@ -107,20 +112,70 @@ def film_policies(
         OutputExistsError: If the file exists.
         DistillError: If a policy cannot be loaded.
     """
+    film = plan_film(task, policies, path, split=split, trust=trust, overwrite=overwrite)
+    return film.save(greedy=greedy, seed=seed, max_steps=max_steps, on_shot=on_shot)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Film:
+    """A film of policies that is ready to be made.
+
+    Args:
+        task: What they play.
+        policies: They.
+        titles: Their names.
+        path: The ``.gif`` to make.
+        split: Of the task.
+        overwrite: Replace what is there.
+    """
+
+    task: Task
+    policies: Sequence[Policy]
+    titles: Sequence[str]
+    path: Path
+    split: str
+    overwrite: bool
+
+    def shots(self, *, greedy: bool, seed: int, max_steps: int) -> Iterator[Shot]:
+        """Yields its shots, see :meth:`~..tasks.Task.film`."""
+        return self.task.film(self.policies, split=self.split, greedy=greedy, seed=seed, max_steps=max_steps)
+
+    def seconds(self, *, greedy: bool, seed: int, max_steps: int) -> float:
+        """Returns about how long it takes to make at most, from its first shots; drawing them takes as long again."""
+        shots = self.shots(greedy=greedy, seed=seed, max_steps=max_steps)
+        next(shots)
+        start = time.perf_counter()
+        taken = sum(1 for _ in itertools.islice(shots, TIMED))
+        return 2 * (time.perf_counter() - start) / max(taken, 1) * max_steps
+
+    def save(self, *, greedy: bool, seed: int, max_steps: int, on_shot: Callable[[], None]) -> list[float]:
+        """Makes it; see :func:`film_policies`."""
+
+        def told() -> Iterable[Shot]:
+            for shot in self.shots(greedy=greedy, seed=seed, max_steps=max_steps):
+                yield shot
+                on_shot()
+
+        returns: list[float] = save_film(told(), self.titles, self.path, overwrite=self.overwrite).tolist()
+        return returns
+
+
+def plan_film(
+    task: Task,
+    policies: Sequence[str],
+    path: Path,
+    *,
+    split: str | None = None,
+    trust: bool = False,
+    overwrite: bool = False,
+) -> Film:
+    """Returns a film that is ready to be made; see :func:`film_policies`."""
     _check(path, overwrite)
     split = split or task.default_splits[0]
     if split not in task.splits:
         raise SettingsError(f"split {split!r}: {task.name} has {', '.join(task.splits)}.")
     loaded = [task.load_policy(name, trust=trust).policy for name in policies]
-
-    def told() -> Iterable[Shot]:
-        for shot in task.film(loaded, split=split, greedy=greedy, seed=seed, max_steps=max_steps):
-            yield shot
-            on_shot()
-
-    titles = [policy_title(name) for name in policies]
-    returns: list[float] = save_film(told(), titles, path, overwrite=overwrite).tolist()
-    return returns
+    return Film(task, loaded, [policy_title(name) for name in policies], path, split, overwrite)
 
 
 def policy_title(name: str) -> str:

@@ -14,7 +14,7 @@ from ..files import appears_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["gallery_figure", "has_images", "save_gallery"]
+__all__ = ["gallery_figure", "has_images", "need_images", "save_gallery"]
 
 COLUMNS = 10
 GAIN = 4
@@ -60,8 +60,7 @@ def gallery_figure(
     Raises:
         DistillError: If the observations are not images.
     """
-    if not has_images(synthetic):
-        raise DistillError(f"observations of shape {synthetic.shape[1:]}: a gallery needs images (C, H, W).")
+    need_images(synthetic)
     from matplotlib.figure import Figure
 
     chosen = np.unique(np.linspace(0, len(synthetic) - 1, min(max_samples, len(synthetic))).round().astype(int))
@@ -85,6 +84,16 @@ def gallery_figure(
 def has_images(observations: npt.NDArray[Any]) -> bool:
     """Tells whether observations can be shown: ``(M, C, H, W)`` of one channel, or of three or more."""
     return observations.ndim == 4 and (observations.shape[1] == 1 or observations.shape[1] >= 3)
+
+
+def need_images(observations: npt.NDArray[Any]) -> None:
+    """Refuses observations that cannot be shown, see :func:`has_images`.
+
+    Raises:
+        DistillError: If they cannot.
+    """
+    if not has_images(observations):
+        raise DistillError(f"observations of shape {observations.shape[1:]}: a gallery needs images (C, H, W).")
 
 
 def _shown(

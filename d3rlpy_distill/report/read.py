@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import DistillError
 from ..evaluation.results import Results
 from ..files import read_json
 from ..sweeping.cell import SweepCell, load_sweep
 
 __all__ = ["read_report"]
+
+DATASETS = (".h5", ".hdf5")
 
 
 def read_report(path: Path) -> Results | list[SweepCell]:
@@ -19,6 +22,8 @@ def read_report(path: Path) -> Results | list[SweepCell]:
     """
     if path.is_dir() and (path / "sweep.json").is_file():
         path = path / "sweep.json"
+    if path.suffix in DATASETS:
+        raise DistillError(f"{path} is a dataset: expected the results of 'rld-distill evaluate' or 'sweep'.")
     if path.is_file():
         value = read_json(path)
         if isinstance(value, dict) and isinstance(value.get("cells"), list):

@@ -11,13 +11,15 @@ import numpy as np
 from ..evaluation.results import ArmResult, Results
 from ..files import appears_atomically
 from .colours import family
+from .contents import Report
 from .intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["returns_figure", "save_figures", "save_returns"]
+__all__ = ["SIZE_CURVE", "figure_paths", "returns_figure", "save_figures", "save_returns"]
 
+SIZE_CURVE = "size-curve.png"
 PANELS = 2
 """In a row."""
 KEYS = 3
@@ -104,11 +106,25 @@ def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool
     return [
         _save(
             returns_figure([(result, split) for result in results if split in result.splits]),
-            directory / f"returns-{split}.png",
+            _path(directory, split),
             overwrite,
         )
-        for split in dict.fromkeys(split for result in results for split in result.splits)
+        for split in _splits(results)
     ]
+
+
+def figure_paths(report: Report, directory: Path) -> list[Path]:
+    """Returns the files that ``report --figures`` draws: a figure for each split, and the size curve of sweeps."""
+    drawn = [_path(directory, split) for split in _splits(report.evaluations)]
+    return drawn + ([directory / SIZE_CURVE] if report.cells else [])
+
+
+def _splits(results: Sequence[Results]) -> list[str]:
+    return list(dict.fromkeys(split for result in results for split in result.splits))
+
+
+def _path(directory: Path, split: str) -> Path:
+    return directory / f"returns-{split}.png"
 
 
 def _arms(results: Results, split: str) -> tuple[list[ArmResult], str]:

@@ -107,5 +107,22 @@ def _data_table(results: Results) -> Table:
         if arm is not None and arm.samples:
             rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
     return Table(
-        f"{results.title}, what a student is trained on", ("arm", "samples", "MB", "seconds a student"), rows
+        f"{results.title}, what a student is trained on",
+        ("arm", "samples", "MB", "seconds a student"),
+        rows,
+        note=_equal(results),
+    )
+
+
+def _equal(results: Results) -> str:
+    """Says which arms of the best episodes are one, their seeds apart: sets of one size, each a part of the next."""
+    split, same = next(iter(results.splits)), dict[int, list[str]]()
+    for name in results.find(["full", "percentile"]):
+        arm = results.main(name, split)
+        if arm is not None and arm.samples:
+            same.setdefault(arm.samples, []).append(name)
+    return " ".join(
+        f"{', '.join(names)} are trained on the very same {samples} transitions: they differ in their seeds alone."
+        for samples, names in same.items()
+        if len(names) > 1
     )

@@ -353,7 +353,12 @@ def plan_sweep(
         raise SettingsError("two of the datasets have the same file name: rename one, the cells are named by it.")
     for name in names:
         if not Path(name).is_file() and DATASETS.find(name) is None:
-            raise DistillError(f"{name} does not exist: make it with 'rld-distill collect'.")
+            what = "is a directory: expected a dataset, an .h5 file, or a name"
+            raise DistillError(
+                f"{name} {what}."
+                if Path(name).is_dir()
+                else f"{name} does not exist: make it with 'rld-distill collect'."
+            )
     if config.student is not None:
         STUDENTS.get(config.student)
     cells: list[Cell] = []

@@ -124,9 +124,7 @@ def is_collected(config: CollectConfig, path: Path, *, device: str = "cpu:0") ->
 def _planned(config: CollectConfig, device: str, command: str) -> tuple[LoadedPolicy, Provenance]:
     """What plays, and what is recorded of it."""
     expert = load_policy(config.expert or config.game, config.game, device=device)
-    return expert, Provenance(
-        "collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert)
-    )
+    return expert, Provenance("collected", task_name(config.game), N_ACTIONS, command, _settings(config, expert))
 
 
 def _collect(

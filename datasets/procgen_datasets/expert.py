@@ -99,6 +99,13 @@ def load_expert(name_or_path: str | Path, *, device: str = "cpu:0", dtype: torch
     path = Path(name_or_path)
     if path.suffix != ".safetensors":
         path = _experts_directory() / f"{name_or_path}.safetensors"
+        named = Path(name_or_path)
+        if named.suffix or named.is_dir():
+            what = "a directory" if named.is_dir() else "no policy of ours"
+            raise ExpertError(
+                f"{named} is {what}: expected the .safetensors file of an expert or of a student, or the name of a "
+                f"bundled expert: {', '.join(bundled_experts())}."
+            )
         if not path.exists():
             raise ExpertError(
                 f"no bundled expert {str(name_or_path)!r}: bundled are {', '.join(bundled_experts())}; "

@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import math
 import re
+import time
 from collections.abc import Callable, Generator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ import numpy.typing as npt
 from d3rlpy_distill.data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import DatasetFormatError
-from d3rlpy_distill.files import claimed
+from d3rlpy_distill.files import check_output, claimed
 
 from .games import GAMES, N_ACTIONS, Game, get_game, task_name
 from .gen_dgrl_pickle import PickleRefusedError, read_arrays, shown
 from .gen_dgrl_tar import read_files
 
-__all__ = ["import_gen_dgrl", "read_gen_dgrl"]
+__all__ = ["check_gen_dgrl", "import_gen_dgrl", "read_gen_dgrl"]
 
 FRAME = (3, 64, 64)
 KEYS = ("observations", "actions", "rewards", "dones")
@@ -34,6 +35,7 @@ OBJECT_HEADER = re.compile(rb"\{'descr': '\|O', 'fortran_order': (False|True), '
 MAX_LENGTH = max(game.time_limit for game in GAMES.values())
 MAX_LEVEL = 2**31 - 1  # Procgen's level seeds are 32-bit
 STEP_BYTES = math.prod(FRAME) * 8 + 4096  # the widest numbers that a frame can be stored as, and all the rest
+TIMED_SECONDS = 2.0
 HEAD_BYTES = 2**16
 MAX_FLOAT = float(np.finfo(np.float32).max)
 CHECKED_AT_ONCE = 64  # frames
@@ -67,16 +69,7 @@ def import_gen_dgrl(
         InUseError: If another process is making it.
     """
     archive, path = Path(archive), Path(path)
-    known = get_game(game)
-    if not archive.is_file():
-        raise DatasetFormatError(f"{archive} does not exist: expected a .tar.xz of gen_dgrl.")
-    settings = {
-        "environment": f"procgen:{game}",
-        "archive": archive.name,
-        "archive_bytes": archive.stat().st_size,
-        "episodes": episodes,
-    }
-    provenance = Provenance("imported", task_name(game), N_ACTIONS, command, settings)
+    known, provenance = _planned(archive, game, episodes, command)
     with claimed(path):
         if path.exists():
             return read_own(path, provenance)
@@ -100,8 +93,63 @@ def import_gen_dgrl(
     return read_info(path)
 
 
-def read_gen_dgrl(archive: Path, game: Game) -> Generator[EpisodeData, None, None]:
+def check_gen_dgrl(
+    archive: str | Path, game: str, path: str | Path, *, episodes: int | None = None
+) -> tuple[bool, float]:
+    """Tells whether a path holds just this import already, and else about how many seconds it takes.
+
+    Its first episodes are read for about two seconds, and stand for all.
+
+    Raises: those of :func:`import_gen_dgrl`, as far as these episodes show them.
+    """
+    archive, path = Path(archive), Path(path)
+    check_output(path, overwrite=True)
+    known, provenance = _planned(archive, game, episodes, "")
+    if path.exists():
+        return bool(read_own(path, provenance)), 0.0
+    start, read, position = time.perf_counter(), 0, 0
+
+    def at(place: int) -> None:
+        nonlocal position
+        position = place
+
+    with contextlib.closing(read_gen_dgrl(archive, known, at=at)) as stream:
+        for _ in itertools.islice(stream, episodes):
+            read += 1
+            if time.perf_counter() - start > TIMED_SECONDS:
+                break
+    if not read:
+        raise DatasetFormatError(f"{archive} holds no episode: expected .npy files.")
+    all_of_it = archive.stat().st_size / max(position, 1)
+    if episodes is not None:
+        all_of_it = min(all_of_it, episodes / read)
+    return False, 2 * all_of_it * (time.perf_counter() - start)  # writing takes as long again
+
+
+def _planned(archive: Path, game: str, episodes: int | None, command: str) -> tuple[Game, Provenance]:
+    """The game, and what is recorded of the import."""
+    known = get_game(game)
+    if not archive.is_file():
+        what = "is a directory" if archive.is_dir() else "does not exist"
+        raise DatasetFormatError(f"{archive} {what}: expected a .tar.xz of gen_dgrl.")
+    settings = {
+        "environment": f"procgen:{game}",
+        "archive": archive.name,
+        "archive_bytes": archive.stat().st_size,
+        "episodes": episodes,
+    }
+    return known, Provenance("imported", task_name(game), N_ACTIONS, command, settings)
+
+
+def read_gen_dgrl(
+    archive: Path, game: Game, *, at: Callable[[int], None] = lambda position: None
+) -> Generator[EpisodeData, None, None]:
     """Yields an archive's episodes in its order.
+
+    Args:
+        archive: A ``.tar.xz`` as published.
+        game: The game it was recorded on.
+        at: Told before each episode how many bytes of the archive were read.
 
     Raises:
         DatasetFormatError: If the archive is damaged, or an episode is not of the published layout.
@@ -113,11 +161,22 @@ def read_gen_dgrl(archive: Path, game: Game) -> Generator[EpisodeData, None, Non
         length = int(_named(f"{archive}, {name}", name)["length"])
         return HEAD_BYTES + (length + 1) * STEP_BYTES
 
-    for name, data in read_files(archive, limit):
+    for name, data in read_files(archive, limit, at=at):
+        _check_game(archive, name, game)
         where = f"{archive}, {name}"
         with np.errstate(all="ignore"):  # what overflows or is no number is refused, not warned of
             episode = _episode(where, _load(where, data), game, name)
         yield episode
+
+
+def _check_game(archive: Path, name: str, game: Game) -> None:
+    """Refuses a file that lies in another game's folder: one archive has one game."""
+    for folder in PurePosixPath(name).parts[:-1]:
+        if folder in GAMES and folder != game.name:
+            raise DatasetFormatError(
+                f"{archive}, {name}: an episode of {folder}, not of {game.name}: give --game {folder}, or an "
+                f"archive of {game.name} alone."
+            )
 
 
 def _named(where: str, name: str) -> re.Match[str]:

@@ -43,7 +43,9 @@ OTHER = {
 }
 
 
-def read_files(archive: Path, limit: Callable[[str], int | None]) -> Iterator[tuple[str, memoryview]]:
+def read_files(
+    archive: Path, limit: Callable[[str], int | None], *, at: Callable[[int], None] = lambda position: None
+) -> Iterator[tuple[str, memoryview]]:
     """Yields the name and the bytes of an archive's files, in its order.
 
     Memory holds one file at a time, and what decompressing takes.
@@ -51,13 +53,16 @@ def read_files(archive: Path, limit: Callable[[str], int | None]) -> Iterator[tu
     Args:
         archive: A ``.tar.xz``.
         limit: From a file's name, the bytes that it may have; None for a file to pass over. It may raise.
+        at: Told before each file how many bytes of the archive were read.
 
     Raises:
         DatasetFormatError: If the archive is damaged or cut short, or holds anything but files and folders; if a file
             is larger than ``limit`` says, or a name is given twice or is no plain relative path.
     """
     with archive.open("rb") as file:
-        yield from _Tar(archive, file).files(limit)
+        for one in _Tar(archive, file).files(limit):
+            at(file.tell())
+            yield one
 
 
 class _Stream:

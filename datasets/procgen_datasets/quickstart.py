@@ -11,7 +11,7 @@ import numpy as np
 from d3rlpy_distill.cores import available_cores
 from d3rlpy_distill.data import OfflineDataset
 from d3rlpy_distill.evaluation import Protocol, Results
-from d3rlpy_distill.files import check_output
+from d3rlpy_distill.files import check_directory, check_output
 from d3rlpy_distill.methods import Distilled
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 from d3rlpy_distill.report.film import save_film
@@ -20,12 +20,13 @@ from d3rlpy_distill.students import Budget
 from d3rlpy_distill.students.kept import load_student
 from d3rlpy_distill.tasks import make_task
 
-__all__ = ["QuickstartConfig", "QuickstartResult", "run_quickstart"]
+__all__ = ["MEASURED", "QuickstartConfig", "QuickstartResult", "check_quickstart", "run_quickstart"]
 
 ALL, RANDOM, RANDOM_SOFT, DISTILLED = "bc-100-soft", "random-{n}", "random-soft-{n}", "soft-{n}"
 PLOT, FILM = "returns.png", "play.gif"
 FILM_STEPS, FILM_HEIGHT, FILM_EVERY = 240, 144, 3  # a file of about 2 MB
 BUDGET = Budget(1000, 64)
+MEASURED = "5 minutes on 2 cores of an AMD EPYC (Zen 5)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +87,7 @@ def run_quickstart(
         progress: Told of every step.
     """
     n, name = config.samples, f"{config.game}-expert"
-    again = (directory / "results" / "results.json").exists()  # then the pictures are those of the last time
-    for picture in (PLOT, FILM):
-        check_output(directory / picture, overwrite=again)
+    again = check_quickstart(directory)
     say(f"1/5 collecting 100 episodes of the bundled {config.game} expert")
     dataset = load(name, data_directory=directory)
     say(f"2/5 training {config.teachers} teachers on them, whose labels {n} of its frames get")
@@ -114,6 +113,20 @@ def run_quickstart(
     shots = task.film(list(shown.values()), split="id", greedy=False, seed=config.seed, max_steps=FILM_STEPS)
     save_film(shots, list(shown), film, height=FILM_HEIGHT, every=FILM_EVERY, overwrite=again)
     return QuickstartResult(results, plot, film, _text(config, dataset, results, arms))
+
+
+def check_quickstart(directory: Path) -> bool:
+    """Refuses a directory with files in the way; tells whether its pictures are those of the last time.
+
+    Raises:
+        OutputExistsError: If a picture is there that is not ours.
+        OutputPathError: If nothing can be written there.
+    """
+    check_directory(directory)
+    again = (directory / "results" / "results.json").exists()
+    for picture in (PLOT, FILM):
+        check_output(directory / picture, overwrite=again)
+    return again
 
 
 def _distil(

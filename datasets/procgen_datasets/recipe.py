@@ -14,6 +14,7 @@ from d3rlpy.datasets import DATA_DIRECTORY
 
 from d3rlpy_distill.data import load_dataset, read_info
 from d3rlpy_distill.errors import OutputExistsError
+from d3rlpy_distill.estimates import collection_seconds
 from d3rlpy_distill.files import appears_atomically, claimed
 
 from .collect import CollectConfig, collect
@@ -21,13 +22,16 @@ from .errors import UnknownRecipeError
 from .games import Levels
 from .gymnasium_env import ProcgenGymnasiumEnv
 from .mixture import mix
+from .task import ProcgenCollectSettings, ProcgenTask
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes", "make_recipe", "recipe_lines"]
+__all__ = ["Recipe", "get_procgen", "get_recipe", "list_recipes", "make_recipe", "recipe_lines", "recipe_seconds"]
+
+COPY_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,20 @@ def recipe_lines() -> dict[str, str]:
         path.stem: tomllib.loads(path.read_text())["description"]
         for path in sorted(_recipes_directory().glob("*.toml"))
     }
+
+
+def recipe_seconds(name: str) -> float:
+    """Returns about how long a recipe takes to make.
+
+    Raises:
+        UnknownRecipeError: If there is no such recipe.
+    """
+    recipe = get_recipe(name)
+    if recipe.collect is None:
+        return sum((recipe_seconds(part) for part in recipe.mix), COPY_SECONDS)
+    config = recipe.collect
+    settings = ProcgenCollectSettings(policy=config.expert, episodes=config.episodes)
+    return collection_seconds(ProcgenTask(config.game), settings)[0]
 
 
 def make_recipe(name: str, directory: Path) -> Path:

@@ -11,16 +11,19 @@ import rich_click as click
 
 from ..dataset_result import echo_dataset
 from ..duration import duration
+from ..interrupted import Interrupted
 from ..options import (
     check_device,
     command_line,
     device_option,
     dry_run_option,
+    echo_nothing_to_do,
     echo_result,
     json_option,
     plugin_option,
     trust_option,
 )
+from ..speech import say_next
 from ..tasks import TaskCommand
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class _CollectCommand(TaskCommand):
 @click.command("collect", cls=_CollectCommand, epilog=EPILOG)
 @click.argument("task")
 @click.option(
+    "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to make.  [default: data/NAME.h5, NAME of the task]",
@@ -66,11 +70,12 @@ def command(
     TASK is a game of Procgen's, gym/ID with any id of gymnasium's, or another of 'rld-distill list tasks'; a task has
     options of its own, which 'rld-distill collect TASK --help' shows. The file is d3rlpy's HDF5 with provenance beside
     the episodes. Run again into the same file, the command finds its own work and does nothing; it never overwrites
-    anything else.
+    anything else. Interrupted, a collection of more than 16 episodes an environment goes on after its last whole block
+    of episodes; a smaller one, and one of gymnasium's, begins anew.
     """
     check_device(device)
     from d3rlpy_distill.estimates import collection_seconds
-    from d3rlpy_distill.tasks import make_task
+    from d3rlpy_distill.tasks import PARTS, make_task
 
     from ..progress import ProgressBar
 
@@ -78,15 +83,24 @@ def command(
     path = out or Path("data") / f"{played.name.rpartition('/')[2]}.h5"
     chosen = played.collect_settings(**settings)
     if dry_run:
+        if played.check_collection(chosen, path, device=device, trust=trust):
+            echo_nothing_to_do(as_json, "collect", path)
+            return
         seconds, steps = collection_seconds(played, chosen, device=device, trust=trust)
         _echo_plan(as_json, chosen.episodes, path, seconds, steps)
         return
     start = time.perf_counter()
-    with ProgressBar(f"collecting {played.name}", chosen.episodes) as bar:
-        info = played.collect(
-            chosen, path, command=command_line(), device=device, trust=trust, on_episode=bar.advance
-        )
+    try:
+        with ProgressBar(f"collecting {played.name}", chosen.episodes) as bar:
+            info = played.collect(
+                chosen, path, command=command_line(), device=device, trust=trust, on_episode=bar.advance
+            )
+    except KeyboardInterrupt:
+        if not any(path.with_name(path.name + PARTS).glob("*.h5")):
+            raise
+        raise Interrupted("run the same command again to go on after the last whole block of episodes") from None
     echo_dataset(as_json, path, info, time.perf_counter() - start)
+    say_next("distill", path)
 
 
 def _echo_plan(as_json: bool, episodes: int, path: Path, seconds: float, steps: int) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import rich_click as click
 
-from ..options import json_option, plugin_option
+from ..duration import duration
+from ..options import Command, dry_run_option, echo_result, json_option, plugin_option
+from ..speech import say_next
 
 
 @click.group("datasets")
@@ -17,7 +19,7 @@ def command() -> None:
     """List, show and make the datasets that have names."""
 
 
-@command.command("list")
+@command.command("list", cls=Command)
 @plugin_option
 @json_option
 def list_command(as_json: bool) -> None:
@@ -32,18 +34,19 @@ def list_command(as_json: bool) -> None:
             click.echo(f"{one.name}  {one.line}")
 
 
-@command.command("show")
+@command.command("show", cls=Command)
 @click.argument("dataset")
 @plugin_option
 @json_option
 def show_command(dataset: str, as_json: bool) -> None:
     """Show DATASET: a name, or a file."""
     from d3rlpy_distill.catalogue import DATASETS
-    from d3rlpy_distill.data import read_info
+    from d3rlpy_distill.data import describe
 
     info: dict[str, Any]
     if Path(dataset).suffix in (".h5", ".hdf5") or Path(dataset).exists():
-        info = dataclasses.asdict(read_info(dataset))
+        known = dataclasses.asdict(describe(dataset))
+        info = {name: value for name, value in known.items() if value is not None}
         info["path"] = str(info["path"])
     else:
         entry = DATASETS.find(dataset)
@@ -60,7 +63,7 @@ def _recipe(name: str) -> dict[str, Any]:
     return dataclasses.asdict(get_recipe(name)) if name in list_recipes() else {}
 
 
-@command.command("make")
+@command.command("make", cls=Command)
 @click.argument("name")
 @click.option(
     "--data-directory",
@@ -70,11 +73,31 @@ def _recipe(name: str) -> dict[str, Any]:
     help="Where datasets are kept.",
 )
 @plugin_option
-def make_command(name: str, data_directory: Path) -> None:
+@json_option
+@dry_run_option
+def make_command(name: str, data_directory: Path, as_json: bool, dry_run: bool) -> None:
     """Make the dataset NAME, unless it is there, and verify it."""
     from d3rlpy_distill.catalogue import DATASETS
     from d3rlpy_distill.data import load_dataset
+    from d3rlpy_distill.files import check_directory
 
-    path = DATASETS.get(name)(name, data_directory)
+    make = DATASETS.get(name)
+    if dry_run:
+        check_directory(data_directory)
+        seconds = _seconds(name)
+        plan = {"would": "datasets make", "directory": str(data_directory), "seconds": seconds}
+        about = "nobody knows how long it takes" if seconds is None else f"about {duration(seconds)}"
+        echo_result(as_json, plan, f"would make {name} in {data_directory}, unless it is there: {about}.")
+        return
+    path = make(name, data_directory)
     buffer, _ = load_dataset(path)
-    click.echo(f"{path}: {buffer.size()} episodes, {buffer.transition_count} transitions")
+    plan = {"path": str(path), "episodes": buffer.size(), "transitions": buffer.transition_count}
+    echo_result(as_json, plan, f"{path}: {buffer.size()} episodes, {buffer.transition_count} transitions")
+    say_next("distill", path)
+
+
+def _seconds(name: str) -> float | None:
+    """About how long a dataset of Procgen's takes to make; None of others."""
+    from procgen_datasets.recipe import list_recipes, recipe_seconds
+
+    return recipe_seconds(name) if name in list_recipes() else None

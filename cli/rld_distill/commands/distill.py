@@ -15,12 +15,14 @@ from ..options import (
     command_line,
     device_option,
     dry_run_option,
+    echo_nothing_to_do,
     echo_result,
     json_option,
     plugin_option,
     seed_option,
     warn,
 )
+from ..speech import say_next
 
 if TYPE_CHECKING:
     from d3rlpy_distill.methods import Method
@@ -47,6 +49,7 @@ Examples:
 @click.command("distill", cls=MethodCommand, epilog=EPILOG)
 @click.argument("dataset")
 @click.option(
+    "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to make.  [default: DATASET-SAMPLES.h5]",
@@ -106,7 +109,7 @@ def command(
     """
     check_device(device)
     from d3rlpy_distill.estimates import distillation_seconds
-    from d3rlpy_distill.pipeline import configure, distill_to_file, load
+    from d3rlpy_distill.pipeline import check_distillation, distill_to_file, load
 
     from ..progress import ProgressBar
 
@@ -124,7 +127,10 @@ def command(
         **settings,
     }
     if dry_run:
-        configured, _ = configure(data, method, **asked)
+        configured, there = check_distillation(data, path, method, **asked)
+        if there:
+            echo_nothing_to_do(as_json, "distill", path)
+            return
         seconds = distillation_seconds(configured, data, seed=seed, device=device)
         _echo_plan(as_json, configured, len(data), path, seconds)
         return
@@ -140,6 +146,8 @@ def command(
             **asked,
         )
     _echo_made(as_json, made, len(data), path, 0.0 if there else time.perf_counter() - start)
+    named = [] if task is None else ["--task", task]
+    say_next("evaluate", dataset, path, *named, *([] if student is None else ["--student", student]))
 
 
 def _default_out(dataset: str, samples: int) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..arm_lines import ArmLines
 from ..duration import duration
 from ..options import (
     ConfigCommand,
@@ -23,6 +24,7 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..speech import say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ OWN = "  [default: the student's own]"
 @click.argument("real")
 @click.argument("synthetic", nargs=-1, required=True)
 @click.option(
+    "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory for students, returns and results.json.  [default: results/TASK, or results/TASK-STUDENT]",
@@ -178,15 +181,26 @@ def command(
         command=command_line(),
     )
     directory = out or Path("results") / _directory(plan, names, algos)
+    for note in plan.notes:
+        warn(note)
     if dry_run:
+        plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
+    lines = ArmLines(len(plan.policies) + len(plan.arms))
     with ProgressBar("evaluating", 1) as bar:
-        results = plan.run(directory, jobs=jobs, device=device, progress=bar.update)
+        results = plan.run(
+            directory,
+            jobs=jobs,
+            device=device,
+            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
+            on_arm=lambda entries: bar.line(lines.finished(entries)),
+        )
     if as_json:
         click.echo(json.dumps(results.to_json()))
     else:
         show_tables(build_tables(results), kept=directory)
+    say_next("report", directory, "--out", f"{directory.name}.html")
 
 
 def _parse_also(value: tuple[str, ...]) -> dict[str, str]:

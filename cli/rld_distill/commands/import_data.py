@@ -8,7 +8,17 @@ from pathlib import Path
 import rich_click as click
 
 from ..dataset_result import echo_dataset
-from ..options import ConfigCommand, command_line, json_option, plugin_option
+from ..duration import duration
+from ..options import (
+    ConfigCommand,
+    command_line,
+    dry_run_option,
+    echo_nothing_to_do,
+    echo_result,
+    json_option,
+    plugin_option,
+)
+from ..speech import say_next
 
 MAX_MEMORY = 2**32
 """Bytes that an import may take: the largest episode that is admitted (6000 steps, float64, protocol 2) takes 1.8e9."""
@@ -44,26 +54,40 @@ def command() -> None:
 @click.option("--game", required=True, help="The game it was recorded on.")
 @click.option("--episodes", type=click.IntRange(1), help="Take the first so many.  [default: all]")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/GAME.h5]"
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/GAME.h5]"
 )
 @json_option
-def gen_dgrl_command(archive: Path, game: str, episodes: int | None, out: Path | None, as_json: bool) -> None:
+@dry_run_option
+def gen_dgrl_command(
+    archive: Path, game: str, episodes: int | None, out: Path | None, as_json: bool, dry_run: bool
+) -> None:
     """Import ARCHIVE, a .tar.xz of gen_dgrl's Procgen data (arXiv 2312.05742).
 
     Its pickles are read by a reader that builds numpy arrays and refuses everything else.
     """
     from d3rlpy_distill.memory import memory_limit
-    from procgen_datasets.gen_dgrl import import_gen_dgrl
+    from procgen_datasets.gen_dgrl import check_gen_dgrl, import_gen_dgrl
 
     from ..progress import ProgressBar
 
     path = out or Path("data") / f"{game}.h5"
+    if dry_run:
+        with memory_limit(MAX_MEMORY):
+            there, seconds = check_gen_dgrl(archive, game, path, episodes=episodes)
+        if there:
+            echo_nothing_to_do(as_json, "import", path)
+            return
+        plan = {"would": "import", "path": str(path), "seconds": seconds}
+        told = f"at most about {duration(seconds)} (its first episodes were timed)"
+        echo_result(as_json, plan, f"would import {archive} into {path}: {told}.")
+        return
     start = time.perf_counter()
     with ProgressBar(f"importing {game}", episodes) as bar, memory_limit(MAX_MEMORY):
         info = import_gen_dgrl(
             archive, game, path, episodes=episodes, command=command_line(), on_episode=bar.advance
         )
     echo_dataset(as_json, path, info, time.perf_counter() - start)
+    say_next("distill", path)
 
 
 @command.command("d3rlpy", cls=ConfigCommand, epilog=D3RLPY_EPILOG)
@@ -80,7 +104,7 @@ def gen_dgrl_command(archive: Path, game: str, episodes: int | None, out: Path |
     help="Where d3rlpy keeps what it downloads.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/NAME.h5]"
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/NAME.h5]"
 )
 @plugin_option
 @json_option
@@ -114,7 +138,7 @@ def d3rlpy_command(
 @click.argument("source", metavar="ID|PATH")
 @click.option("--task", help="What it was recorded on.  [default: what the dataset says]")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/NAME.h5]"
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to make.  [default: data/NAME.h5]"
 )
 @plugin_option
 @json_option

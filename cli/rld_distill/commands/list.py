@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ..options import json_option, plugin_option
+from ..options import Command, json_option, plugin_option
 
 if TYPE_CHECKING:
     from d3rlpy_distill.registry import Entry
@@ -36,7 +36,7 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
         self.fail(f"{value!r}: did you mean {nearest!r}? Expected one of {', '.join(KINDS)}.", param, ctx)
 
 
-@click.command("list", epilog=EPILOG)
+@click.command("list", cls=Command, epilog=EPILOG)
 @click.argument("kind", type=_Kind())
 @plugin_option
 @json_option

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..duration import duration
 from ..options import (
     ConfigCommand,
+    dry_run_option,
     echo_result,
     json_option,
     overwrite_option,
@@ -31,6 +33,7 @@ Examples:
 @click.argument("task")
 @click.argument("policies", nargs=-1, required=True)
 @click.option(
+    "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("play.gif"),
@@ -48,6 +51,7 @@ Examples:
 @plugin_option
 @seed_option
 @json_option
+@dry_run_option
 def command(
     task: str,
     policies: tuple[str, ...],
@@ -62,12 +66,13 @@ def command(
     trust: bool,
     seed: int,
     as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Film POLICIES side by side from the same start of TASK, one episode each.
 
     A policy is a bundled expert, the file of an expert, that of a student which 'evaluate' kept, or 'random'.
     """
-    from d3rlpy_distill.report.film import film_policies, policy_title
+    from d3rlpy_distill.report.film import plan_film, policy_title
     from d3rlpy_distill.tasks import make_task
 
     from ..progress import ProgressBar
@@ -79,19 +84,17 @@ def command(
     if levels or mode is not None:
         recorded = {"start": start_level or 0, "num": 200 if num_levels is None else num_levels}
         played = played.for_dataset({"levels": recorded, "distribution_mode": mode or "easy"})
-    with ProgressBar(f"filming {played.name}", max_steps) as bar:
-        returns = film_policies(
-            played,
-            policies,
-            out,
-            split=split,
-            greedy=greedy,
-            seed=seed,
-            max_steps=max_steps,
-            trust=trust,
-            overwrite=overwrite,
-            on_shot=bar.advance,
+    film = plan_film(played, policies, out, split=split, trust=trust, overwrite=overwrite)
+    if dry_run:
+        seconds = film.seconds(greedy=greedy, seed=seed, max_steps=max_steps)
+        plan = {"would": "play", "path": str(out), "steps": max_steps, "seconds": seconds}
+        told = f"at most about {duration(seconds)} (first steps were timed)"
+        echo_result(
+            as_json, plan, f"would film {len(policies)} policies for {max_steps} steps into {out}: {told}."
         )
+        return
+    with ProgressBar(f"filming {played.name}", max_steps) as bar:
+        returns = film.save(greedy=greedy, seed=seed, max_steps=max_steps, on_shot=bar.advance)
     result = {"path": str(out), "task": played.name, "returns": dict(zip(policies, returns, strict=True))}
     text = ", ".join(f"{policy_title(name)} {value:g}" for name, value in zip(policies, returns, strict=True))
     echo_result(as_json, result, f"{out}: returns {text}")

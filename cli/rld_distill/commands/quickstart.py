@@ -6,12 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import seed_option
+from ..options import Command, dry_run_option, seed_option
+from ..speech import say
 from ..tables import show_tables
 
 
-@click.command("quickstart")
+@click.command("quickstart", cls=Command)
 @click.option(
+    "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("quickstart"),
@@ -19,21 +21,24 @@ from ..tables import show_tables
     help="Directory for everything it makes.",
 )
 @seed_option
-def command(out: Path, seed: int) -> None:
+@dry_run_option
+def command(out: Path, seed: int, dry_run: bool) -> None:
     """Show on starpilot what 150 distilled samples are worth: a table, a plot and a film, in minutes on 2 cores.
 
     Far smaller than the full protocol (2 students instead of 10, 20 episodes instead of 100), so its figures are a
     demonstration and no result. Interrupted, it goes on when it is run again.
     """
     from d3rlpy_distill.report import build_tables
-    from procgen_datasets.quickstart import QuickstartConfig, run_quickstart
+    from procgen_datasets.quickstart import MEASURED, QuickstartConfig, check_quickstart, run_quickstart
 
     from ..progress import ProgressBar
 
+    if dry_run:
+        check_quickstart(out)
+        click.echo(f"would collect, distil, train, play, draw and film in {out}: about {MEASURED}.")
+        return
     with ProgressBar("quickstart", 1) as bar:
-        result = run_quickstart(
-            QuickstartConfig(seed=seed), out, say=lambda text: click.echo(text, err=True), progress=bar.update
-        )
+        result = run_quickstart(QuickstartConfig(seed=seed), out, say=say, progress=bar.update)
     show_tables(build_tables(result.results), kept=out / "results")
     click.echo(f"\ndrew {result.plot}, filmed {result.film}\n")
     click.echo(result.text)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ..options import overwrite_option
+from ..options import Command, dry_run_option, overwrite_option
+from ..speech import say
 from ..tables import show_tables
+
+if TYPE_CHECKING:
+    from d3rlpy_distill.report import Report
 
 FORMATS = ("auto", "md", "latex", "csv", "json", "html")
 SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".html": "html"}
@@ -28,7 +33,7 @@ Examples:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("report", epilog=EPILOG)
+@click.command("report", cls=Command, epilog=EPILOG)
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -38,7 +43,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="auto is what the name of --out ends in; without --out, tables that fit the terminal, Markdown in a pipe.",
 )
-@click.option("--out", type=FILE, help="File to write instead of standard output.")
+@click.option("-o", "--out", type=FILE, help="File to write instead of standard output.")
 @click.option("--wide", is_flag=True, help="In a terminal, show every column, however wide the tables become.")
 @click.option("--compare", metavar="ARM", help="One table instead: this arm over the tasks, with its baselines.")
 @click.option(
@@ -63,6 +68,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="html: curve.csv of 'rld-distill train-expert'; found by itself in RESULTS; repeatable.",
 )
 @overwrite_option
+@dry_run_option
 def command(
     results: tuple[Path, ...],
     how: str,
@@ -75,6 +81,7 @@ def command(
     films: tuple[Path, ...],
     training: tuple[Path, ...],
     overwrite: bool,
+    dry_run: bool,
 ) -> None:
     """Show the tables of RESULTS, directories or files of 'evaluate', or 'sweep.json' files of 'sweep'.
 
@@ -86,6 +93,7 @@ def command(
         raise click.UsageError("--distilled, --film and --training are for --format html.")
     from d3rlpy_distill.files import appears_atomically, check_output
     from d3rlpy_distill.report import (
+        SIZE_CURVE,
         Report,
         find_distilled,
         find_training,
@@ -118,17 +126,20 @@ def command(
             films,
             find_training(results, training),
         )
+    if dry_run:
+        _echo_plan(report, chosen, out, figures, overwrite)
+        return
     if figures is not None:
         drawn = save_figures(evaluations, figures, overwrite=overwrite) if evaluations else []
         if cells:
-            drawn.append(save_size_curve(cells, figures / "size-curve.png", overwrite=overwrite))
+            drawn.append(save_size_curve(cells, figures / SIZE_CURVE, overwrite=overwrite))
         for path in drawn:
-            click.echo(f"drew {path}", err=True)
+            say(f"drew {path}")
     if out is not None:
         text = write_report(report, chosen)
         with appears_atomically(out, overwrite=overwrite) as partial:
             partial.write_text(f"{text}\n", encoding="utf-8")
-        click.echo(f"wrote {out}", err=True)
+        say(f"wrote {out}")
     elif chosen == "auto":
         show_tables(report.tables, wide=wide)
     else:
@@ -144,3 +155,16 @@ def _format(how: str, out: Path | None, wide: bool) -> str:
     if out.suffix not in SUFFIXES:
         raise click.UsageError(f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}, or --format.")
     return SUFFIXES[out.suffix]
+
+
+def _echo_plan(report: Report, how: str, out: Path | None, figures: Path | None, overwrite: bool) -> None:
+    """Says what would be written, having read all that it would be made of."""
+    from d3rlpy_distill.files import check_output
+    from d3rlpy_distill.report import figure_paths
+
+    drawn = [] if figures is None else figure_paths(report, figures)
+    for path in drawn:
+        check_output(path, overwrite=overwrite)
+    pictures = "".join(f", and draw {path}" for path in drawn)
+    where = "standard output" if out is None else str(out)
+    click.echo(f"would write {len(report.tables)} tables as {how} to {where}{pictures}: a few seconds.")

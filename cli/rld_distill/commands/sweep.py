@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..cell_lines import CellLines
+from ..duration import duration
 from ..failures import explain
 from ..options import (
     PLUGINS,
@@ -18,7 +22,11 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..speech import say, say_next
 from ..tables import show_tables
+
+if TYPE_CHECKING:
+    from d3rlpy_distill.sweeping import Cell
 
 EPILOG = """
 Examples:
@@ -56,6 +64,7 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
     "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Distillations of each: 0 to N-1."
 )
 @click.option(
+    "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("sweep"),
@@ -132,9 +141,10 @@ def command(
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
     from d3rlpy_distill.errors import DistillError
+    from d3rlpy_distill.estimates import sweep_seconds
     from d3rlpy_distill.evaluation import PartialBudget, Protocol
     from d3rlpy_distill.files import check_output
-    from d3rlpy_distill.report import Report, save_size_curve, sweep_tables, write_report
+    from d3rlpy_distill.report import SIZE_CURVE, Report, save_size_curve, sweep_tables, write_report
     from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 
     from ..progress import ProgressBar
@@ -161,17 +171,23 @@ def command(
     )
     plan = plan_sweep(datasets, methods, sizes, seeds, out, full=full, config=config)
     names = [cell.name for cell in plan.cells]
-    if dry_run:
-        text = "\n".join([f"would run {len(names)} cells, {jobs} at a time, into {out}:", *names])
-        echo_result(as_json, {"would": "sweep", "out": str(out), "cells": names}, text)
-        return
-    picture = out / "size-curve.png"
+    picture = out / SIZE_CURVE
     again = (out / "sweep.json").exists()  # then the picture is that of the last time
     check_output(picture, overwrite=again)
+    if dry_run:
+        plan.check()
+        _echo_plan(as_json, names, jobs, out, sweep_seconds(plan) / min(jobs, len(names)))
+        return
+    lines = CellLines(len(names))
     with ProgressBar("sweeping", len(names)) as bar:
-        results = plan.run(jobs=jobs, on_cell=lambda cell, error: bar.advance())
+
+        def ended(cell: Cell, error: Exception | None) -> None:
+            bar.advance()
+            bar.line(lines.ended(cell, error))
+
+        results = plan.run(jobs=jobs, on_cell=ended)
     if results.cells:
-        click.echo(f"drew {save_size_curve(results.cells, picture, overwrite=again)}", err=True)
+        say(f"drew {save_size_curve(results.cells, picture, overwrite=again)}")
         if as_json:
             click.echo(write_report(Report(cells=results.cells), "json"))
         else:
@@ -180,3 +196,11 @@ def command(
         name, error = next(iter(results.failed.items()))
         said = str(error) if isinstance(error, DistillError) else explain(error)
         raise click.ClickException(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")
+    say_next("report", out, "--out", f"{out.name}.html")
+
+
+def _echo_plan(as_json: bool, names: Sequence[str], jobs: int, out: Path, seconds: float) -> None:
+    plan = {"would": "sweep", "out": str(out), "cells": list(names), "seconds": seconds}
+    about = f"at most about {duration(seconds)} (first steps were timed)"
+    text = f"would run {len(names)} cells, {jobs} at a time, into {out}: {about}."
+    echo_result(as_json, plan, "\n".join([text, *names]))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..duration import duration
 from ..interrupted import Interrupted
 from ..options import check_device, device_option, dry_run_option, echo_result, json_option, plugin_option
+from ..speech import say_next
 from ..tasks import TaskCommand
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class _TrainCommand(TaskCommand):
 @click.command("train-expert", cls=_TrainCommand, epilog=EPILOG)
 @click.argument("task")
 @click.option(
+    "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="The run's directory.  [default: experts/NAME, NAME of the task]",
@@ -80,6 +83,7 @@ def command(
     on with one that was stopped. When the steps are done or the minutes are over, the policy is played and exported.
     """
     check_device(device)
+    from d3rlpy_distill.estimates import training_seconds
     from d3rlpy_distill.tasks import CHECKPOINT, make_task
 
     from ..progress import ProgressBar
@@ -88,7 +92,9 @@ def command(
     chosen = played.train_settings()(**settings)
     directory = out or Path("experts") / played.name.rpartition("/")[2]
     if dry_run:
-        _echo_plan(as_json, played.name, chosen, directory)
+        played.check_training(directory, resume=resume)
+        seconds = training_seconds(played, chosen, max_minutes=max_minutes, device=device)
+        _echo_plan(as_json, played.name, chosen, directory, seconds)
         return
     try:
         with ProgressBar(f"training {played.name}", chosen.steps) as bar:
@@ -103,10 +109,14 @@ def command(
                 on_update=lambda steps, note: bar.update(f"training {played.name}", steps, chosen.steps, note),
             )
     except KeyboardInterrupt:
-        if resume or not (directory / CHECKPOINT).exists():
+        if not (directory / CHECKPOINT).exists():
             raise
-        raise Interrupted("run the same command again with --resume to go on") from None
+        again = "" if resume else " with --resume"
+        raise Interrupted(f"run the same command again{again} to go on") from None
     _echo_trained(as_json, experts, finished, directory)
+    if finished and experts:
+        policy = experts[-1].path
+        say_next("collect", task, "--policy", policy, *(["--trust"] if policy.suffix == ".zip" else []))
 
 
 def _echo_trained(as_json: bool, experts: Sequence[TrainedPolicy], finished: bool, directory: Path) -> None:
@@ -123,8 +133,17 @@ def _echo_trained(as_json: bool, experts: Sequence[TrainedPolicy], finished: boo
     echo_result(as_json, {"finished": finished, "directory": str(directory), "experts": values}, "\n".join(lines))
 
 
-def _echo_plan(as_json: bool, task: str, settings: TrainSettings, directory: Path) -> None:
+def _echo_plan(as_json: bool, task: str, settings: TrainSettings, directory: Path, seconds: float) -> None:
     chosen = dataclasses.asdict(settings)
-    plan = {"would": "train-expert", "task": task, "settings": chosen, "directory": str(directory)}
-    text = f"would train on {task} for {settings.steps:,} steps, in {directory}; the first update tells the speed."
+    plan = {
+        "would": "train-expert",
+        "task": task,
+        "settings": chosen,
+        "directory": str(directory),
+        "seconds": seconds,
+    }
+    text = (
+        f"would train on {task} for {settings.steps:,} steps, in {directory}: about {duration(seconds)} (the first "
+        "updates were timed), and then play what was trained."
+    )
     echo_result(as_json, plan, text)
