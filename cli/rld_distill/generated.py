@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 import dataclasses
 import sys
@@ -19,11 +20,11 @@ from .options import PRINT, ConfigCommand, read_config
 if TYPE_CHECKING:
     from d3rlpy_distill.options import Option
 
-__all__ = ["Generated", "GeneratedCommand", "Given", "generate", "spelling"]
+__all__ = ["GENERATED", "GIVEN", "Generated", "GeneratedCommand", "Given", "generate", "spelling"]
 
 SPELLINGS = {"n_samples": "--samples", "greedy": "--greedy/--sampled"}
 """What the command line calls a field, where that is not the field's own name."""
-GENERATED = "rld_distill.generated"
+GENERATED, GIVEN = "rld_distill.generated", "rld_distill.given"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +183,11 @@ class GeneratedCommand(ConfigCommand, abc.ABC):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # a shell asks how the line may go on
+            with contextlib.suppress(Exception):  # a line that is being typed may be wrong in any way
+                ctx.meta[GENERATED] = self.generate(self._read(args))
             return super().parse_args(ctx, args)
         given = self._read(args)
+        ctx.meta[GIVEN] = given
         ctx.meta[GENERATED] = self._checked(self.generate(given))
         try:
             return super().parse_args(ctx, args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import sys
@@ -34,9 +35,11 @@ COMMANDS = {
     "gallery": "gallery",
     "play": "play",
     "list": "list",
+    "presets": "presets",
     "datasets": "datasets",
     "train-expert": "train_expert",
     "quickstart": "quickstart",
+    "completion": "completion",
 }
 """The module of each command."""
 
@@ -67,6 +70,7 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        _silence_gym()  # here, for help and completion run no command
         module = importlib.import_module(f"rld_distill.commands.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         return command
@@ -133,6 +137,14 @@ class LazyGroup(click.RichGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _silence_gym() -> None:
+    """Procgen imports gym, which prints an advertisement."""
+    with contextlib.suppress(ModuleNotFoundError):  # where there is no Procgen, there is no gym
+        import gym_notices.notices
+
+        gym_notices.notices.notices.clear()
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -154,11 +166,5 @@ def cli(debug: bool) -> None:
         raise click.ClickException(said)
     import structlog
 
-    try:
-        import gym_notices.notices
-    except ModuleNotFoundError:  # where there is no Procgen, there is no gym
-        pass
-    else:
-        gym_notices.notices.notices.clear()  # procgen imports gym, which prints an advertisement
     warnings.showwarning = _show_warning
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # d3rlpy logs every load

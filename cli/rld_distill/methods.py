@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import rich_click as click
 
-from .generated import Generated, GeneratedCommand, Given, generate, spelling
+from .generated import GENERATED, GIVEN, Generated, GeneratedCommand, Given, generate, spelling
+from .options import warn
+
+if TYPE_CHECKING:
+    from d3rlpy_distill.methods import Method
 
 __all__ = ["DEFAULT_METHOD", "MethodCommand"]
 
 DEFAULT_METHOD = "gradient"
+
+
+def _every_method() -> Generated:
+    """The options of all methods, each in the group of those that have it."""
+    from d3rlpy_distill.catalogue import METHODS
+    from d3rlpy_distill.options import options_of
+
+    everyone = METHODS.names("")
+    owners: dict[str, list[str]] = {}
+    for name in METHODS.names():
+        for field, _ in options_of(METHODS.get(name)):
+            owners.setdefault(field.name, []).append(name)
+    groups: dict[str, list[click.Option]] = {"every method": []}
+    seen: set[str] = set()
+    for name in METHODS.names():
+        kind = METHODS.get(name)
+        for one, _ in options_of(kind):
+            if one.name in seen:
+                continue
+            seen.add(one.name)
+            having = owners[one.name]
+            group = "every method" if set(everyone) <= set(having) else f"--method {' or '.join(having)}"
+            own = generate(kind, f"Options of {group}", from_preset=True)
+            groups.setdefault(group, []).extend(
+                option for option in own.options if own.fields[str(option.name)][0].name == one.name
+            )
+    return Generated([option for options in groups.values() for option in options], {})
 
 
 class MethodCommand(GeneratedCommand):
@@ -24,6 +60,37 @@ class MethodCommand(GeneratedCommand):
         preset = owner is not Method
         title = f"Options of --method {name}{'; what is not given comes from the preset' if preset else ''}"
         return generate(kind, title, from_preset=preset)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Shows the options of the method that is named; where none is, those of every method, grouped."""
+        given: Given = ctx.meta[GIVEN]
+        if "method" not in given.options:
+            ctx.meta[GENERATED] = _every_method()
+        super().format_options(ctx, formatter)
+
+    def in_force(self, ctx: click.Context) -> dict[str, Any]:
+        """What the preset gives a dataset; one that is yet to be made is not made for that."""
+        generated: Generated = ctx.meta[GENERATED]
+        values = dict(ctx.params)
+        settings = generated.take(values)
+        if not Path(values["dataset"]).exists():
+            warn(f"{values['dataset']} is not there yet: what a preset makes of it is left out.")
+            return {}
+        method = self.configured(values, settings)
+        found = {}
+        for name, (field, told) in generated.fields.items():
+            value = getattr(method, field.name)
+            found[name] = told.off if value is None else value
+        return found
+
+    @abc.abstractmethod
+    def configured(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> Method:
+        """Returns the method that a command line configures.
+
+        Args:
+            values: Of the command's own options.
+            settings: Of the method's.
+        """
 
     def explain(self, ctx: click.Context, given: Given, option: str) -> None:
         from d3rlpy_distill.catalogue import METHODS

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
+from .complete import complete
 from .speech import say, speech_options
 
 if sys.version_info >= (3, 11):
@@ -48,12 +50,16 @@ class Names(click.ParamType):  # type: ignore[type-arg]
 
     Args:
         choices: What may be named; None takes anything.
+        known: What shells complete, see :func:`~.complete.known_names`; None completes nothing.
     """
 
     name = "names"
 
-    def __init__(self, choices: Sequence[str] | None = None) -> None:
-        self._choices = choices
+    def __init__(self, choices: Sequence[str] | None = None, *, known: str | None = None) -> None:
+        self._choices, self._known = choices, known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [] if self._known is None else complete(self._known, incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         parts = value.split(",") if isinstance(value, str) else value  # a default, or a list of a TOML file
@@ -147,12 +153,16 @@ class ConfigCommand(Command):
     def invoke(self, ctx: click.Context) -> Any:
         if not ctx.meta.get(PRINT):
             return super().invoke(ctx)
-        values = {**ctx.params, "plugin": ctx.meta.get(PLUGINS)}
+        values = {**ctx.params, "plugin": ctx.meta.get(PLUGINS), **self.in_force(ctx)}
         for param in self.get_params(ctx):
             value = values.get(str(param.name))
             if isinstance(param, click.Option) and value not in (None, ()):
                 click.echo(f"{param.name} = {_toml(value)}")
         return None
+
+    def in_force(self, ctx: click.Context) -> dict[str, Any]:
+        """Returns values of options, by name, that follow from others: those of a preset, for example."""
+        return {}
 
 
 def _toml(value: Any) -> str:

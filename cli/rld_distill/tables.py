@@ -92,6 +92,9 @@ def print_table(table: Table, console: Console, *, wide: bool = False, advice: s
     console.width = max(room, _total([widths[i] for i in kept]))
     console.print(drawn, crop=False)
     console.width = room
+    if table.note:
+        for line in textwrap.wrap(_printable(table.note), room):
+            console.print(Text(line))
     hidden = [columns[i] for i in range(len(columns)) if i not in kept]
     if hidden:
         told = f"{len(hidden)} column{'s' if len(hidden) > 1 else ''} hidden: {hidden[0]}"

@@ -150,6 +150,7 @@ def _table(table: Table) -> str:
         f'<table class="sortable" aria-label="{title}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
         + "\n</tbody></table></div>"
+        + (f'<p class="note">{escape(table.note)}</p>' if table.note else "")
     )
 
 

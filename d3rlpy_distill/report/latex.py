@@ -43,6 +43,7 @@ def _table(table: Table) -> str:
         *(_row(row) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
+        *([rf"\par {_escape(table.note)}"] if table.note else []),
         r"\end{table}",
     ]
     return "\n".join(lines)

@@ -27,7 +27,8 @@ def _table(table: Table) -> str:
         _pipes(table.columns),
         _pipes(["---", *["---:"] * (len(table.columns) - 1)]),
     ]
-    return "\n".join([*lines, *(_pipes(row) for row in table.rows)])
+    note = ["", f"*{table.note}*"] if table.note else []
+    return "\n".join([*lines, *(_pipes(row) for row in table.rows), *note])
 
 
 def _pipes(cells: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import rich_click as click
 
+from ..complete import Known
 from ..dataset_result import echo_dataset
 from ..duration import duration
 from ..interrupted import Interrupted
@@ -50,7 +51,7 @@ class _CollectCommand(TaskCommand):
 
 
 @click.command("collect", cls=_CollectCommand, epilog=EPILOG)
-@click.argument("task")
+@click.argument("task", type=Known("tasks"))
 @click.option(
     "-o",
     "--out",

@@ -9,6 +9,7 @@ from typing import Any
 
 import rich_click as click
 
+from ..complete import Known
 from ..duration import duration
 from ..options import Command, dry_run_option, echo_result, json_option, plugin_option
 from ..speech import say_next
@@ -35,7 +36,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command("show", cls=Command)
-@click.argument("dataset")
+@click.argument("dataset", type=Known("datasets", files=True))
 @plugin_option
 @json_option
 def show_command(dataset: str, as_json: bool) -> None:
@@ -64,7 +65,7 @@ def _recipe(name: str) -> dict[str, Any]:
 
 
 @command.command("make", cls=Command)
-@click.argument("name")
+@click.argument("name", type=Known("datasets"))
 @click.option(
     "--data-directory",
     type=click.Path(file_okay=False, path_type=Path),

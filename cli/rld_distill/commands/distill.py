@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..complete import Known
 from ..duration import duration
 from ..methods import DEFAULT_METHOD, MethodCommand
 from ..options import (
@@ -46,8 +48,17 @@ Examples:
 """
 
 
-@click.command("distill", cls=MethodCommand, epilog=EPILOG)
-@click.argument("dataset")
+class _DistillCommand(MethodCommand):
+    def configured(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> Method:
+        from d3rlpy_distill.pipeline import configure, load
+
+        return configure(
+            load(values["dataset"], task=values["task"]), values["method"], **_asked(values), **settings
+        )[0]
+
+
+@click.command("distill", cls=_DistillCommand, epilog=EPILOG)
+@click.argument("dataset", type=Known("datasets", files=True))
 @click.option(
     "-o",
     "--out",
@@ -56,6 +67,7 @@ Examples:
 )
 @click.option(
     "--method",
+    type=Known("distillations"),
     default=DEFAULT_METHOD,
     show_default=True,
     help="A method or coreset of 'rld-distill list methods' or 'list coresets'.",
@@ -67,7 +79,9 @@ Examples:
     help="Settings of the method at once: default, or paper for gradient (arXiv 2407.20299).",
 )
 @click.option(
-    "--student", help="Whose learner is matched, see 'rld-distill list students'.  [default: the task's]"
+    "--student",
+    type=Known("students"),
+    help="Whose learner is matched, see 'rld-distill list students'.  [default: the task's]",
 )
 @click.option(
     "--learner", type=click.Choice(["bc", "dqn", "cql"]), hidden=True, help="Now --student; of version 0.1."
@@ -78,7 +92,9 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Labels: take the teachers of this file of the same dataset instead of training some.",
 )
-@click.option("--task", help="Of a dataset that does not record it, for example gym/CartPole-v1.")
+@click.option(
+    "--task", type=Known("tasks"), help="Of a dataset that does not record it, for example gym/CartPole-v1."
+)
 @plugin_option
 @seed_option
 @device_option
@@ -117,15 +133,8 @@ def command(
     if path.resolve() == Path(dataset).resolve():
         raise click.UsageError(f"--out {path} is the dataset itself: give another path.")
     data = load(dataset, task=task)
-    asked: dict[str, Any] = {
-        "student": _student(student, learner),
-        "preset": preset,
-        "expert": expert,
-        "teachers": teachers,
-        "seed": seed,
-        "device": device,
-        **settings,
-    }
+    given = {"student": student, "learner": learner, "preset": preset, "expert": expert, "teachers": teachers}
+    asked = {**_asked({**given, "seed": seed, "device": device}), **settings}
     if dry_run:
         configured, there = check_distillation(data, path, method, **asked)
         if there:
@@ -148,6 +157,12 @@ def command(
     _echo_made(as_json, made, len(data), path, 0.0 if there else time.perf_counter() - start)
     named = [] if task is None else ["--task", task]
     say_next("evaluate", dataset, path, *named, *([] if student is None else ["--student", student]))
+
+
+def _asked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the library takes beside the method's own settings."""
+    same = {name: values[name] for name in ("preset", "expert", "teachers", "seed", "device")}
+    return {"student": _student(values["student"], values["learner"]), **same}
 
 
 def _default_out(dataset: str, samples: int) -> Path:

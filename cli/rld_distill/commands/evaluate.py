@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from ..arm_lines import ArmLines
+from ..complete import Known
 from ..duration import duration
 from ..options import (
     ConfigCommand,
@@ -43,18 +44,43 @@ Examples:
 OWN = "  [default: the student's own]"
 
 
-@click.command("evaluate", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("real")
-@click.argument("synthetic", nargs=-1, required=True)
+class _EvaluateCommand(ConfigCommand):
+    def in_force(self, ctx: click.Context) -> dict[str, Any]:
+        """What REAL's task and its student give; a dataset that is yet to be made is not made for that."""
+        from d3rlpy_distill.catalogue import STUDENTS
+        from d3rlpy_distill.evaluation import Protocol
+        from d3rlpy_distill.pipeline import load, task_of
+
+        values = ctx.params
+        if not Path(values["real"]).exists():
+            warn(f"{values['real']} is not there yet: what its task gives is left out.")
+            return {}
+        played = task_of(load(values["real"], task=values["task"]), values["task"])
+        names = _students(values["student"], values["algos"]) or [played.default_student]
+        splits = _splits(values["splits"], values["unseen_levels"]) or list(played.default_splits)
+        found: dict[str, Any] = {"task": played.name, "student": names, "splits": splits}
+        if len(names) == 1:  # several have budgets of their own
+            given = [_budget(values[f"{kind}_steps"], values[f"{kind}_batch"]) for kind in ("full", "small")]
+            budgets = Protocol(full=given[0], small=given[1]).budgets(STUDENTS.get(names[0])())
+            for kind, budget in zip(("full", "small"), budgets, strict=True):
+                found |= {f"{kind}_steps": budget.n_steps, f"{kind}_batch": budget.batch_size}
+        return found
+
+
+@click.command("evaluate", cls=_EvaluateCommand, epilog=EPILOG)
+@click.argument("real", type=Known("datasets", files=True))
+@click.argument("synthetic", nargs=-1, type=Known("datasets", files=True))
 @click.option(
     "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory for students, returns and results.json.  [default: results/TASK, or results/TASK-STUDENT]",
 )
-@click.option("--task", help="What is played.  [default: what REAL was recorded on]")
+@click.option("--task", type=Known("tasks"), help="What is played.  [default: what REAL was recorded on]")
 @click.option(
-    "--student", type=Names(), help="Some of 'rld-distill list students', comma-separated.  [default: the task's]"
+    "--student",
+    type=Names(known="students"),
+    help="Some of 'rld-distill list students', comma-separated.  [default: the task's]",
 )
 @click.option("--splits", type=Names(), help="Sets of starts to play.  [default: the task's, such as id,ood]")
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
@@ -95,7 +121,9 @@ OWN = "  [default: the student's own]"
     help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
 @click.option("--arms", type=Names(), help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
-@click.option("--coresets", type=Names(), help="Further arms: some of 'rld-distill list coresets'.")
+@click.option(
+    "--coresets", type=Names(known="coresets"), help="Further arms: some of 'rld-distill list coresets'."
+)
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
 @click.option(
@@ -150,6 +178,11 @@ def command(
     interrupted evaluation goes on where it stopped.
     """
     check_device(device)
+    if not synthetic and not also:
+        raise click.UsageError(
+            f"Missing argument 'SYNTHETIC': give what 'rld-distill distill {real}' makes of {real}, or a name of "
+            "'rld-distill list datasets'."
+        )
     from d3rlpy_distill import ConvergenceConfig, Protocol
     from d3rlpy_distill.estimates import evaluation_seconds
     from d3rlpy_distill.pipeline import load, load_distilled, plan_evaluation

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..complete import Known
 from ..options import Command, dry_run_option, echo_result, json_option, overwrite_option
 
 SECONDS = 0.1  # a sample, about
@@ -18,7 +19,7 @@ Example:
 
 
 @click.command("gallery", cls=Command, epilog=EPILOG)
-@click.argument("synthetic")
+@click.argument("synthetic", type=Known("datasets", files=True))
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw.  [default: SYNTHETIC.png]"
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..complete import Known
 from ..duration import duration
 from ..options import (
     ConfigCommand,
@@ -30,7 +31,7 @@ Examples:
 
 
 @click.command("play", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("task")
+@click.argument("task", type=Known("tasks"))
 @click.argument("policies", nargs=-1, required=True)
 @click.option(
     "-o",

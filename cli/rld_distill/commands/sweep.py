@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..cell_lines import CellLines
+from ..complete import Known
 from ..duration import duration
 from ..failures import explain
 from ..options import (
@@ -51,12 +52,12 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 
 
 @click.command("sweep", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("datasets", nargs=-1, required=True)
+@click.argument("datasets", nargs=-1, required=True, type=Known("datasets", files=True))
 @click.option(
     "--methods",
     default="gradient",
     show_default=True,
-    type=Names(),
+    type=Names(known="distillations"),
     help="Some of 'rld-distill list methods' and 'list coresets'.",
 )
 @click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
@@ -73,8 +74,10 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
 )
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time.")
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
-@click.option("--student", help="One of 'rld-distill list students'.  [default: the task's]")
-@click.option("--task", help="What is played.  [default: what each dataset was recorded on]")
+@click.option(
+    "--student", type=Known("students"), help="One of 'rld-distill list students'.  [default: the task's]"
+)
+@click.option("--task", type=Known("tasks"), help="What is played.  [default: what each dataset was recorded on]")
 @click.option("--splits", type=Names(), help="Sets of starts to play.  [default: the task's, such as id,ood]")
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")

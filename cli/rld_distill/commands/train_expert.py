@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..complete import Known
 from ..duration import duration
 from ..interrupted import Interrupted
 from ..options import check_device, device_option, dry_run_option, echo_result, json_option, plugin_option
@@ -39,7 +40,7 @@ class _TrainCommand(TaskCommand):
 
 
 @click.command("train-expert", cls=_TrainCommand, epilog=EPILOG)
-@click.argument("task")
+@click.argument("task", type=Known("tasks"))
 @click.option(
     "-o",
     "--out",
