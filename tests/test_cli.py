@@ -322,7 +322,7 @@ def test_help_shows_the_options_of_what_is_named() -> None:
         assert result.exit_code == 0, result.output
         return " ".join(result.stdout.split())
 
-    gradient, labels = told("distill"), told("distill", "--method", "labels")
+    gradient, labels = told("distill", "--method", "gradient"), told("distill", "--method", "labels")
     assert "Options of --method gradient" in gradient and "--distance" in gradient
     assert "--teacher-steps" not in gradient and "--method labels --help" in gradient
     assert "Options of --method labels" in labels and "--teacher-steps" in labels and "--distance" not in labels

@@ -16,6 +16,7 @@ from d3rlpy_distill.executors import Stopped, in_threads
 from d3rlpy_distill.pipeline import distill_to_file, load
 from processes import ctrl_c, finish, start, wait_for
 
+ANEW = "Interrupted: nothing of it was kept; run the same command again to begin anew.\n"
 AGAIN = "Interrupted: run the same command again to go on.\n"
 
 
@@ -28,7 +29,7 @@ def test_while_modules_are_imported(tmp_path: Path, cartpole: Path) -> None:
     process = start("gallery", cartpole, "--out", tmp_path / "g.png")
     maps = Path(f"/proc/{process.pid}/maps")
     wait_for(lambda: "libtorch_cpu" in maps.read_text(), process)  # much is left to import
-    assert ctrl_c(process) == (130, "", AGAIN)
+    assert ctrl_c(process) == (130, "", ANEW)
 
 
 def test_running_students_stop_and_what_is_done_is_kept(tmp_path: Path, cartpole: Path) -> None:

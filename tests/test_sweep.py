@@ -369,7 +369,9 @@ def test_two_files_of_one_name_are_refused_and_a_dry_run_names_the_cells(cartpol
     assert not (tmp_path / "new").exists()
 
 
-def test_the_levels_of_version_0_1_are_splits(cartpole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_levels_of_version_0_1_are_splits(
+    starpilot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configs: list[SweepConfig] = []
 
     def capture(*args: Any, config: SweepConfig, **settings: Any) -> Any:
@@ -379,7 +381,8 @@ def test_the_levels_of_version_0_1_are_splits(cartpole: Path, monkeypatch: pytes
     monkeypatch.setattr("d3rlpy_distill.sweeping.plan_sweep", capture)
     for options in (["--unseen-levels", "validation"], ["--unseen-levels", "all"], ["--splits", "validation"]):
         old = ["--synthetic-steps", 7, "--synthetic-batch", 3, "--bc-steps", 9]
-        result = run("sweep", cartpole, *options, *old, "--dry-run")
+        few = ["--sizes", 5, "--methods", "random", "--out", tmp_path / "new"]
+        result = run("sweep", starpilot_file, *few, *options, *old, "--dry-run")
         assert result.exit_code == 0 and ("Warning: --unseen-levels" in result.stderr) == (
             "--splits" not in options
         )

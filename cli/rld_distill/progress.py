@@ -55,12 +55,13 @@ class ProgressBar:
         """Shows what is being done."""
         self._progress.update(self._task, note=note)
 
-    def line(self, text: str) -> None:
-        """Leaves a line above the bar; where there is no terminal, only ``-v`` shows it."""
+    def line(self, text: str) -> bool:
+        """Leaves a line above the bar; where there is no terminal, only ``-v`` shows it. Tells whether it is shown."""
         if self._shown:
             self._console.print(Text(text))
         elif is_verbose():
             say(text)
+        return self._shown or is_verbose()
 
     def update(self, description: str, done: int, total: int, note: str = "") -> None:
         """Shows another state; a new description starts the clock anew."""

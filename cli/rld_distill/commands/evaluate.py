@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from ..tables import show_tables
 
 if TYPE_CHECKING:
     from d3rlpy_distill.evaluation import PartialBudget
+    from d3rlpy_distill.evaluation.results import ArmResult
     from d3rlpy_distill.pipeline import Evaluation
 
 EPILOG = """
@@ -214,25 +216,31 @@ def command(
         command=command_line(),
     )
     directory = out or Path("results") / _directory(plan, names, algos)
-    for note in plan.notes:
-        warn(note)
     if dry_run:
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
     lines = ArmLines(len(plan.policies) + len(plan.arms))
     with ProgressBar("evaluating", 1) as bar:
+
+        def ended(entries: Sequence[ArmResult]) -> None:
+            bar.line(lines.finished(entries))
+
+        told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
             directory,
             jobs=jobs,
             device=device,
             progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
-            on_arm=lambda entries: bar.line(lines.finished(entries)),
+            on_arm=ended,
         )
     if as_json:
         click.echo(json.dumps(results.to_json()))
     else:
         show_tables(build_tables(results), kept=directory)
+    for note, shown in zip(plan.notes, told, strict=True):
+        if not shown:
+            warn(note)
     say_next("report", directory, "--out", f"{directory.name}.html")
 
 
@@ -285,10 +293,11 @@ def _directory(plan: Evaluation, students: list[str] | None, algos: list[str] | 
 
 
 def _echo_plan(as_json: bool, plan: Evaluation, directory: Path, seconds: float) -> None:
-    value: dict[str, Any] = {"would": "evaluate", "out": str(directory), "seconds": seconds}
+    notes = list(plan.notes)
+    value: dict[str, Any] = {"would": "evaluate", "out": str(directory), "seconds": seconds, "notes": notes}
     text = (
         f"would train {len(plan.arms)} arms x {plan.protocol.students} students and play each "
         f"{plan.protocol.episodes} episodes on {', '.join(plan.splits)}, {' and '.join(plan.task.modes)}, into "
         f"{directory}: at most about {duration(seconds)} (training steps were timed)."
     )
-    echo_result(as_json, value, text)
+    echo_result(as_json, value, "\n".join([text, *(f"note: {note}" for note in notes)]))
