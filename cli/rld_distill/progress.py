@@ -7,11 +7,14 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from .speech import is_quiet, is_verbose, say
 
 __all__ = ["ProgressBar"]
+
+TIME = 7  # characters of 0:00:00
 
 
 class ProgressBar:
@@ -27,10 +30,11 @@ class ProgressBar:
         self._shown = sys.stderr.isatty() and not is_quiet()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            BarColumn(bar_width=None, table_column=Column(max_width=40)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME)),
+            # in a narrow terminal this is what is cut
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._console,
             disable=not self._shown,
             transient=True,
