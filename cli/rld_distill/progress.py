@@ -34,7 +34,9 @@ class ProgressBar:
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME)),
             # in a narrow terminal this is what is cut
-            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn(
+                "{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            ),
             console=self._console,
             disable=not self._shown,
             transient=True,

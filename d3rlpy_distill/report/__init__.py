@@ -1,7 +1,7 @@
 """Tables, figures, galleries and pages from results files and datasets."""
 
 from .contents import Report
-from .files import find_distilled
+from .files import find_distilled, find_films
 from .formats import FORMATS, write_report
 from .gallery import need_images, save_gallery
 from .games import games_table
@@ -22,6 +22,7 @@ __all__ = [
     "build_tables",
     "figure_paths",
     "find_distilled",
+    "find_films",
     "find_training",
     "games_table",
     "need_images",

@@ -1,4 +1,4 @@
-"""The files of distilled sets that results were made with: named, or found where the results' commands say."""
+"""What a report shows beside results: the sets they were made with, and films; named, or found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import DistillError, SettingsError
 from ..evaluation.results import Results
 from ..methods.distilled import Distilled
 
-__all__ = ["find_distilled"]
+__all__ = ["find_distilled", "find_films"]
 
 
 def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> dict[str, Distilled]:
@@ -44,6 +44,12 @@ def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> di
             if name not in found and (known := _load(path)) and known.sha256 == _hashes(one).get(name):
                 found[name] = known
     return found
+
+
+def find_films(results: Sequence[Path], named: Sequence[Path] = ()) -> list[Path]:
+    """Returns the GIF files that lie in directories of results, and those that are named."""
+    beside = [film for path in results if path.is_dir() for film in sorted(path.glob("*.gif"))]
+    return list(dict.fromkeys([*beside, *named]))
 
 
 def _hashes(results: Results) -> Mapping[str, Any]:

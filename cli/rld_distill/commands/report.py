@@ -60,7 +60,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     type=FILE,
     help="html: distilled file whose frames to show; found by itself where its command left it; repeatable.",
 )
-@click.option("--film", "films", multiple=True, type=FILE, help="html: GIF of 'rld-distill play'; repeatable.")
+@click.option(
+    "--film",
+    "films",
+    multiple=True,
+    type=FILE,
+    help="html: GIF of 'rld-distill play'; found by itself in RESULTS; repeatable.",
+)
 @click.option(
     "--training",
     multiple=True,
@@ -96,6 +102,7 @@ def command(
         SIZE_CURVE,
         Report,
         find_distilled,
+        find_films,
         find_training,
         read_report,
         save_figures,
@@ -123,7 +130,7 @@ def command(
             compare,
             paper,
             find_distilled(evaluations, distilled),
-            films,
+            find_films(results, films),
             find_training(results, training),
         )
     if dry_run:

@@ -143,7 +143,7 @@ def command(
     DATASETS are files, or names of 'rld-distill list datasets'. Run again into the same directory, an interrupted sweep
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
-    from d3rlpy_distill.errors import DistillError
+    from d3rlpy_distill.errors import DistillError, SettingsError
     from d3rlpy_distill.estimates import sweep_seconds
     from d3rlpy_distill.evaluation import PartialBudget, Protocol
     from d3rlpy_distill.files import check_output
@@ -198,7 +198,10 @@ def command(
     if results.failed:
         name, error = next(iter(results.failed.items()))
         said = str(error) if isinstance(error, DistillError) else explain(error)
-        raise click.ClickException(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")
+        # where nothing ran at all, the command line is what is wrong
+        wrong = isinstance(error, SettingsError) and not results.cells
+        raised = click.UsageError if wrong else click.ClickException
+        raise raised(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")
     say_next("report", out, "--out", f"{out.name}.html")
 
 

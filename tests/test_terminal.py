@@ -1,0 +1,253 @@
+"""The terminal: how much is said, what is shown while something runs, completion, presets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.shell_completion import get_completion_class
+
+from cartpole import TINY, collect_cartpole
+from commands import fails, run
+from d3rlpy_distill import OfflineDataset
+from d3rlpy_distill.catalogue import METHODS
+from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.evaluation import ArmResult
+from d3rlpy_distill.options import options_of
+from d3rlpy_distill.pipeline import configure, distill_to_file, load, load_distilled, plan_evaluation
+from d3rlpy_distill.presets import KINDS, preset_table, preset_values
+from rld_distill.group import cli
+from test_tables import in_terminal
+
+FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--converged-steps", 2]
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
+
+
+@pytest.fixture(scope="module")
+def small(cartpole: Path) -> Path:
+    out = cartpole.with_name("cart-5.h5")
+    distill_to_file(load(cartpole), out, "random", n_samples=5)
+    return out
+
+
+def test_v_and_q_say_more_and_less(cartpole: Path, small: Path, tmp_path: Path) -> None:
+    command = ["evaluate", cartpole, small, *FEW, "--splits", "train", "--arms", "bc-10,bc-25,distilled-5"]
+    ordinary = run(*command, "-o", tmp_path / "a")
+    assert "Warning: bc-10, bc-25" in ordinary.stderr or ordinary.stderr == ""
+    verbose = run(*command, "-o", tmp_path / "b", "-v").stderr.splitlines()
+    told = [line.partition(":")[0] for line in verbose if line[0].isdigit()]
+    assert told == ["1/3 bc-10", "2/3 bc-25", "3/3 distilled-5"]
+    assert verbose[-1] == f"next: rld-distill report {tmp_path / 'b'} --out b.html"
+    quiet = run(*command, "-o", tmp_path / "c", "-q", "--algos", "mlp")
+    assert quiet.exit_code == 0 and quiet.stderr == ""  # --algos would warn
+    assert "| distilled-5 |" in quiet.stdout
+    fails(2, "Missing argument", "distill", "-q")
+    debugged = run("distill", cartpole, "--samples", 9999, "-v")
+    assert debugged.exit_code == 1 and "Traceback" in debugged.stderr
+
+
+def test_a_sweep_tells_each_cell(cartpole: Path, tmp_path: Path) -> None:
+    command = ["sweep", cartpole, "--methods", "random", "--sizes", "5,9999", *FEW[:-2], "--splits", "train"]
+    result = run(*command, "-o", tmp_path / "s", "-v")
+    assert "1/2 cart-random-5-0: done" in result.stderr
+    assert "2/2 cart-random-9999-0: failed: n_samples=9999" in result.stderr and result.exit_code == 1
+
+
+def test_every_command_has_v_and_q_and_the_short_forms() -> None:
+    for name in cli.list_commands(None):  # type: ignore[arg-type]
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        leaves = list(command.commands.values()) if hasattr(command, "commands") else [command]
+        for leaf in leaves:
+            spelled = {opt for param in leaf.params for opt in param.opts}
+            assert {"-v", "--verbose", "-q", "--quiet"} <= spelled, leaf.name
+            assert ("--out" in spelled) == ("-o" in spelled) and ("--dry-run" in spelled) == ("-n" in spelled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pseudo-terminals")
+def test_a_terminal_shows_what_is_done_and_what_is_next(cartpole: Path, small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    said = in_terminal(
+        80,
+        "evaluate",
+        cartpole,
+        small,
+        *FEW,
+        "--splits",
+        "train",
+        "--arms",
+        "random-policy,distilled-5",
+        "-o",
+        out,
+    )
+    lines = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)) if line.strip()]
+    assert any(line.startswith("1/2 random-policy: train ") for line in lines)
+    assert any(line.startswith("2/2 distilled-5: train ") for line in lines)
+    assert "evaluating" in said and "/2 arms; playing random-policy" in said
+    assert "| --- |" not in said  # Markdown is for pipes
+    assert lines[-1] == f"next: rld-distill report {out} --out results.html"
+    assert "next: " not in in_terminal(80, "collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 1, "-q",
+                                       "-o", tmp_path / "c.h5")  # fmt: skip
+
+
+def test_progress_counts_all_of_an_evaluation(cartpole: Path, small: Path, tmp_path: Path) -> None:
+    plan = plan_evaluation(
+        load(cartpole),
+        [load_distilled(small)],
+        protocol=TINY,
+        splits=["train"],
+        arms=["random-policy", "random-5"],
+    )
+    seen: list[tuple[int, int]] = []
+    finished: list[str] = []
+
+    def on_arm(entries: Sequence[ArmResult]) -> None:
+        finished.append(entries[0].name)
+        assert {one.mode for one in entries} == {"sampled", "greedy"}
+
+    plan.run(tmp_path / "e", progress=lambda what, done, total: seen.append((done, total)), on_arm=on_arm)
+    assert finished == ["random-policy", "random-5"]
+    done = [one for one, _ in seen]
+    assert {total for _, total in seen} == {2 * 2 + 2}  # two arms on one split in two modes, two students
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 5
+
+
+def completions(words: Sequence[str], incomplete: str) -> list[str]:
+    kind = get_completion_class("bash")
+    assert kind is not None
+    complete = kind(cli, {}, "rld-distill", "_RLD_DISTILL_COMPLETE")
+    return [item.value for item in complete.get_completions(list(words), incomplete)]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ([], "eval", ["evaluate"]),
+        (["collect"], "starp", ["starpilot"]),
+        (["collect"], "procgen/starp", ["procgen/starpilot"]),
+        (["distill"], "starpilot-e", ["starpilot-expert"]),
+        (["distill", "x.h5", "--method"], "la", ["labels"]),
+        (["distill", "x.h5", "--method"], "herd", ["herding"]),
+        (["distill", "x.h5", "--student"], "impala-", ["impala-s2d"]),
+        (["distill", "x.h5", "--distance"], "co", ["cosine"]),
+        (["distill", "x.h5", "--method", "labels"], "--teacher-s", ["--teacher-steps"]),
+        (["evaluate", "x.h5"], "jumper-s", ["jumper-soft-150"]),
+        (["evaluate", "x.h5", "y.h5", "--student"], "paper,cq", ["paper,cql"]),
+        (["evaluate", "x.h5", "y.h5", "--coresets"], "k-", ["k-center"]),
+        (["sweep", "x.h5", "--methods"], "gradient,lab", ["gradient,labels"]),
+        (["datasets", "make"], "bigfish-m", ["bigfish-medium", "bigfish-mixed"]),
+        (["list"], "stu", ["students"]),
+        (["presets"], "unr", ["unrolled"]),
+        (["completion"], "z", ["zsh"]),
+    ],
+)
+def test_names_are_completed(words: list[str], incomplete: str, expected: list[str]) -> None:
+    assert completions(words, incomplete) == expected
+
+
+def test_files_are_completed_where_names_and_files_may_stand() -> None:
+    kind = get_completion_class("bash")
+    assert kind is not None
+    items = kind(cli, {}, "rld-distill", "_RLD_DISTILL_COMPLETE").get_completions(["distill"], "data/")
+    assert [item.type for item in items] == ["file"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_and_answers_the_shell(shell: str) -> None:
+    printed = run("completion", shell)
+    assert printed.exit_code == 0 and "_RLD_DISTILL_COMPLETE" in printed.stdout
+    fails(2, "'tcsh'", "completion", "tcsh")
+
+
+def test_the_shell_gets_nothing_but_names() -> None:
+    """In a process of its own, as a shell asks: no advertisement of gym's, no traceback."""
+    environment = {
+        **os.environ,
+        "_RLD_DISTILL_COMPLETE": "bash_complete",
+        "COMP_WORDS": "rld-distill collect heis",
+        "COMP_CWORD": "2",
+    }
+    script = "from rld_distill.main import entry_point; entry_point()"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "plain,heist\n" and ended.stderr == ""
+
+
+def test_presets_are_what_a_distillation_is_configured_with(starpilot_dataset: OfflineDataset) -> None:
+    for method in METHODS.names(""):
+        configured, _ = configure(starpilot_dataset, method)
+        values = preset_values(method, starpilot_dataset)
+        for field, _ in options_of(METHODS.get(method)):
+            expected = configured.total_steps if field.name == "steps" else getattr(configured, field.name)
+            assert values[field.name] == expected
+    paper = preset_values("gradient", starpilot_dataset, preset="paper")
+    assert paper["theta"] == "given" and paper["optimizer"] == "sgd" and paper["steps"] == 1000
+    with pytest.raises(SettingsError, match="preset='best'"):
+        preset_values("gradient", starpilot_dataset, preset="best")
+
+
+def test_presets_of_every_kind_of_data_are_shown(starpilot_file: Path) -> None:
+    table = preset_table("gradient")
+    assert [name for name in table if name.startswith("default")] == [f"default, {kind}" for kind in KINDS]
+    assert "paper, images" in table and "paper, vectors" not in table
+    assert table["default, vectors"]["learning_rate"] != table["default, images"]["learning_rate"]
+    assert "default, continuous actions" not in preset_table("labels")
+    shown = json.loads(run("presets", "--json").stdout)
+    assert set(shown) == set(METHODS.names("")) and shown["gradient"] == table
+    assert "| --learning-rate |" in run("presets", "gradient").stdout
+    one = run("presets", "labels", "--of", starpilot_file).stdout
+    assert "| option | default |" in one and "| --sharpness | 4 |" in one
+    fails(2, "did you mean 'labels'?", "presets", "lables")
+
+
+def test_print_config_tells_the_presets_values_and_is_the_same_again(
+    starpilot_file: Path, distilled_file: Path, tmp_path: Path
+) -> None:
+    for method, options in (("labels", ["--teacher-steps", 7]), ("gradient", ["--preset", "paper"])):
+        command = ["distill", starpilot_file, "--method", method]
+        printed = run(*command, *options, "--print-config")
+        assert printed.exit_code == 0, printed.output
+        lines = dict(line.split(" = ", 1) for line in printed.stdout.splitlines())
+        expected = preset_values(method, load(starpilot_file), preset=json.loads(lines["preset"]))
+        for name in {"teacher_steps", "theta", "optimizer", "held_out", "trajectory_length"} & set(expected):
+            value = 7 if name == "teacher_steps" else expected[name]
+            assert json.loads(lines[name]) == value
+        (tmp_path / "c.toml").write_text(printed.stdout)
+        assert run(*command, "--config", tmp_path / "c.toml", "--print-config").stdout == printed.stdout
+    absent = run("distill", tmp_path / "absent.h5", "--print-config")
+    assert absent.exit_code == 0 and "samples = 150" in absent.stdout and "is not there yet" in absent.stderr
+    evaluation = run("evaluate", starpilot_file, distilled_file, "--print-config").stdout.splitlines()
+    assert {'student = ["paper"]', 'splits = ["id", "ood"]', "full_steps = 1000", "small_batch = 15"} <= set(
+        evaluation
+    )
+
+
+def test_the_help_of_distill_groups_options_by_method() -> None:
+    lines = run("distill", "--help").stdout.splitlines()
+    titles = [line for line in lines if "Options of" in line]
+    groups = [
+        "every method",
+        "--method gradient or unrolled",
+        "--method gradient ",
+        "--method labels",
+        "--method unrolled",
+    ]
+    assert all(any(f"Options of {group}" in title for title in titles) for group in groups)
+    text = " ".join(lines)
+    for option in ("--teacher-steps", "--distance", "--window", "--samples"):
+        assert text.count(f"{option} ") >= 1, option
+    assert sum("--samples " in line and "Samples of" in line for line in lines) == 1  # each once
+
+
+def test_a_wrong_command_is_answered_with_the_right_one() -> None:
+    fails(2, "did you mean 'evaluate'?", "evalute")
