@@ -183,6 +183,8 @@ def test_an_archive_of_another_game_or_of_two_is_refused(tmp_path: Path) -> None
     fails(1, "an episode of coinrun, not of bigfish: give --game coinrun", "import", "gen-dgrl", one, "--game",
           "bigfish", "-o", out)  # fmt: skip
     fails(1, "an episode of coinrun, not of bigfish", "import", "gen-dgrl", two, "--game", "bigfish", "-o", out)
+    named = coinrun(tmp_path / "maze.tar.xz")
+    fails(1, "has the name of maze's episodes", "import", "gen-dgrl", named, "--game", "coinrun", "-o", out)
     assert not out.exists()
     assert run("import", "gen-dgrl", one, "--game", "coinrun", "-o", out).exit_code == 0
 

@@ -544,8 +544,11 @@ def test_command_trains_exports_and_resumes(tmp_path: Path, command_run: tuple[P
     last = run(*train, "--resume")
     assert last.exit_code == 0, last.output
     assert last.stderr == "" and f"{out / 'starpilot.safetensors'}: 768 steps" in last.stdout
-    plan = json.loads(run(*train, "--dry-run", "--json").stdout)
-    assert plan["task"] == "procgen/starpilot" and plan["directory"] == str(out)
+    fails(1, "add --resume", *train, "--dry-run")
+    new = tmp_path / "new"
+    plan = json.loads(run(*train[:-1], new, "--dry-run", "--json").stdout)
+    assert plan["task"] == "procgen/starpilot" and plan["directory"] == str(new) and not new.exists()
+    assert 0 < plan["seconds"] < 600
     assert plan["settings"] == dataclasses.asdict(
         ProcgenTrainSettings(
             architecture="impoola-s2d",

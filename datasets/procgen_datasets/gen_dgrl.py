@@ -132,6 +132,11 @@ def _planned(archive: Path, game: str, episodes: int | None, command: str) -> tu
     if not archive.is_file():
         what = "is a directory" if archive.is_dir() else "does not exist"
         raise DatasetFormatError(f"{archive} {what}: expected a .tar.xz of gen_dgrl.")
+    published = archive.name.partition(".")[0]
+    if published in GAMES and published != game:
+        raise DatasetFormatError(
+            f"{archive} has the name of {published}'s episodes: give --game {published}, or rename it if it is {game}'s."
+        )
     settings = {
         "environment": f"procgen:{game}",
         "archive": archive.name,
