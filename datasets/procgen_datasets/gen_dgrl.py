@@ -135,7 +135,8 @@ def _planned(archive: Path, game: str, episodes: int | None, command: str) -> tu
     published = archive.name.partition(".")[0]
     if published in GAMES and published != game:
         raise DatasetFormatError(
-            f"{archive} has the name of {published}'s episodes: give --game {published}, or rename it if it is {game}'s."
+            f"{archive} has the name of {published}'s episodes: give --game {published}, or rename it if it "
+            f"is {game}'s."
         )
     settings = {
         "environment": f"procgen:{game}",
