@@ -16,6 +16,7 @@ from ..data import OfflineDataset
 from ..errors import DistillError, OutputExistsError, SettingsError, UnsuitableDatasetError
 from ..evaluation.arms import Arm
 from ..evaluation.protocol import PartialBudget, Protocol
+from ..evaluation.run import Progress
 from ..executors import in_processes
 from ..files import check_directory, check_output, claimed, read_document, read_json, write_document
 from ..methods.base import Method
@@ -108,22 +109,23 @@ class Cell:
         """Directory of the evaluation."""
         return self.directory / self.name
 
-    def run(self, dataset: OfflineDataset) -> SweepCell:
+    def run(self, dataset: OfflineDataset, progress: Progress = lambda what, done, total: None) -> SweepCell:
         """Runs what of the cell is not done yet.
 
         Args:
             dataset: The real data.
+            progress: Told of every step.
 
         Raises:
             DistillError: If a setting does not go with the dataset, or the cell of the teachers has not run.
         """
-        self._distil(dataset)
+        self._distil(dataset, progress)
         results = self.plan(dataset, Distilled.load(self.distilled, device=self.config.device)).run(
-            self.evaluation, device=self.config.device
+            self.evaluation, device=self.config.device, progress=progress
         )
         return SweepCell(self.method, self.samples, self.seed, self._seconds(), results)
 
-    def _distil(self, dataset: OfflineDataset) -> None:
+    def _distil(self, dataset: OfflineDataset, progress: Progress) -> None:
         config, teachers = self.config, None
         settings: dict[str, Any] = {"n_samples": self.samples}
         if self.taught_by is not None:
@@ -147,6 +149,7 @@ class Cell:
             seed=self.seed,
             device=config.device,
             command=self._distil_command(settings, teachers),
+            on_step=lambda step, total, loss: progress(f"distilling ({step}/{total})", step, total),
             **settings,
         )
         if not self.record.exists():
@@ -271,7 +274,13 @@ class Sweep:
     cells: Sequence[Cell]
     directory: Path
 
-    def run(self, *, jobs: int = 1, on_cell: OnCell = lambda cell, error: None) -> SweepResults:
+    def run(
+        self,
+        *,
+        jobs: int = 1,
+        on_cell: OnCell = lambda cell, error: None,
+        progress: Progress = lambda what, done, total: None,
+    ) -> SweepResults:
         """Runs it and writes ``sweep.json``; into the same directory, it goes on where it stopped.
 
         A cell that fails leaves the others. Ctrl-C ends those that run, and no further one begins.
@@ -279,6 +288,7 @@ class Sweep:
         Args:
             jobs: Cells at a time, each in a process of its own; 1 runs them here, one after the other.
             on_cell: Called after each cell with what went wrong, or None.
+            progress: Told of what is done inside the cells that run here.
 
         Raises:
             InUseError: If another process is filling the directory.
@@ -286,7 +296,7 @@ class Sweep:
         """
         with claimed(self.directory, directory=True):
             self.check()
-            return self._run(jobs, on_cell)
+            return self._run(jobs, on_cell, progress)
 
     def check(self) -> None:
         """Refuses files of others where the results are to go, before the work is done.
@@ -305,11 +315,11 @@ class Sweep:
         if not any((cell.evaluation / "results.json").exists() for cell in self.cells):
             check_output(record.with_suffix(".npz"))
 
-    def _run(self, jobs: int, on_cell: OnCell) -> SweepResults:
+    def _run(self, jobs: int, on_cell: OnCell, progress: Progress) -> SweepResults:
         if jobs > 1:
             for name in {cell.dataset for cell in self.cells if not Path(cell.dataset).exists()}:
                 load(name)  # made once, here, and not by several processes at once
-        run = _OneAfterTheOther() if jobs == 1 else run_cell
+        run = _OneAfterTheOther(progress) if jobs == 1 else run_cell
         done: dict[str, SweepCell | Exception] = {}
         for taught in (False, True):
             cells = [cell for cell in self.cells if (cell.taught_by is not None) == taught]
@@ -419,14 +429,17 @@ def run_cell(cell: Cell) -> SweepCell:
 class _OneAfterTheOther:
     """Runs cells and keeps the last dataset, which the next one mostly shares."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._name: str | None = None
         self._dataset: OfflineDataset | None = None
 
     def __call__(self, cell: Cell) -> SweepCell:
         if self._dataset is None or self._name != cell.dataset:
             self._dataset, self._name = load(cell.dataset, task=cell.config.task), cell.dataset
-        return cell.run(self._dataset)
+        return cell.run(
+            self._dataset, lambda what, done, total: self._progress(f"{cell.name}: {what}", done, total)
+        )
 
 
 def _takes_steps(method: str) -> bool:

@@ -188,7 +188,7 @@ def command(
             bar.advance()
             bar.line(lines.ended(cell, error))
 
-        results = plan.run(jobs=jobs, on_cell=ended)
+        results = plan.run(jobs=jobs, on_cell=ended, progress=lambda what, done, total: bar.say(what))
     if results.cells:
         say(f"drew {save_size_curve(results.cells, picture, overwrite=again)}")
         if as_json:
