@@ -24,9 +24,11 @@ from d3rlpy_distill.methods.random import RandomCoreset
 from d3rlpy_distill.pipeline import configure, distill_to_file, load
 from d3rlpy_distill.students.mlp import MlpStudent
 from d3rlpy_distill.tasks import PARTS
+from procgen_datasets import list_recipes
 from rld_distill.failures import explain
 from test_gen_dgrl import as_npy, episode, make_archive, name_of
 
+COLLECTED = next(name for name in list_recipes() if name.startswith("starpilot-expert"))
 FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--converged-steps", 2]
 
 
@@ -78,7 +80,7 @@ def taken(tmp_path: Path) -> Path:
         (2, "ends in .png", ["gallery", "{small}", "-o", "{taken}/x.jpg"]),
         (1, "is a dataset", ["report", "{cartpole}"]),
         (1, "is a file", ["quickstart", "-o", "{cartpole}/x"]),
-        (1, "is a file", ["datasets", "make", "starpilot-expert", "--data-directory", "{cartpole}/x"]),
+        (1, "is a file", ["datasets", "make", COLLECTED, "--data-directory", "{cartpole}/x"]),
         (1, "is a directory", ["import", "gen-dgrl", "{taken}", "--game", "coinrun"]),
     ],
 )  # fmt: skip
@@ -103,7 +105,7 @@ def test_a_dry_run_says_how_long_it_takes_and_leaves_nothing(
         ["sweep", cartpole, "--sizes", "5,6", "--seeds", 2, "--methods", "random,labels", "--steps", 4, *FEW[:-2]],
         ["play", "starpilot", "random", "-o", "x.gif", "--max-steps", 3],
         ["gallery", distilled_file, "-o", "x.png"],
-        ["datasets", "make", "starpilot-expert"],
+        ["datasets", "make", COLLECTED],
         ["import", "gen-dgrl", coinrun(cartpole.with_name("coinrun.tar.xz")), "--game", "coinrun"],
     ]
     for command in commands:
