@@ -85,8 +85,16 @@ def taken(tmp_path: Path) -> Path:
     ],
 )  # fmt: skip
 def test_a_dry_run_refuses_what_the_run_refuses(
-    code: int, message: str, command: list[Any], cartpole: Path, small: Path, taken: Path
+    code: int,
+    message: str,
+    command: list[Any],
+    cartpole: Path,
+    small: Path,
+    taken: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))  # where a sweep begins before a cell fails
     if command[0] == "train-expert":
         pytest.importorskip("stable_baselines3")
     (taken / "mine.png").write_text("mine")

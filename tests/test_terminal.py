@@ -239,7 +239,7 @@ def test_print_config_tells_the_presets_values_and_is_the_same_again(
         (tmp_path / "c.toml").write_text(printed.stdout)
         assert run(*command, "--config", tmp_path / "c.toml", "--print-config").stdout == printed.stdout
     absent = run("distill", tmp_path / "absent.h5", "--print-config")
-    assert absent.exit_code == 0 and "samples = 150" in absent.stdout and "is not there yet" in absent.stderr
+    assert absent.exit_code == 0 and "samples = 150" in absent.stdout and "is no file" in absent.stderr
     evaluation = run("evaluate", starpilot_file, distilled_file, "--print-config").stdout.splitlines()
     assert {'student = ["paper"]', 'splits = ["id", "ood"]', "full_steps = 1000", "small_batch = 15"} <= set(
         evaluation

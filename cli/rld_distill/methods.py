@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,27 +24,25 @@ DEFAULT_METHOD = "gradient"
 def _every_method() -> Generated:
     """The options of all methods, each in the group of those that have it."""
     from d3rlpy_distill.catalogue import METHODS
+    from d3rlpy_distill.errors import PluginError
     from d3rlpy_distill.options import options_of
 
-    everyone = METHODS.names("")
+    kinds: dict[str, type[Method]] = {}
+    for entry in METHODS.entries():
+        with contextlib.suppress(PluginError):  # another's trouble
+            kinds[entry.name] = entry.load()
+    everyone = set(METHODS.names("")) & set(kinds)
     owners: dict[str, list[str]] = {}
-    for name in METHODS.names():
-        for field, _ in options_of(METHODS.get(name)):
+    for name, kind in kinds.items():
+        for field, _ in options_of(kind):
             owners.setdefault(field.name, []).append(name)
     groups: dict[str, list[click.Option]] = {"every method": []}
-    seen: set[str] = set()
-    for name in METHODS.names():
-        kind = METHODS.get(name)
-        for one, _ in options_of(kind):
-            if one.name in seen:
-                continue
-            seen.add(one.name)
-            having = owners[one.name]
-            group = "every method" if set(everyone) <= set(having) else f"--method {' or '.join(having)}"
-            own = generate(kind, f"Options of {group}", from_preset=True)
-            groups.setdefault(group, []).extend(
-                option for option in own.options if own.fields[str(option.name)][0].name == one.name
-            )
+    for field_name, having in owners.items():
+        group = "every method" if everyone <= set(having) else f"--method {' or '.join(having)}"
+        own = generate(kinds[having[0]], f"Options of {group}", from_preset=True)
+        groups.setdefault(group, []).extend(
+            option for option in own.options if own.fields[str(option.name)][0].name == field_name
+        )
     return Generated([option for options in groups.values() for option in options], {})
 
 
@@ -69,12 +68,12 @@ class MethodCommand(GeneratedCommand):
         super().format_options(ctx, formatter)
 
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
-        """What the preset gives a dataset; one that is yet to be made is not made for that."""
+        """What the preset gives a dataset; one that has a name alone is not made for that."""
         generated: Generated = ctx.meta[GENERATED]
         values = dict(ctx.params)
         settings = generated.take(values)
         if not Path(values["dataset"]).exists():
-            warn(f"{values['dataset']} is not there yet: what a preset makes of it is left out.")
+            warn(f"{values['dataset']} is no file: what a preset makes of it is left out.")
             return {}
         method = self.configured(values, settings)
         found = {}

@@ -48,14 +48,14 @@ OWN = "  [default: the student's own]"
 
 class _EvaluateCommand(ConfigCommand):
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
-        """What REAL's task and its student give; a dataset that is yet to be made is not made for that."""
+        """What REAL's task and its student give; a dataset that has a name alone is not made for that."""
         from d3rlpy_distill.catalogue import STUDENTS
         from d3rlpy_distill.evaluation import Protocol
         from d3rlpy_distill.pipeline import load, task_of
 
         values = ctx.params
         if not Path(values["real"]).exists():
-            warn(f"{values['real']} is not there yet: what its task gives is left out.")
+            warn(f"{values['real']} is no file: what its task gives is left out.")
             return {}
         played = task_of(load(values["real"], task=values["task"]), values["task"])
         names = _students(values["student"], values["algos"]) or [played.default_student]
