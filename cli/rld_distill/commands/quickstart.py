@@ -37,8 +37,21 @@ def command(out: Path, seed: int, dry_run: bool) -> None:
         check_quickstart(out)
         click.echo(f"would collect, distil, train, play, draw and film in {out}: about {MEASURED}.")
         return
-    with ProgressBar("quickstart", 1) as bar:
-        result = run_quickstart(QuickstartConfig(seed=seed), out, say=say, progress=bar.update)
+    stage = "quickstart"
+    with ProgressBar(stage, 1) as bar:
+
+        def begin(text: str) -> None:
+            nonlocal stage
+            stage = text.partition(" ")[0]  # 1/5, 2/5, ...
+            if not bar.line(text):
+                say(text)
+
+        result = run_quickstart(
+            QuickstartConfig(seed=seed),
+            out,
+            say=begin,
+            progress=lambda what, done, total: bar.update(stage, done, total, what),
+        )
     show_tables(build_tables(result.results), kept=out / "results")
     click.echo(f"\ndrew {result.plot}, filmed {result.film}\n")
     click.echo(result.text)
