@@ -16,7 +16,7 @@ from click.exceptions import Exit
 from .address_space import too_little_address_space
 from .failures import explain, is_out_of_memory
 from .interrupted import Interrupted
-from .speech import is_verbose, say
+from .speech import say, speech_options
 from .standard import StandardOutputError
 from .status import INTERRUPTED, AtOnce
 
@@ -64,6 +64,10 @@ Examples:
 class LazyGroup(click.RichGroup):
     """Imports a command's module when it is named and turns expected errors into one line on stderr."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += speech_options()  # before the name of a command, too
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -96,7 +100,7 @@ class LazyGroup(click.RichGroup):
                 raise click.Abort from error
             raise Interrupted("nothing of it was kept; run the same command again to begin anew") from error
         except Exception as error:
-            if ctx.params["debug"] or is_verbose():
+            if ctx.params["debug"]:
                 traceback.print_exc()
             raise self._translate(ctx, error) from error
 

@@ -25,7 +25,7 @@ def speech_options() -> list[click.Option]:
             expose_value=False,
             is_eager=True,
             callback=lambda ctx, param, value: _set(ctx, VERBOSE, value),
-            help="Say what is done also where stderr is no terminal, and where an error comes from.",
+            help="Say what is done, and what to type next, also where stderr is no terminal.",
         ),
         click.RichOption(
             ["-q", "--quiet"],
