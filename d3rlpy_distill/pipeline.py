@@ -681,7 +681,7 @@ class _GivenTeachers:
             if name not in OF_SAMPLES and value != known:
                 raise DistillError(
                     f"{self.path}'s teachers have {name}={known!r}, asked for was {value!r}: leave it out, or give "
-                    "what the file was made with."
+                    "the one that the file was made with."
                 )
         return dataclasses.replace(method, given=self.teachers)
 

@@ -33,7 +33,7 @@ def command() -> None:
 @command.command("d3rlpy", cls=ConfigCommand, epilog=D3RLPY_EPILOG)
 @click.argument("student", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model to make.  [default: STUDENT.d3]"
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model to make.  [default: STUDENT.d3]"
 )
 @overwrite_option
 @plugin_option

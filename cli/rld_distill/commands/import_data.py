@@ -132,6 +132,7 @@ def d3rlpy_command(
             on_episode=bar.advance,
         )
     echo_dataset(as_json, path, info, time.perf_counter() - start)
+    say_next("distill", path)
 
 
 @command.command("minari", cls=ConfigCommand, epilog=MINARI_EPILOG)
@@ -157,6 +158,7 @@ def minari_command(source: str, task: str | None, out: Path | None, as_json: boo
     with ProgressBar(f"importing {source}", None) as bar:
         info = import_minari(source, path, task=task, command=command_line(), on_episode=bar.advance)
     echo_dataset(as_json, path, info, time.perf_counter() - start)
+    say_next("distill", path)
 
 
 def _minari_name(source: str) -> str:

@@ -23,6 +23,7 @@ Examples:
 @click.option("--revision", help="Branch, tag or commit.  [default: main]")
 @click.option("--sha256", metavar="HEX", help="Hash that the file must have, as its card says it.")
 @click.option(
+    "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to make, its card beside it.  [default: data/FILE]",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..complete import Known
 from ..options import ConfigCommand, echo_result, json_option, overwrite_option, plugin_option
 
 EPILOG = """
@@ -18,7 +19,7 @@ Examples:
 
 
 @click.command("push", cls=ConfigCommand, epilog=EPILOG)
-@click.argument("dataset")
+@click.argument("dataset", type=Known("datasets", files=True))
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option(
     "--card",
@@ -33,7 +34,9 @@ Examples:
 @overwrite_option
 @plugin_option
 @json_option
-@click.option("--dry-run", is_flag=True, help="Print the card that would be written, send nothing, and stop.")
+@click.option(
+    "-n", "--dry-run", is_flag=True, help="Print the card that would be written, send nothing, and stop."
+)
 def command(
     dataset: str,
     repo: str,
