@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 import pytest
@@ -141,7 +142,7 @@ def check_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         loaded = read(page).urls
         assert elsewhere(loaded) == [], page
         for url in loaded:
-            local = page.parent / url.partition("?")[0].partition("#")[0]
+            local = page.parent / unquote(url.partition("?")[0].partition("#")[0])
             assert url.startswith("data:") or local.exists() or page.name == "404.html", (page, url)
     for style in site.rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text()), style
