@@ -1,4 +1,4 @@
-"""What there is by name: methods, students, tasks, datasets; built-in ones, and those of plug-ins."""
+"""What there is by name: methods, students, tasks, datasets, executors; built-in ones, and those of plug-ins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .registry import Plugins, Registry
 
 if TYPE_CHECKING:
+    from .executors.base import Executor
     from .methods.base import Method
     from .students.base import Student
     from .tasks.base import Task
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CORESET",
     "DATASETS",
+    "EXECUTORS",
     "METHODS",
     "STUDENTS",
     "TASKS",
     "register_coreset",
+    "register_executor",
     "register_method",
     "register_student",
     "register_task",
@@ -37,10 +40,12 @@ METHODS: Registry[type[Method]] = Registry("method", _PLUGINS)
 STUDENTS: Registry[type[Student]] = Registry("student", _PLUGINS)
 TASKS: Registry[TaskFactory] = Registry("task", _PLUGINS)
 DATASETS: Registry[DatasetMaker] = Registry("dataset", _PLUGINS)
+EXECUTORS: Registry[type[Executor]] = Registry("executor", _PLUGINS)
 
 register_method = METHODS.register
 register_student = STUDENTS.register
 register_task = TASKS.register
+register_executor = EXECUTORS.register
 
 
 def register_coreset(name: str) -> Callable[[type[Method]], type[Method]]:
@@ -87,6 +92,12 @@ METHODS.add(
     "Transitions that leave none far from them (arXiv 1708.00489).",
     group=CORESET,
 )
+
+_EXECUTORS = "d3rlpy_distill.executors"
+EXECUTORS.add(
+    "local", f"{_EXECUTORS}.local:LocalExecutor", "Processes of this machine; with one job, this process."
+)
+EXECUTORS.add("ray", f"{_EXECUTORS}.ray:RayExecutor", "A Ray cluster, or Ray on this machine; the extra 'ray'.")
 
 _STUDENTS = "d3rlpy_distill.students"
 for _name, _target, _line in (

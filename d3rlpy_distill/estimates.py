@@ -20,14 +20,16 @@ from .methods.base import Method, Run
 from .pipeline import Evaluation, load
 from .policies import DiscretePolicy, Policy
 from .students.base import Student
-from .sweeping.run import Cell, Sweep
+from .sweeping import Cell, Sweep
 from .tasks.base import CollectSettings, Task, TrainSettings
 
 __all__ = [
+    "UnitCost",
     "collection_seconds",
     "distillation_seconds",
     "evaluation_seconds",
-    "sweep_seconds",
+    "evaluation_units",
+    "sweep_units",
     "training_seconds",
 ]
 
@@ -101,18 +103,42 @@ def collection_seconds(
     return 2 * forward * settings.episodes * COLLECT_STEPS, COLLECT_STEPS  # playing and writing take as long again
 
 
+@dataclasses.dataclass(frozen=True)
+class UnitCost:
+    """Units of work that cost the same.
+
+    Args:
+        cell: The cell of a sweep that they belong to; empty in an evaluation.
+        name: What they do.
+        units: How many there are.
+        seconds: Of each, at most, about.
+    """
+
+    cell: str
+    name: str
+    units: int
+    seconds: float
+
+
 def evaluation_seconds(plan: Evaluation, *, device: str = "cpu:0") -> float:
-    """Returns how long an evaluation takes at most, about, with one student trained at a time.
+    """Returns how long an evaluation takes at most, about, with one unit at a time.
 
     Args:
         plan: The evaluation.
         device: torch device of the training.
     """
+    return sum(cost.units * cost.seconds for cost in evaluation_units(plan, device=device))
+
+
+def evaluation_units(plan: Evaluation, *, device: str = "cpu:0", cell: str = "") -> list[UnitCost]:
+    """Returns the units of an evaluation and what they cost, from a few timed steps; see :func:`evaluation_seconds`."""
     samples = {name: _sample_seconds(student, plan, device) for name, student in plan.students.items()}
-    if not samples:
-        return 0.0
-    protocol, seconds = plan.protocol, 0.0
-    episodes = len(plan.splits) * len(plan.task.modes) * protocol.episodes
+    protocol, costs = plan.protocol, []
+    combinations = len(plan.splits) * len(plan.task.modes)
+    # a forward pass is about a third of a training step
+    played = EVALUATE_STEPS * protocol.episodes / 3
+    slowest = max(samples.values(), default=0.0)
+    costs += [UnitCost(cell, f"playing {one.name}", combinations, slowest * played) for one in plan.policies]
     for arm in plan.arms:
         mine = samples[arm.about.student or ""]
         full, _ = protocol.budgets(arm.student)
@@ -121,13 +147,13 @@ def evaluation_seconds(plan: Evaluation, *, device: str = "cpu:0") -> float:
             if isinstance(arm.budget, ConvergenceConfig)
             else (arm.budget.n_steps, arm.budget.batch_size)
         )
-        # a forward pass is about a third of a training step
-        seconds += protocol.students * mine * (steps * batch + EVALUATE_STEPS * episodes / 3)
-    return seconds + len(plan.policies) * EVALUATE_STEPS * episodes * max(samples.values()) / 3
+        costs.append(UnitCost(cell, f"training {arm.name}", protocol.students, mine * steps * batch))
+        costs.append(UnitCost(cell, f"playing {arm.name}", combinations, protocol.students * mine * played))
+    return costs
 
 
-def sweep_seconds(plan: Sweep) -> float:
-    """Returns how long a sweep takes at most, about, with one cell at a time and nothing done yet.
+def sweep_units(plan: Sweep) -> list[UnitCost]:
+    """Returns the units of a sweep of which nothing is done yet, and what they cost, from a few timed steps.
 
     Cells that differ in their seed alone are timed once. Random samples stand for the distilled ones, whose students
     train as long.
@@ -135,28 +161,31 @@ def sweep_seconds(plan: Sweep) -> float:
     Raises:
         DistillError: If a cell cannot run: a name, a split, a policy or a size that does not go with its dataset.
     """
-    timed: dict[tuple[object, ...], float] = {}
-    seconds, dataset, loaded = 0.0, None, None
+    timed: dict[tuple[object, ...], list[UnitCost]] = {}
+    costs: list[UnitCost] = []
+    dataset, loaded = None, None
     for cell in plan.cells:
-        key = (cell.dataset, cell.method, cell.samples, cell.full, cell.taught_by is None)
+        taught = cell.taught_by is not None
+        key = (cell.dataset, cell.config.student, cell.method, cell.samples, cell.full, taught)
         if key not in timed:
             if dataset is None or loaded != cell.dataset:
                 dataset, loaded = load(cell.dataset, task=cell.config.task), cell.dataset
-            timed[key] = _cell_seconds(cell, dataset)
-        seconds += timed[key]
-    return seconds
+            timed[key] = _cell_units(cell, dataset)
+        costs += [dataclasses.replace(cost, cell=cell.name) for cost in timed[key]]
+    return costs
 
 
-def _cell_seconds(cell: Cell, dataset: OfflineDataset) -> float:
+def _cell_units(cell: Cell, dataset: OfflineDataset) -> list[UnitCost]:
     config = cell.config
     method = cell.configure(dataset)
-    distilling = distillation_seconds(method, dataset, seed=cell.seed, device=config.device)
+    seconds = distillation_seconds(method, dataset, seed=cell.seed, device=config.device)
     rng = np.random.default_rng(cell.seed)
     stand_in = METHODS.get("random")(n_samples=cell.samples).distill(dataset, rng)
     if method.labels == "soft":
         even = np.full((cell.samples, dataset.action_size), 1 / dataset.action_size, np.float32)
         stand_in = dataclasses.replace(stand_in, samples=dataclasses.replace(stand_in.samples, probabilities=even))
-    return distilling + evaluation_seconds(cell.plan(dataset, stand_in), device=config.device)
+    plan = cell.plan(dataset, stand_in)
+    return [UnitCost("", "distilling", 1, seconds), *evaluation_units(plan, device=config.device)]
 
 
 def training_seconds(

@@ -15,30 +15,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from d3rlpy.datasets import DATA_DIRECTORY
 
-from .catalogue import DATASETS, METHODS, STUDENTS
+from .catalogue import DATASETS, EXECUTORS, METHODS, STUDENTS
 from .data import OfflineDataset, Provenance, package_versions, read_own
 from .errors import DistillError, SettingsError, UntrustedFileError
-from .evaluation.arms import ArmKind, compared_arms, equal_arms, is_reserved, standard_arms
+from .evaluation.arms import Arm, ArmKind, compared_arms, equal_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
-from .evaluation.run import OnArm, PolicyArm, Progress, run_arms
+from .evaluation.run import OnArm, Place, PolicyArm, run_arms
+from .evaluation.stage import Stage
 from .evaluation.store import EvaluationStore, check_store
-from .files import check_directory, check_output, claimed
+from .executors import HERE, Board, Executor, Flow, Progress, run_flow
+from .files import check_directory, check_output, claim_of, claimed
 from .learners.learner import AnyLearner
 from .machine import describe_machine
-from .methods.base import Method, Run
-from .methods.checkpoint import checkpoint_threads
+from .methods.base import Method
 from .methods.distilled import Distilled
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
+from .methods.unit import Made, checkpoint_of, distil_here, distil_unit
 from .options import options_of
 from .students.base import Student
 from .students.teachers import Teachers
 from .tasks.base import LoadedPolicy, Task, make_task
-from .threads import with_threads
 
 __all__ = [
     "Evaluation",
@@ -48,7 +48,9 @@ __all__ = [
     "default_student",
     "distill",
     "distill_to_file",
+    "distilling",
     "evaluate",
+    "executor_of",
     "load",
     "load_distilled",
     "plan_evaluation",
@@ -249,10 +251,8 @@ def distill(
         seed=seed,
         **settings,
     )
-    threads = with_threads([] if checkpoint is None else checkpoint_threads(checkpoint))
-    distilled = configured.distill(dataset, np.random.default_rng(seed), Run(device, checkpoint, on_step=on_step))
-    provenance = _provenance(dataset, method, configured, recorded, seed, command)
-    return dataclasses.replace(distilled, provenance=_made_by(provenance, threads))
+    made = distil_here(dataset, configured, seed, device, checkpoint, on_step)
+    return _signed(made, _provenance(dataset, method, configured, recorded, seed, command))
 
 
 def distill_to_file(
@@ -281,7 +281,8 @@ def distill_to_file(
         OutputExistsError: If the path holds anything else.
         InUseError: If another process is making it.
     """
-    check_output(Path(path), overwrite=True)
+    path = Path(path)
+    check_output(path, overwrite=True)
     configured, recorded = configure(
         dataset,
         method,
@@ -293,17 +294,65 @@ def distill_to_file(
         seed=seed,
         **settings,
     )
-    provenance, path = _provenance(dataset, method, configured, recorded, seed, command), Path(path)
+    provenance = _provenance(dataset, method, configured, recorded, seed, command)
     with claimed(path):
         if path.exists():
             read_own(path, provenance)
-            return configured
-        checkpoint = path.with_name(path.name + ".checkpoint")
-        threads = with_threads(checkpoint_threads(checkpoint))
-        run = Run(device, checkpoint, on_step=on_step)
-        distilled = configured.distill(dataset, np.random.default_rng(seed), run)
-        dataclasses.replace(distilled, provenance=_made_by(provenance, threads)).save(path)
+        else:
+            made = distil_here(dataset, configured, seed, device, checkpoint_of(path), on_step)
+            _signed(made, provenance).save(path)
     return configured
+
+
+def distilling(
+    stage: Stage,
+    path: Path,
+    method: str,
+    place: Place,
+    *,
+    student: str | None = None,
+    expert: str | None = None,
+    teachers: str | Path | None = None,
+    seed: int = 0,
+    command: str = "",
+    **settings: Any,
+) -> Flow[float | None]:
+    """Distils into a file as one unit of work; see :func:`distill_to_file`.
+
+    Args: those of :func:`distill`, and:
+        stage: What to distil.
+        path: The file to make, by this process. A checkpoint is kept beside it by whoever sees it.
+        place: Where the unit runs.
+
+    Returns:
+        Its seconds; None where it was made before, or begun.
+
+    Raises: those of :func:`distill_to_file`.
+    """
+    dataset = stage.dataset
+    check_output(path, overwrite=True)
+    configured, recorded = configure(
+        dataset,
+        method,
+        student=student,
+        expert=expert,
+        teachers=teachers,
+        device=place.device,
+        seed=seed,
+        **settings,
+    )
+    provenance = _provenance(dataset, method, configured, recorded, seed, command)
+    with claimed(path):
+        if path.exists():
+            read_own(path, provenance)
+            place.board.skip()
+            return None
+        begun = checkpoint_of(path).exists()
+        arguments = stage.shared_dataset, configured, seed, place.device, path.resolve(), claim_of(path)
+        made: Made
+        (made,) = yield [place.unit("distilling", distil_unit, *arguments)]
+        _signed(made, provenance).save(path)
+    return None if begun else made.seconds
 
 
 def check_distillation(
@@ -364,7 +413,7 @@ class Evaluation:
     dataset: OfflineDataset
     students: Mapping[str, Student]
     policies: Sequence[PolicyArm]
-    arms: Sequence[Any]
+    arms: Sequence[Arm]
     protocol: Protocol
     splits: Sequence[str]
     identity: Mapping[str, Any]
@@ -384,7 +433,8 @@ class Evaluation:
         self,
         directory: Path,
         *,
-        jobs: int = 1,
+        executor: Executor | str = HERE,
+        cores: int = 1,
         device: str = "cpu:0",
         progress: Progress = lambda what, done, total: None,
         on_arm: OnArm = lambda entries: None,
@@ -393,35 +443,46 @@ class Evaluation:
 
         Args:
             directory: Keeps students, returns and, in the end, ``results.json``.
-            jobs: Students trained at once, each on one core; 1 trains them one after the other on all cores.
+            executor: Where units of work run, one student trained, one arm played: here, or by its name.
+            cores: Torch threads of each unit, on which last bits depend.
             device: torch device for training.
-            progress: Told of every step.
+            progress: Told of what is being done.
             on_arm: Told of each arm that is done.
 
         Raises:
             CheckpointError: If the directory holds another evaluation.
             InUseError: If another process is filling it.
         """
+        board = Board(progress)
+        with executor_of(executor).open(board) as pool:
+            place = Place(pool, board, cores, device)
+            flow = self.flow(directory, Stage(pool, self.task, self.dataset), place, on_arm)
+            return run_flow(flow, pool, board)
+
+    def flow(
+        self, directory: Path, stage: Stage, place: Place, on_arm: OnArm = lambda entries: None
+    ) -> Flow[Results]:
+        """Its units and what becomes of them; see :meth:`run`."""
         protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
         with claimed(directory, directory=True):
             store = EvaluationStore(directory, {"task": self.task.name, **protocol})
-            entries = run_arms(
-                self.task,
-                self.dataset,
-                self.policies,
-                self.arms,
-                self.protocol,
-                self.splits,
-                store,
-                jobs=jobs,
-                device=device,
-                progress=progress,
-                on_arm=on_arm,
+            entries = yield from run_arms(
+                stage, self.policies, self.arms, self.protocol, self.splits, store, place, on_arm
             )
             splits = {split: self.task.split_title(split) for split in self.splits}
             results = Results(self.task.name, protocol, self.provenance, splits, entries)
             results.save(directory / "results.json", overwrite=True)
         return results
+
+
+def executor_of(executor: Executor | str) -> Executor:
+    """Returns the executor, or the one of a name, on all it has.
+
+    Raises:
+        UnknownNameError: If there is no such name.
+        DistillError: If it cannot be used here; the message says what to type.
+    """
+    return EXECUTORS.get(executor)() if isinstance(executor, str) else executor
 
 
 def evaluate(
@@ -437,7 +498,8 @@ def evaluate(
     expert: str | None = None,
     trust: bool = False,
     out: str | Path | None = None,
-    jobs: int = 1,
+    executor: Executor | str = HERE,
+    cores: int = 1,
     device: str = "cpu:0",
     progress: Progress = lambda what, done, total: None,
     command: str = "",
@@ -457,9 +519,12 @@ def evaluate(
         expert: The expert's name or file; by default the one that played the dataset.
         trust: Load an expert's file that holds pickled code.
         out: Directory that keeps everything; by default nothing is kept.
-        jobs: Students trained at once, each on one core.
+        executor: Where units of work run: an executor, or the name of one. By default here, one after the other;
+            ``"local"`` has a process for each core, :class:`~.executors.local.LocalExecutor` as many as it is told,
+            ``"ray"`` a cluster. Results are the same, to the last bit on one kind of machine.
+        cores: Torch threads of each unit, on which last bits depend.
         device: torch device.
-        progress: Told of every step.
+        progress: Told of what is being done.
         command: Command line to record.
     """
     plan = plan_evaluation(
@@ -478,9 +543,10 @@ def evaluate(
         command=command,
     )
     if out is not None:
-        return plan.run(Path(out), jobs=jobs, device=device, progress=progress)
+        return plan.run(Path(out), executor=executor, cores=cores, device=device, progress=progress)
     with tempfile.TemporaryDirectory() as directory:
-        return plan.run(Path(directory) / "evaluation", jobs=jobs, device=device, progress=progress)
+        kept = Path(directory) / "evaluation"
+        return plan.run(kept, executor=executor, cores=cores, device=device, progress=progress)
 
 
 def plan_evaluation(
@@ -725,10 +791,11 @@ def _provenance(
     return Provenance("distilled", dataset.task, dataset.action_size, command, settings)
 
 
-def _made_by(provenance: Provenance, threads: Sequence[int]) -> Provenance:
-    """Records the numbers of threads that made a set, one after the other where it was interrupted."""
-    said = ", then ".join(map(str, threads))
-    return dataclasses.replace(provenance, packages={**provenance.packages, "torch threads": said})
+def _signed(made: Made, provenance: Provenance) -> Distilled:
+    """The set with its provenance: the numbers of threads, too, that made it, where it was interrupted."""
+    threads = {"torch threads": ", then ".join(map(str, made.threads))}
+    signed = dataclasses.replace(provenance, packages={**provenance.packages, **threads})
+    return dataclasses.replace(made.distilled, provenance=signed)
 
 
 def _check_fits(dataset: OfflineDataset, task: Task) -> None:

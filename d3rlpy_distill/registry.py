@@ -20,7 +20,16 @@ from typing import Generic, TypeVar, cast
 
 from .errors import PluginError, UnknownNameError
 
-__all__ = ["ENTRY_POINTS", "PLUGIN_PREFIX", "Entry", "Plugins", "Registry", "load_plugin"]
+__all__ = [
+    "ENTRY_POINTS",
+    "PLUGIN_PREFIX",
+    "Entry",
+    "Plugins",
+    "Registry",
+    "load_plugin",
+    "load_plugin_text",
+    "loaded_plugins",
+]
 
 ENTRY_POINTS = "d3rlpy_distill.plugins"
 PLUGIN_PREFIX = "d3rlpy_distill_plugin_"
@@ -200,6 +209,34 @@ def load_plugin(path: Path) -> ModuleType:
         del sys.modules[name]
         raise PluginError(f"--plugin {path} fails: {type(error).__name__}: {error}") from error
     return module
+
+
+def load_plugin_text(path: Path, text: str) -> ModuleType:
+    """Runs a plug-in of another machine, where :func:`load_plugin` has run its file.
+
+    Args:
+        path: The file there.
+        text: What it holds.
+    """
+    name = f"{PLUGIN_PREFIX}{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    try:
+        exec(compile(text, str(path), "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def loaded_plugins() -> list[Path]:
+    """Returns the files that :func:`load_plugin` has run in this process, in their order."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(PLUGIN_PREFIX)]
+    return [Path(str(module.__file__)).resolve() for module in modules]
 
 
 def _identity(target: object) -> object:

@@ -6,9 +6,12 @@ from click.testing import CliRunner, Result
 
 from rld_distill.group import cli
 
+ONE_JOB = {"evaluate": {"jobs": 1}, "sweep": {"jobs": 1}}
+"""Unless a test says otherwise: processes of their own take seconds to start."""
+
 
 def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(a) for a in args])
+    return CliRunner().invoke(cli, [str(a) for a in args], default_map=ONE_JOB)
 
 
 def fails(code: int, message: str, *args: object) -> None:

@@ -32,6 +32,7 @@ from d3rlpy_distill.evaluation import (
     summarise,
 )
 from d3rlpy_distill.evaluation.statistics import interquartile_mean
+from d3rlpy_distill.executors import LocalExecutor
 from d3rlpy_distill.learners.learner import AnyLearner, build_learner
 from d3rlpy_distill.learners.stock import fit_stock, networks, seeded
 from d3rlpy_distill.pipeline import Evaluation, load, plan_evaluation
@@ -193,7 +194,9 @@ def test_arms_are_the_same_whatever_else_is_evaluated_and_however_many_at_once(
 ) -> None:
     names = [f"random-{N}", f"distilled-{N}"]
     alone = plan(dataset, task, distilled, arms=names).run(tmp_path / "alone")
-    both = plan(dataset, task, soft, distilled, arms=[*names, "bc-10"]).run(tmp_path / "both", jobs=2)
+    both = plan(dataset, task, soft, distilled, arms=[*names, "bc-10"]).run(
+        tmp_path / "both", executor=LocalExecutor(jobs=2)
+    )
     kept = [arm for arm in both.arms if arm.name in names]
     assert same(dataclasses.replace(both, arms=kept), alone)
 
@@ -213,7 +216,7 @@ def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
     }
     drawn = (
         next(arm for arm in ready.arms if arm.name == f"random-soft-{N}")
-        .draw(np.random.default_rng(0))
+        .draw(dataset, np.random.default_rng(0))
         .transitions
     )
     assert soft.teachers is not None and drawn.probabilities is not None
@@ -233,7 +236,7 @@ def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(
         (f"distilled-{N}", False),
         ("bc-10", False),
     ):
-        first, second = (arms[name].draw(np.random.default_rng(s)).transitions for s in (0, 1))
+        first, second = (arms[name].draw(dataset, np.random.default_rng(s)).transitions for s in (0, 1))
         assert (not np.array_equal(first.observations, second.observations)) == differ
 
 

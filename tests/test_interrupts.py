@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -12,7 +9,6 @@ import pytest
 
 from cartpole import collect_cartpole
 from commands import run
-from d3rlpy_distill.executors import Stopped, in_threads
 from d3rlpy_distill.pipeline import distill_to_file, load
 from processes import ctrl_c, finish, start, wait_for
 
@@ -33,7 +29,7 @@ def test_while_modules_are_imported(tmp_path: Path, cartpole: Path) -> None:
 
 
 def test_running_students_stop_and_what_is_done_is_kept(tmp_path: Path, cartpole: Path) -> None:
-    """Of 2 at a time: the threads that train them stop, too, and those that are done are kept."""
+    """Of 2 at a time: the processes that train them stop, too, and those that are done are kept."""
     distilled, out = tmp_path / "d.h5", tmp_path / "e"
     distill_to_file(load(cartpole), distilled, n_samples=5, steps=1)
     few = ["--students", 3, "--episodes", 1, "--splits", "train", "--jobs", 2, "--full-steps", 2]
@@ -85,35 +81,3 @@ def test_a_killed_sweep_takes_its_processes_with_it(tmp_path: Path, cartpole: Pa
     process.kill()
     finish(process)  # its processes hold its standard error: this ends when they do
     assert not list(tmp_path.glob("*.h5"))
-
-
-def test_threads_stop_when_one_fails() -> None:
-    stop, stopped = threading.Event(), []
-
-    def work(unit: int) -> int:
-        if unit == 1:
-            raise ValueError("unit 1")
-        while not stop.wait(0.01):
-            pass
-        stopped.append(unit)
-        raise Stopped
-
-    with pytest.raises(ValueError, match="unit 1"):
-        in_threads(work, [0, 1, 2], 2, stop=stop)
-    assert stopped == [0]  # and unit 2 never began
-
-
-def test_threads_stop_at_ctrl_c() -> None:
-    stop, begun, stopped = threading.Event(), [], []
-
-    def work(unit: int) -> int:
-        begun.append(unit)
-        if unit == 0:
-            os.kill(os.getpid(), signal.SIGINT)  # reaches the main thread
-        stop.wait(60)
-        stopped.append(unit)
-        raise Stopped
-
-    with pytest.raises(KeyboardInterrupt):
-        in_threads(work, [0, 1], 2, stop=stop)
-    assert 0 in stopped and sorted(stopped) == sorted(begun) and stop.is_set()

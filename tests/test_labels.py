@@ -200,7 +200,7 @@ def test_random_observations_beside_soft_labels_carry_the_same_teachers_labels()
     )
     assert [arm.name for arm in arms][-2:] == ["random-soft-10", "soft-10"]
     assert [arm.about.labels for arm in arms][-2:] == ["soft", "soft"] and arms[-2].about.of == "soft-10"
-    first, second = (arms[-2].draw(np.random.default_rng(seed)).transitions for seed in (0, 1))
+    first, second = (arms[-2].draw(real, np.random.default_rng(seed)).transitions for seed in (0, 1))
     assert len(first) == 10 and not np.array_equal(first.observations, second.observations)
     assert first.probabilities is not None
     np.testing.assert_array_equal(first.probabilities, teachers.label(first.observations))

@@ -214,7 +214,6 @@ def test_float_images_are_read_as_they_are() -> None:
 def test_what_a_student_is_said_to_take_it_takes(name: str) -> None:
     student = STUDENTS.get(name)()
     cloning = name in {*FOR_IMAGES, "mlp"}
-    assert student.parallel == cloning
     assert student.takes_soft_labels == student.imitates == (cloning or name == "bc")
     assert student.full.n_steps >= student.small.n_steps
     if not student.takes_soft_labels:

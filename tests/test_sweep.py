@@ -20,12 +20,10 @@ from commands import fails, run
 from d3rlpy_distill.data.hdf5 import read_info
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protocol, Results
-from d3rlpy_distill.executors import in_processes
 from d3rlpy_distill.files.documents import DIGEST
 from d3rlpy_distill.report import read_report, render, save_size_curve, sweep_tables
-from d3rlpy_distill.sweeping import SweepCell, SweepConfig, load_sweep, plan_sweep, save_sweep, sweep
+from d3rlpy_distill.sweeping import SweepCell, SweepConfig, load_sweep, plan_sweep, read_study, save_sweep, sweep
 from entries import SPLITS, entry
-from units import work
 
 QUICK = ["--steps", 1, "--students", 2, "--episodes", 1, "--small-steps", 2, "--full-steps", 2]
 CONFIG = SweepConfig(
@@ -364,9 +362,109 @@ def test_bad_input(code: int, message: str, options: list[str], cartpole: Path) 
 
 def test_two_files_of_one_name_are_refused_and_a_dry_run_names_the_cells(cartpole: Path, tmp_path: Path) -> None:
     fails(2, "the same file name", "sweep", cartpole, cartpole)
-    result = run("sweep", cartpole, "--sizes", "5", "--seeds", 2, "--out", tmp_path / "new", "--dry-run", "--json")
+    command = ["sweep", cartpole, "--sizes", "5", "--seeds", 2, "--out", tmp_path / "new", "--dry-run", *QUICK]
+    result = run(*command, "--json")
     assert json.loads(result.stdout)["cells"] == ["cart-gradient-5-0", "cart-gradient-5-1"]
     assert not (tmp_path / "new").exists()
+    units = json.loads(result.stdout)["units"]
+    assert [(one["cell"], one["name"], one["units"]) for one in units] == [
+        (f"cart-gradient-5-{seed}", name, count)
+        for seed in (0, 1)
+        for name, count in (
+            ("distilling", 1), ("training random-5", 2), ("playing random-5", 2),
+            ("training distilled-5", 2), ("playing distilled-5", 2),
+        )
+    ]  # fmt: skip
+    assert all(one["seconds"] > 0 and one["cores"] == 1 for one in units)
+    assert sum(one["units"] * one["seconds"] for one in units) == pytest.approx(
+        json.loads(result.stdout)["seconds"]
+    )
+    text = run(*command, "--cores", 3).stdout
+    assert "would run 2 cells, 18 units of 3 cores each" in text and "\n  2 x training random-5, " in text
+
+
+STUDY = """
+datasets = ["{0}"]
+methods = ["labels", "herding"]
+sizes = [8, 5]
+students = ["mlp", "dqn"]
+seeds = [3]
+
+[distillation]
+steps = 2
+
+[evaluation]
+students = 1
+episodes = 2
+splits = ["validation"]
+full = true
+full_steps = 2
+small_steps = 3
+small_batch = 4
+"""
+
+
+def test_a_study_says_what_the_axes_are(cartpole: Path, tmp_path: Path) -> None:
+    """Two students of which one takes no soft labels: its cells fail, and the others are there."""
+    study, out = tmp_path / "study.toml", tmp_path / "out"
+    study.write_text(STUDY.format(cartpole))
+    plan = read_study(study).plan(out)
+    assert plan.cells == plan_sweep(
+        [cartpole], ["labels", "herding"], [5, 8], [3], out, students=["mlp", "dqn"], full=True,
+        config=SweepConfig(
+            steps=2, splits=("validation",), protocol=Protocol(1, 2, PartialBudget(2), PartialBudget(3, 4))
+        ),
+    ).cells  # fmt: skip
+    names = [f"cart-{student}-{method}-{size}-3"
+             for student in ("mlp", "dqn") for method in ("labels", "herding") for size in (5, 8)]  # fmt: skip
+    assert [cell.name for cell in plan.cells] == names
+    assert [cell.full for cell in plan.cells] == [True, False, False, False] * 2
+    result = run("sweep", study, "--out", out, "--jobs", 1, "--json")
+    assert result.exit_code == 1 and "2 of 8 cells failed" in result.stderr
+    cells = load_sweep(out / "sweep.json")
+    assert [(cell.source[2], cell.method, cell.samples) for cell in cells] == [
+        ("mlp", "labels", 5), ("mlp", "labels", 8), ("mlp", "herding", 5), ("mlp", "herding", 8),
+        ("dqn", "herding", 5), ("dqn", "herding", 8),
+    ]  # fmt: skip
+    assert cells[0].results.names() == ["bc-100", "random-5", "soft-5"]
+    heads = {row[0] for row in sweep_tables(cells)[0].rows}
+    assert heads == {"CartPole-v1, mlp", "CartPole-v1, dqn"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sizes = [5]", "names no datasets"),
+        ("datasets = 3", "datasets = 3: expected a list of names"),
+        (
+            "datasets = ['a.h5']\nsize = [5]",
+            "sets size: expected one of datasets, methods, sizes, students, seeds",
+        ),
+        ("datasets = ['a.h5']\nsizes = [0]", "sizes = [0]: expected a list of numbers of 1 or more"),
+        ("datasets = ['a.h5']\nseeds = 0", "seeds = 0: expected a number of seeds, or a list of them"),
+        (
+            "datasets = ['a.h5']\n[evaluation]\nepisodes = true",
+            "evaluation.episodes = True: expected a number of 1",
+        ),
+        ("datasets = ['a.h5']\nevaluation = 1", "evaluation = 1: expected a table"),
+        ("datasets = [", "is not valid TOML"),
+        ("datasets = ['a.h5']\nstudents = ['mpl']", "a.h5 does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(text)
+    fails(
+        1 if "does not exist" in message else 2, message, "sweep", tmp_path / "study.toml", "--out", tmp_path / "a"
+    )
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_study_is_given_alone(cartpole: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY.format(cartpole))
+    fails(2, "is a study: give it alone", "sweep", study, cartpole)
+    fails(2, "--sizes stands in the study", "sweep", study, "--sizes", "5")
+    fails(2, "missing.toml does not exist", "sweep", tmp_path / "missing.toml")
 
 
 def test_the_levels_of_version_0_1_are_splits(
@@ -395,39 +493,6 @@ def wait_for(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def test_units_have_processes_of_their_own(tmp_path: Path) -> None:
-    """Results and errors come back as they end; a process that is killed takes no other with it."""
-    units: list[tuple[str, Any]] = [("die", 0), ("square", 3), ("raise", "number")]
-    found = dict(in_processes(work, units, 2))
-    assert found["square", 3] == 9
-    died, raised = found["die", 0], found["raise", "number"]
-    assert isinstance(died, DistillError) and "status -9" in str(died)
-    assert isinstance(raised, RuntimeError) and str(raised) == "Unsendable: number 3"
-
-
-def test_who_stops_iterating_ends_what_runs(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    outcomes = in_processes(work, [("wait", first), ("square", 2), ("wait", second), ("square", 3)], 2)
-    assert next(outcomes) == (("square", 2), 4)
-    wait_for(lambda: first.exists() and bool(first.read_text()))
-    outcomes.close()
-    assert not alive(int(first.read_text())) and Path(f"{first}.cleaned").exists()
-    time.sleep(0.2)
-    assert not second.exists()  # the generator had not gone on to it
-
-
-def test_one_job_runs_here() -> None:
-    units: list[tuple[str, Any]] = [("square", 3), ("raise", "number"), ("refuse", "this"), ("square", 4)]
-    outcomes = [outcome for _, outcome in in_processes(work, units, 1)]
-    assert outcomes[0] == 9 and outcomes[3] == 16 and type(outcomes[1]).__name__ == "Unsendable"
-    assert isinstance(outcomes[2], DistillError) and str(outcomes[2]) == "not this"
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:

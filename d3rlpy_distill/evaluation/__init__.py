@@ -3,7 +3,8 @@
 from .arms import Arm, ArmKind, compared_arms, is_reserved, standard_arms
 from .protocol import PartialBudget, Protocol
 from .results import ArmResult, Results
-from .run import PolicyArm, run_arms, student_seeds
+from .run import Place, PolicyArm, run_arms, student_seeds
+from .stage import Stage
 from .statistics import Summary, difference_interval, summarise
 from .store import EvaluationStore
 
@@ -13,9 +14,11 @@ __all__ = [
     "ArmResult",
     "EvaluationStore",
     "PartialBudget",
+    "Place",
     "PolicyArm",
     "Protocol",
     "Results",
+    "Stage",
     "Summary",
     "compared_arms",
     "difference_interval",

@@ -14,9 +14,11 @@ from ..data.relabel import sharpen
 from ..data.training_set import TrainingSet
 from ..errors import SettingsError
 from ..learners.convergence import ConvergenceConfig
+from ..methods.base import Method
 from ..methods.distilled import Distilled
 from ..students.base import Budget, Student
 from ..students.cloning import CloningStudent
+from ..students.teachers import Teachers
 from .protocol import Protocol
 
 __all__ = [
@@ -36,8 +38,8 @@ BASELINES = ("prior", "random", "balanced")
 COMPARED_PERCENTILE = 10
 SHARPNESS = 4.0  # of the recorded policy as labels, where the distilled set names none
 
-Draw = Callable[[np.random.Generator], TrainingSet]
-"""Gives a student its training data, from a generator of the student's own."""
+Draw = Callable[[OfflineDataset, np.random.Generator], TrainingSet]
+"""Gives a student its training data: from the dataset, and from a generator of the student's own. It can be pickled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,6 @@ class Arm:
         draw: What they are trained on.
         budget: For how long; a :class:`ConvergenceConfig` trains to convergence.
         optional: Left out unless it is asked for by name.
-        percent: Of a student of the best episodes: until this % of the transitions are in.
     """
 
     name: str
@@ -80,7 +81,6 @@ class Arm:
     draw: Draw
     budget: Budget | ConvergenceConfig
     optional: bool = False
-    percent: float | None = None
 
 
 def is_reserved(name: str) -> bool:
@@ -116,21 +116,21 @@ def standard_arms(
     arms = []
     for percent in PERCENTILES:
         about = ArmKind("full" if percent == 100 else "percentile", student=name)
-        arms.append(Arm(f"bc-{percent}", about, student, _percentile(dataset, percent), full, percent=percent))
+        arms.append(Arm(f"bc-{percent}", about, student, Percentile(percent), full))
     cloning = isinstance(student, CloningStudent)
     if cloning:
         about = ArmKind("converged", student=name)
-        arms.append(Arm("bc-100-converged", about, student, _percentile(dataset, 100), protocol.convergence))
+        arms.append(Arm("bc-100-converged", about, student, Percentile(100), protocol.convergence))
     if cloning and dataset.behaviour is not None:
         about = ArmKind("full", labels="soft", student=name)
-        recorded = _recorded(dataset, _sharpness(distilled))
+        recorded = Recorded(_sharpness(distilled))
         arms.append(Arm("bc-100-soft", about, student, recorded, full, optional=True))
     known = BASELINES if dataset.discrete else ("random",)
     for coreset in dict.fromkeys([*known, *coresets]):
         about = ArmKind(coreset, size=n, student=name)
-        arms.append(Arm(f"{coreset}-{n}", about, student, _coreset(dataset, coreset, n), small))
+        arms.append(Arm(f"{coreset}-{n}", about, student, _coreset(coreset, n), small))
     for arm, one in distilled.items():
-        arms += _of_distilled(arm, name, student, dataset, one, small)
+        arms += _of_distilled(arm, name, student, one, small)
     return arms
 
 
@@ -151,21 +151,17 @@ def compared_arms(
     """
     full, small = protocol.budgets(student)
     n = len(next(iter(distilled.values())))
-    everything, best = _percentile(dataset, 100), _percentile(dataset, COMPARED_PERCENTILE)
-    arms = [Arm(f"{name}-full", ArmKind("full", student=name), student, everything, full, percent=100)]
+    arms = [Arm(f"{name}-full", ArmKind("full", student=name), student, Percentile(100), full)]
+    best = Percentile(COMPARED_PERCENTILE)
     about = ArmKind("percentile", student=name)
-    arms.append(
-        Arm(f"{name}-percentile-{COMPARED_PERCENTILE}", about, student, best, full, percent=COMPARED_PERCENTILE)
-    )
+    arms.append(Arm(f"{name}-percentile-{COMPARED_PERCENTILE}", about, student, best, full))
     for coreset in dict.fromkeys(["random", *coresets]):
         about = ArmKind(coreset, size=n, student=name)
-        arms.append(Arm(f"{name}-{coreset}-{n}", about, student, _coreset(dataset, coreset, n), small))
+        arms.append(Arm(f"{name}-{coreset}-{n}", about, student, _coreset(coreset, n), small))
     for arm, one in distilled.items():
         if one.soft and not student.takes_soft_labels:
             continue
-        of = [
-            each for each in _of_distilled(arm, name, student, dataset, one, small) if each.about.kind != "initial"
-        ]
+        of = [each for each in _of_distilled(arm, name, student, one, small) if each.about.kind != "initial"]
         arms += [dataclasses.replace(each, name=f"{name}-{each.name}") for each in of]
     return arms
 
@@ -179,9 +175,9 @@ def equal_arms(dataset: OfflineDataset, arms: Sequence[Arm]) -> list[str]:
     """
     same: dict[tuple[str | None, int], list[str]] = {}
     for arm in arms:
-        if arm.percent is not None:
+        if isinstance(arm.draw, Percentile) and arm.about.kind in ("full", "percentile"):
             # the best episodes, each set a part of the next: those of one size are one
-            size = len(best_episodes(dataset.buffer, arm.percent))
+            size = len(best_episodes(dataset.buffer, arm.draw.percent))
             same.setdefault((arm.about.student, size), []).append(arm.name)
     total = dataset.buffer.size()
     return [
@@ -192,43 +188,74 @@ def equal_arms(dataset: OfflineDataset, arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def _of_distilled(
-    arm: str, name: str, student: Student, dataset: OfflineDataset, distilled: Distilled, small: Budget
-) -> list[Arm]:
+def _of_distilled(arm: str, name: str, student: Student, distilled: Distilled, small: Budget) -> list[Arm]:
     """A distilled set, and what stands beside it: what it started from, or random samples with such labels."""
     n, labels = len(distilled), "soft" if distilled.soft else "actions"
-    own = Arm(arm, ArmKind("distilled", n, labels, name), student, _whole(distilled.training_set()), small)
+    own = Arm(arm, ArmKind("distilled", n, labels, name), student, Whole(distilled.training_set()), small)
     if distilled.teachers is not None:
         about = ArmKind("random", n, "soft", name, of=arm)
-        return [Arm(f"random-{arm}", about, student, _random_soft(dataset, distilled), small), own]
+        return [Arm(f"random-{arm}", about, student, RandomSoft(n, distilled.teachers), small), own]
     if distilled.initial is not None and arm == f"distilled-{n}":
         about = ArmKind("initial", n, labels, name, of=arm)
-        initial = _whole(TrainingSet(distilled.initial))
+        initial = Whole(TrainingSet(distilled.initial))
         return [Arm(f"init-{n}", about, student, initial, small), own]
     return [own]
 
 
-def _whole(data: TrainingSet) -> Draw:
-    return lambda rng: data
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whole:
+    """The same set for every student."""
+
+    data: TrainingSet
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
+        return self.data
 
 
-def _percentile(dataset: OfflineDataset, percent: float) -> Draw:
-    def draw(rng: np.random.Generator) -> TrainingSet:
-        return TrainingSet(dataset.best(percent)[0], dataset.replay_buffer(percent))
+@dataclasses.dataclass(frozen=True)
+class Percentile:
+    """The best episodes; 100 takes all."""
 
-    return draw
+    percent: float
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
+        return TrainingSet(dataset.best(self.percent)[0], dataset.replay_buffer(self.percent))
 
 
-def _recorded(dataset: OfflineDataset, sharpness: float) -> Draw:
+@dataclasses.dataclass(frozen=True)
+class Recorded:
     """All data with the behaviour policy's recorded probabilities, sharpened, as soft labels."""
 
-    def draw(rng: np.random.Generator) -> TrainingSet:
+    sharpness: float
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
         policy = dataset.policy
         assert policy is not None
-        soft = sharpen(policy, sharpness).astype(np.float32)
+        soft = sharpen(policy, self.sharpness).astype(np.float32)
         return TrainingSet(dataclasses.replace(dataset.transitions, probabilities=soft))
 
-    return draw
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chosen:
+    """What a coreset chooses."""
+
+    method: Method
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
+        return self.method.distill(dataset, rng).training_set()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RandomSoft:
+    """Random observations with the labels of a distilled set's teachers."""
+
+    n_samples: int
+    teachers: Teachers
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
+        samples = METHODS.get("random")(n_samples=self.n_samples).distill(dataset, rng).samples
+        soft = self.teachers.label(samples.observations)
+        return TrainingSet(dataclasses.replace(samples, probabilities=soft))
 
 
 def _sharpness(distilled: Mapping[str, Distilled]) -> float:
@@ -241,19 +268,7 @@ def _sharpness(distilled: Mapping[str, Distilled]) -> float:
     return SHARPNESS
 
 
-def _coreset(dataset: OfflineDataset, name: str, n: int) -> Draw:
+def _coreset(name: str, n: int) -> Draw:
     if name not in METHODS.names("coreset"):
         raise SettingsError(f"coreset {name!r}: expected some of {', '.join(METHODS.names('coreset'))}.")
-    method = METHODS.get(name)(n_samples=n)
-    return lambda rng: method.distill(dataset, rng).training_set()
-
-
-def _random_soft(dataset: OfflineDataset, distilled: Distilled) -> Draw:
-    random, teachers = METHODS.get("random")(n_samples=len(distilled)), distilled.teachers
-    assert teachers is not None
-
-    def draw(rng: np.random.Generator) -> TrainingSet:
-        samples = random.distill(dataset, rng).samples
-        return TrainingSet(dataclasses.replace(samples, probabilities=teachers.label(samples.observations)))
-
-    return draw
+    return Chosen(METHODS.get(name)(n_samples=n))

@@ -1,5 +1,21 @@
-"""Where units of work run: here, several at once; other places are to follow the same functions."""
+"""Where units of work run: here, in processes of this machine, on a Ray cluster; and what waits for what."""
 
-from .local import Stopped, in_processes, in_threads
+from .base import Executor, Pool, Shared, Tell, Unit
+from .board import Board, Progress
+from .flow import Branch, Flow, run_flow
+from .local import HERE, LocalExecutor
 
-__all__ = ["Stopped", "in_processes", "in_threads"]
+__all__ = [
+    "HERE",
+    "Board",
+    "Branch",
+    "Executor",
+    "Flow",
+    "LocalExecutor",
+    "Pool",
+    "Progress",
+    "Shared",
+    "Tell",
+    "Unit",
+    "run_flow",
+]

@@ -1,6 +1,6 @@
 """The one way to write files, to keep others away from them, and to know that they are as they were written."""
 
-from .claim import claimed
+from .claim import claim_of, claimed
 from .documents import read_document, read_json, write_document, write_json
 from .seal import SEAL_BYTES, check_seal, write_seal
 from .states import load_state, save_state
@@ -15,6 +15,7 @@ __all__ = [
     "check_empty",
     "check_output",
     "check_seal",
+    "claim_of",
     "claimed",
     "load_state",
     "load_tensors",

@@ -16,7 +16,7 @@ from ..errors import InUseError, OutputPathError
 from .locks import lock
 from .writing import LOCK, check_directory, check_output, remove_leftovers
 
-__all__ = ["claimed"]
+__all__ = ["claim_of", "claimed"]
 
 MAX_BYTES = 65536
 
@@ -45,7 +45,7 @@ def claimed(path: Path, *, directory: bool = False) -> Iterator[None]:
     else:
         check_output(path, overwrite=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = path.with_name(f".{path.name}{LOCK}")
+        name = _beside(path)
     descriptor = _take(name, path)
     try:
         remove_leftovers(path)
@@ -56,6 +56,18 @@ def claimed(path: Path, *, directory: bool = False) -> Iterator[None]:
         if made:  # nothing came of it
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def claim_of(path: Path) -> bytes:
+    """Returns what the claim of a file says, on any machine that sees its directory; nothing if there is none."""
+    try:
+        return _beside(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}{LOCK}")
 
 
 def _take(name: Path, path: Path) -> int:

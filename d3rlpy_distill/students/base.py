@@ -64,8 +64,6 @@ class Student(abc.ABC):
     """Whether it can be trained on distributions in the place of actions."""
     imitates: ClassVar[bool] = False
     """Whether it clones actions and reads no rewards."""
-    parallel: ClassVar[bool] = False
-    """Whether several may be trained in one process at once: its ``fit`` draws from no global generator."""
 
     @abc.abstractmethod
     def learner(self, dataset: OfflineDataset, budget: Budget | None = None) -> LearnableConfig:

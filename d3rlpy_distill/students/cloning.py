@@ -67,7 +67,6 @@ class CloningStudent(Student):
 
     takes_soft_labels: ClassVar[bool] = True
     imitates: ClassVar[bool] = True
-    parallel: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 1e-3
     match_batch_size: ClassVar[int] = 256
     """Of the learner that distillation matches."""

@@ -25,7 +25,16 @@ from .base import Student
 from .paper import PaperStudent
 from .paper_encoder import PaperEncoderFactory
 
-__all__ = ["KeptStudent", "is_student", "load_student", "read_weights", "save_student"]
+__all__ = [
+    "KeptStudent",
+    "PackedStudent",
+    "is_student",
+    "load_student",
+    "pack_student",
+    "read_weights",
+    "save_student",
+    "write_student",
+]
 
 KEY = "student"
 KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -57,13 +66,25 @@ class KeptStudent:
     sha256: str
 
 
-def save_student(
-    path: Path, name: str, student: Student, learner: AnyLearner, target_return: float, record: Mapping[str, float]
-) -> None:
-    """Writes a trained student.
+@dataclasses.dataclass(frozen=True, eq=False)
+class PackedStudent:
+    """A trained student as its file holds it; can be sent to another process.
 
     Args:
-        path: A ``.safetensors`` file.
+        weights: On the CPU.
+        about: What it is (JSON values).
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    about: Mapping[str, Any]
+
+
+def pack_student(
+    name: str, student: Student, learner: AnyLearner, target_return: float, record: Mapping[str, float]
+) -> PackedStudent:
+    """Returns all that has to be kept of a trained student.
+
+    Args:
         name: Of the student, as registered.
         student: What it is.
         learner: The trained algorithm.
@@ -79,7 +100,19 @@ def save_student(
         "target_return": target_return,
         "record": dict(record),
     }
-    save_tensors(path, student.weights(learner), {KEY: json.dumps(about)})
+    return PackedStudent({key: value.detach().cpu() for key, value in student.weights(learner).items()}, about)
+
+
+def write_student(path: Path, packed: PackedStudent) -> None:
+    """Writes a ``.safetensors`` file, which :func:`load_student` reads."""
+    save_tensors(path, dict(packed.weights), {KEY: json.dumps(packed.about)})
+
+
+def save_student(
+    path: Path, name: str, student: Student, learner: AnyLearner, target_return: float, record: Mapping[str, float]
+) -> None:
+    """Writes a trained student: :func:`pack_student` and :func:`write_student`."""
+    write_student(path, pack_student(name, student, learner, target_return, record))
 
 
 def is_student(path: Path) -> bool:

@@ -41,6 +41,7 @@ class Teachers:
     ) -> None:
         self.config = config
         self.weights = list(weights)
+        self._shape, self._action_size, self._device = tuple(observation_shape), action_size, device
         self._learners: list[DiscreteBC] = []
         for state in self.weights:
             with no_larger_than(state.values()):
@@ -51,6 +52,9 @@ class Teachers:
 
     def __len__(self) -> int:
         return len(self._learners)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (self.config, self.weights, self._shape, self._action_size, self._device)
 
     def label(self, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns the mean policy, float32 ``(N, A)``, at observations ``(N, ...)`` in the data's units."""
@@ -64,3 +68,14 @@ class Teachers:
     def _mean(self, observations: torch.Tensor) -> torch.Tensor:
         policies = [torch.softmax(imitator_logits(learner, observations), 1) for learner in self._learners]
         return torch.stack(policies).mean(0)
+
+
+def _remade(
+    config: DiscreteBCConfig,
+    weights: Sequence[Mapping[str, torch.Tensor]],
+    observation_shape: Sequence[int],
+    action_size: int,
+    device: str,
+) -> Teachers:
+    """What pickle calls, which knows no keyword arguments."""
+    return Teachers(config, weights, observation_shape, action_size, device=device)

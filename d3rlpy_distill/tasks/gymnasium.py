@@ -74,13 +74,23 @@ class GymnasiumTask(Task):
         self._actions = ActionLayout.of(env.action_space, self.name)
         self._versions = simulator_versions(env)
         self._atari = "ale-py" in self._versions
-        self._player = Player(
-            self.make_env, self._observations, self._actions, new_each_time=leaves_traces(env_id), first=env
-        )
+        self._player = self._new_player(env)
         self.observation_shape = self._observations.shape
         self.action_size = self._actions.size
         self.discrete = self._actions.discrete
         self.default_student = "nature" if self._observations.is_image else "mlp"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process it has environments of its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_player"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._player = self._new_player()
+
+    def _new_player(self, first: gymnasium.Env[Any, Any] | None = None) -> Player:
+        again = leaves_traces(self.env_id)
+        return Player(self.make_env, self._observations, self._actions, new_each_time=again, first=first)
 
     def make_env(self) -> gymnasium.Env[Any, Any]:
         """Returns a new environment. A task with one of its own overrides this; it is called from the constructor.

@@ -11,6 +11,7 @@ import numpy as np
 from d3rlpy_distill.cores import available_cores
 from d3rlpy_distill.data import OfflineDataset
 from d3rlpy_distill.evaluation import Protocol, Results
+from d3rlpy_distill.executors import LocalExecutor
 from d3rlpy_distill.files import check_directory, check_output
 from d3rlpy_distill.methods import Distilled
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
@@ -101,7 +102,8 @@ def run_quickstart(
         protocol=Protocol(config.students, config.episodes, config.budget, config.budget, seed=config.seed),
         arms=["random-policy", "expert", *arms],
     )
-    results = plan.run(directory / "results", jobs=min(available_cores(), config.students), progress=progress)
+    executor = LocalExecutor(jobs=min(available_cores(), config.students))
+    results = plan.run(directory / "results", executor=executor, progress=progress)
     say("4/5 drawing the returns")
     plot = save_returns(results, directory / PLOT, overwrite=again)
     say("5/5 filming the expert and a student of each side by side")

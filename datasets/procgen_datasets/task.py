@@ -84,6 +84,10 @@ class ProcgenTask(Task):
         self.mode = mode
         self._players: dict[tuple[int, int], ProcgenPlayer] = {}  # kept: Procgen leaks what is destroyed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process it has environments of its own."""
+        return {**self.__dict__, "_players": {}}
+
     def for_dataset(self, settings: Mapping[str, Any]) -> ProcgenTask:
         """Returns the task whose seen levels, and difficulty, are those that a dataset was recorded on."""
         levels = Levels(**settings["levels"]) if "levels" in settings else TRAIN_LEVELS

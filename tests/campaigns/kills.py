@@ -61,9 +61,9 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
     cart, frames, hard = data / "cart.h5", data / "frames.h5", data / "hard.h5"
     collect = ("collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 60)
     evaluate = ("evaluate", cart, hard, "--students", 3, "--episodes", 3, "--full-steps", 8, "--small-steps", 8,
-                "--splits", "test")  # fmt: skip
+                "--splits", "test", "--jobs", 1)  # fmt: skip
     sweep = ("sweep", cart, "--methods", "gradient,random", "--sizes", "4,6", "--steps", 2, "--students", 2,
-             "--episodes", 2, "--small-steps", 3, "--full-steps", 3, "--splits", "test")  # fmt: skip
+             "--episodes", 2, "--small-steps", 3, "--full-steps", 3, "--splits", "test", "--jobs", 1)  # fmt: skip
     ppo = (
         "train-expert",
         "gym/CartPole-v1",
@@ -88,13 +88,13 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
         Killed("distill unrolled", ("distill", cart, "--method", "unrolled", "--samples", 6, "--steps", 110),
                LOADERS["distilled"]),
         Killed("evaluate", evaluate, _results, directory=True),
-        Killed("evaluate --jobs 2", (*evaluate, "--jobs", 2), _results, directory=True),
         Killed("sweep", sweep, _sweep, directory=True),
         Killed("train-expert gym", ppo, _exists, directory=True, resume=("--resume", "checkpoint.pt"), exact=False),
         Killed("import", ("import", "gen-dgrl", archive, "--game", "coinrun"), LOADERS["dataset"]),
         Killed("collect, real", collect, LOADERS["dataset"], real=True),
         Killed("distill, real", ("distill", cart, "--samples", 6, "--steps", 400), LOADERS["distilled"], real=True),
         Killed("evaluate, real", evaluate, _results, directory=True, real=True),
+        Killed("evaluate --jobs 2, real", (*evaluate, "--jobs", 2), _results, directory=True, real=True),
         Killed("sweep --jobs 2, real", (*sweep, "--jobs", 2), _sweep, directory=True, real=True),
     ]  # fmt: skip
     if "dataset, frames" in known:

@@ -12,6 +12,7 @@ import rich_click as click
 from ..arm_lines import ArmLines
 from ..complete import Known
 from ..duration import duration
+from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
     ConfigCommand,
     Names,
@@ -128,13 +129,7 @@ class _EvaluateCommand(ConfigCommand):
 )
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Students trained at once, each on one core; 1 trains them one after the other on all cores.",
-)
+@executor_options
 @click.option(
     "--unseen-levels",
     type=click.Choice(["all", "validation"]),
@@ -166,7 +161,10 @@ def command(
     coresets: list[str] | None,
     expert: str | None,
     trust: bool,
-    jobs: int,
+    executor: str,
+    address: str | None,
+    jobs: int | None,
+    cores: int,
     unseen_levels: str | None,
     algos: list[str] | None,
     seed: int,
@@ -221,7 +219,7 @@ def command(
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
     lines = ArmLines(len(plan.policies) + len(plan.arms))
-    with ProgressBar("evaluating", 1) as bar:
+    with off_stdout(), ProgressBar("evaluating", 1) as bar:
 
         def ended(entries: Sequence[ArmResult]) -> None:
             bar.line(lines.finished(entries))
@@ -229,7 +227,8 @@ def command(
         told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
             directory,
-            jobs=jobs,
+            executor=chosen_executor(executor, address, jobs, cores),
+            cores=cores,
             device=device,
             progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
             on_arm=ended,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from click.core import ParameterSource
 
 from ..cell_lines import CellLines
 from ..complete import Known
 from ..duration import duration
+from ..executors import chosen_executor, executor_options, off_stdout
 from ..failures import explain
 from ..options import (
-    PLUGINS,
     ConfigCommand,
     Names,
     dry_run_option,
@@ -27,6 +29,7 @@ from ..speech import say, say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
+    from d3rlpy_distill.estimates import UnitCost
     from d3rlpy_distill.sweeping import Cell
 
 EPILOG = """
@@ -37,7 +40,13 @@ Examples:
   rld-distill sweep data/starpilot.h5 --methods labels --small-steps 1000 --small-batch 64 --out sweep-soft
 
   rld-distill sweep data/starpilot.h5 --methods gradient,herding --splits id,validation --jobs 2
+
+  rld-distill sweep study.toml --executor ray --address auto --out study
 """
+OF_A_CELL = (
+    *("methods", "sizes", "seeds", "steps", "student", "task", "splits", "students", "episodes", "full", "expert"),
+    *("full_steps", "full_batch", "small_steps", "small_batch", "trust", "unseen_levels"),
+)
 OWN = "  [default: the student's own]"
 
 
@@ -72,7 +81,7 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
     show_default=True,
     help="Directory for everything.",
 )
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time.")
+@executor_options
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
 @click.option(
     "--student", type=Known("students"), help="One of 'rld-distill list students'.  [default: the task's]"
@@ -120,7 +129,10 @@ def command(
     sizes: list[int],
     seeds: int,
     out: Path,
-    jobs: int,
+    executor: str,
+    address: str | None,
+    jobs: int | None,
+    cores: int,
     steps: int | None,
     student: str | None,
     task: str | None,
@@ -140,15 +152,16 @@ def command(
 ) -> None:
     """Distil DATASETS with every method, size and seed, and evaluate each beside random samples.
 
-    DATASETS are files, or names of 'rld-distill list datasets'. Run again into the same directory, an interrupted sweep
+    DATASETS are files, or names of 'rld-distill list datasets'; or one study, a .toml file that says what the axes are:
+    datasets, methods, sizes, students and seeds. Run again into the same directory, an interrupted sweep
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
     from d3rlpy_distill.errors import DistillError, SettingsError
-    from d3rlpy_distill.estimates import sweep_seconds
+    from d3rlpy_distill.estimates import sweep_units
     from d3rlpy_distill.evaluation import PartialBudget, Protocol
     from d3rlpy_distill.files import check_output
     from d3rlpy_distill.report import SIZE_CURVE, Report, save_size_curve, sweep_tables, write_report
-    from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
+    from d3rlpy_distill.sweeping import SweepConfig, plan_sweep, read_study
 
     from ..progress import ProgressBar
 
@@ -170,25 +183,32 @@ def command(
         ),
         expert=expert,
         trust=trust,
-        plugins=tuple(ctx.meta.get(PLUGINS, ())),
     )
-    plan = plan_sweep(datasets, methods, sizes, seeds, out, full=full, config=config)
+    if (study := _study(ctx, datasets)) is not None:
+        plan = read_study(study).plan(out)
+    else:
+        plan = plan_sweep(datasets, methods, sizes, seeds, out, full=full, config=config)
     names = [cell.name for cell in plan.cells]
     picture = out / SIZE_CURVE
     again = (out / "sweep.json").exists()  # then the picture is that of the last time
     check_output(picture, overwrite=again)
     if dry_run:
         plan.check()
-        _echo_plan(as_json, names, jobs, out, sweep_seconds(plan) / min(jobs, len(names)))
+        _echo_plan(as_json, names, sweep_units(plan), out, cores)
         return
     lines = CellLines(len(names))
-    with ProgressBar("sweeping", len(names)) as bar:
+    with off_stdout(), ProgressBar("sweeping", len(names)) as bar:
 
         def ended(cell: Cell, error: Exception | None) -> None:
             bar.advance()
             bar.line(lines.ended(cell, error))
 
-        results = plan.run(jobs=jobs, on_cell=ended, progress=lambda what, done, total: bar.say(what))
+        results = plan.run(
+            executor=chosen_executor(executor, address, jobs, cores),
+            cores=cores,
+            on_cell=ended,
+            progress=lambda what, done, total: bar.say(what),
+        )
     if results.cells:
         say(f"drew {save_size_curve(results.cells, picture, overwrite=again)}")
         if as_json:
@@ -205,8 +225,34 @@ def command(
     say_next("report", out, "--out", f"{out.name}.html")
 
 
-def _echo_plan(as_json: bool, names: Sequence[str], jobs: int, out: Path, seconds: float) -> None:
-    plan = {"would": "sweep", "out": str(out), "cells": list(names), "seconds": seconds}
-    about = f"at most about {duration(seconds)} (first steps were timed)"
-    text = f"would run {len(names)} cells, {jobs} at a time, into {out}: {about}."
-    echo_result(as_json, plan, "\n".join([text, *names]))
+def _study(ctx: click.Context, datasets: tuple[str, ...]) -> Path | None:
+    """The study, if that is what was given."""
+    found = [one for one in datasets if one.endswith(".toml")]
+    if not found:
+        return None
+    if len(datasets) > 1:
+        raise click.UsageError(f"{found[0]} is a study: give it alone, its datasets stand in it.")
+    for name in OF_A_CELL:
+        if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
+            raise click.UsageError(f"--{name.replace('_', '-')} stands in the study {found[0]}: change it there.")
+    return Path(found[0])
+
+
+def _echo_plan(as_json: bool, names: Sequence[str], costs: Sequence[UnitCost], out: Path, cores: int) -> None:
+    units, seconds = sum(cost.units for cost in costs), sum(cost.units * cost.seconds for cost in costs)
+    value = {
+        "would": "sweep",
+        "out": str(out),
+        "cells": list(names),
+        "seconds": seconds,
+        "units": [{**dataclasses.asdict(cost), "cores": cores} for cost in costs],
+    }
+    lines = [
+        f"would run {len(names)} cells, {units} units of {cores} cores each, into {out}: at most about "
+        f"{duration(seconds)} one after the other (first steps were timed)."
+    ]
+    for cell in names:
+        own = [cost for cost in costs if cost.cell == cell]
+        lines.append(f"{cell}: {duration(sum(cost.units * cost.seconds for cost in own))}")
+        lines += [f"  {cost.units} x {cost.name}, {duration(cost.seconds)} each" for cost in own]
+    echo_result(as_json, value, "\n".join(lines))

@@ -1,0 +1,63 @@
+"""Values in files that all processes of a machine map into their memory: their arrays are there once."""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+import secrets
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .base import Shared
+
+__all__ = ["Mapped"]
+
+T = TypeVar("T")
+KEPT = 6  # values that a process keeps ready: a dataset, its arms, and those before them
+ALIGNED = 64  # bytes, as NumPy likes its arrays
+
+_ready: OrderedDict[Path, Any] = OrderedDict()
+
+
+class Mapped(Shared[T]):
+    """A value in a file. The file is removed when this object is, in the process that made it.
+
+    Args:
+        value: Pickled; its arrays lie beside the pickle, and are mapped where the value is read.
+        directory: Where the file is made.
+
+    Raises:
+        Exception: Anything, where the value cannot be pickled.
+    """
+
+    def __init__(self, value: T, directory: Path) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        self._path = directory / f"{secrets.token_hex(8)}.shared"
+        self._parts: list[tuple[int, int]] = []  # where each begins and ends
+        with self._path.open("wb") as file:
+            for part in (memoryview(data), *(buffer.raw() for buffer in buffers)):
+                file.write(b"\0" * (-file.tell() % ALIGNED))
+                start = file.tell()
+                file.write(part)
+                self._parts.append((start, file.tell()))
+        self._removed = weakref.finalize(self, self._path.unlink, missing_ok=True)
+
+    def get(self) -> T:
+        """Returns the value; writing to its arrays changes nothing elsewhere."""
+        if self._path not in _ready:
+            with self._path.open("rb") as file:
+                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            first, *others = (whole[start:stop] for start, stop in self._parts)
+            _ready[self._path] = pickle.loads(first, buffers=others)
+        _ready.move_to_end(self._path)
+        while len(_ready) > KEPT:
+            _ready.popitem(last=False)
+        value: T = _ready[self._path]
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process only reads it."""
+        return {"_path": self._path, "_parts": self._parts}
