@@ -32,7 +32,7 @@ lint: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,experts,hub,minari]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,experts,hub,minari,ray]"
 	touch $(READY)
 
 $(VENV)/.ready-docs: $(READY)
