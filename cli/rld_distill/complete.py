@@ -46,9 +46,9 @@ def known_names(kind: str) -> dict[str, str]:
 
     Args:
         kind: ``"methods"``, those alone that take steps; ``"coresets"``; ``"distillations"``, both; ``"students"``;
-            ``"tasks"``, Procgen's games by their short names, too; or ``"datasets"``.
+            ``"tasks"``, Procgen's games by their short names, too; ``"datasets"``; or ``"executors"``.
     """
-    from d3rlpy_distill.catalogue import CORESET, DATASETS, METHODS, STUDENTS, TASKS
+    from d3rlpy_distill.catalogue import CORESET, DATASETS, EXECUTORS, METHODS, STUDENTS, TASKS
 
     if kind == "tasks":
         entries = TASKS.entries()
@@ -60,5 +60,6 @@ def known_names(kind: str) -> dict[str, str]:
         "distillations": METHODS.entries(),
         "students": STUDENTS.entries(),
         "datasets": DATASETS.entries(),
+        "executors": EXECUTORS.entries(),
     }
     return {entry.name: entry.line for entry in listed[kind]}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from .complete import Known
+
 if TYPE_CHECKING:
     from d3rlpy_distill.executors import Executor
 
@@ -22,6 +24,7 @@ def executor_options(f: F) -> F:
     options = (
         click.option(
             "--executor",
+            type=Known("executors"),
             default="local",
             show_default=True,
             help="Where units of work run: one of 'rld-distill list executors'.",
