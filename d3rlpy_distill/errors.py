@@ -20,15 +20,21 @@ __all__ = [
 ]
 
 
+LONGEST = 1500
+"""Characters of a message."""
+
+
 class DistillError(Exception):
     """Base of every error that this project raises on purpose.
 
     Its text is one line whose characters all print, whatever it quotes: file names, what files say, other libraries.
+    One that fills a screen loses its middle.
     """
 
     def __str__(self) -> str:
         line = " ".join(super().__str__().split())
-        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+        line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+        return line if len(line) <= LONGEST else f"{line[: LONGEST * 2 // 3]} ... {line[-LONGEST // 3 :]}"
 
 
 class SettingsError(DistillError, ValueError):

@@ -759,14 +759,14 @@ def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTe
         raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
     settings = other.provenance.settings
     by_generator = "rng" in settings  # and not by a seed
-    if "source_sha256" not in settings or "config" not in settings or by_generator:
+    if settings.get("source_sha256") is None or settings.get("config") is None or by_generator:
         raise DistillError(
             f"{path} does not record how its teachers were trained: give them as 'given' to the method itself, or "
             "make the file with distill()."
         )
     if settings["source_sha256"] != dataset.sha256:
         raise DistillError(
-            f"{path} was distilled from {settings['source']!r}, not from {dataset.name}: teachers are for the "
+            f"{path} was distilled from {settings.get('source')!r}, not from {dataset.name}: teachers are for the "
             "dataset that they were trained on."
         )
     theirs = {"seed": settings.get("seed"), **settings["config"]}

@@ -106,3 +106,17 @@ def test_a_tally_counts_failures() -> None:
     assert tally.add("student", "different", "0/7 flip")
     assert tally.failures == ["damage, student: different: 0/7 flip"] and tally.total == 3
     assert tally.table().splitlines()[-1] == "| together | 3 | 1 | 1 | 1 different |"
+
+
+def test_a_campaign_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    first = Tally("kills", journal, 0)
+    first.add("sweep", "same", "", Ended("value", seconds=2.0, peak=5), key="0", count=3)
+    first.add("sweep", "lost", "by a mistake", key="1")
+    Tally("kills", journal, 1).add("sweep", "same", "of another seed", key="2")
+    Tally("damage", journal, 0).add("sweep", "refused", "of another campaign", key="3")
+    with journal.open("a") as file:
+        file.write('{"campaign": "ki')  # killed
+    again = Tally("kills", journal, 0)
+    assert (again.total, again.done, again.failures) == (3, {"0"}, [])
+    assert (again.slowest, again.peak) == (2.0, 5)

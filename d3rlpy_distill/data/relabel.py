@@ -75,7 +75,7 @@ def not_probabilities(rows: npt.NDArray[np.floating[Any]]) -> str | None:
     if not (np.isfinite(rows).all() and (rows >= 0).all()):
         return "below 0 or not finite: expected 0 to 1"
     off = np.flatnonzero(np.abs(rows.sum(1, dtype=np.float64) - 1) > SUM_TOLERANCE)
-    return f"of row {off[0]} sum to {rows[off[0]].sum():.4g}: expected 1" if len(off) else None
+    return f"of row {off[0]} sum to {rows[off[0]].sum(dtype=np.float64):.4g}: expected 1" if len(off) else None
 
 
 def relabel(

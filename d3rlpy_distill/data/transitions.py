@@ -79,7 +79,7 @@ class TransitionArrays:
         for name in ("observations", "last_observations"):
             columns[name] = channel_first(columns[name])
         arrays = cls(action_size=info.action_size, **columns)
-        arrays._check_finite()
+        arrays.check_finite()
         return arrays
 
     @classmethod
@@ -115,7 +115,12 @@ class TransitionArrays:
             probabilities=probabilities,
         )
 
-    def _check_finite(self) -> None:
+    def check_finite(self) -> None:
+        """Refuses what no network can be trained on.
+
+        Raises:
+            UnsuitableDatasetError: If a value is NaN or infinite.
+        """
         columns = {"observation": self.observations, "action": self.actions, "reward": self.rewards}
         for name, values in columns.items():
             if np.issubdtype(values.dtype, np.floating):

@@ -12,7 +12,7 @@ from ..data import OfflineDataset
 from ..data.percentile import best_episodes
 from ..data.relabel import sharpen
 from ..data.training_set import TrainingSet
-from ..errors import SettingsError
+from ..errors import DistillError, SettingsError
 from ..learners.convergence import ConvergenceConfig
 from ..methods.base import Method
 from ..methods.distilled import Distilled
@@ -260,11 +260,15 @@ class RandomSoft:
 
 def _sharpness(distilled: Mapping[str, Distilled]) -> float:
     """What the first distilled set that says it was made with."""
-    for one in distilled.values():
+    for name, one in distilled.items():
         settings = one.provenance.settings if one.provenance else {}
-        value = settings.get("config", {}).get("sharpness")
-        if value is not None:
+        value = (settings.get("config") or {}).get("sharpness")
+        if isinstance(value, int | float) and value > 0:
             return float(value)
+        if value is not None:
+            raise DistillError(
+                f"{name} says that it was made with sharpness {value!r}: expected a number above 0."
+            )
     return SHARPNESS
 
 

@@ -236,6 +236,18 @@ class Results:
         for arm in self.arms:
             if arm.split not in self.splits or arm.mode not in MODES:
                 raise ValueError(f"arm {arm.name!r} has split {arm.split!r}, mode {arm.mode!r}")
+        if not all(isinstance(title, str) for title in self.splits.values()):
+            raise TypeError(f"splits {dict(self.splits)!r}")
+        for told, key in ((self.provenance, "real"), (self.protocol, "budgets")):
+            if not isinstance(told.get(key, {}), Mapping):
+                raise TypeError(f"{key} {told[key]!r}")
+        if not isinstance(self.protocol.get("real_sha256"), str | None):
+            raise TypeError(f"real_sha256 {self.protocol['real_sha256']!r}")
+        for student, budgets in self.protocol.get("budgets", {}).items():
+            for size in budgets:
+                given = [budgets[size][key] for key in ("n_steps", "batch_size")]
+                if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in given):
+                    raise ValueError(f"budgets of {student!r}: {given}")
 
 
 def shapes(value: Mapping[str, Any]) -> list[tuple[int, int]]:

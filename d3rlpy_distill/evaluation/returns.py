@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from ..files import appears_atomically
 __all__ = ["load_returns", "save_returns"]
 
 ENTRY = "returns"
+HEADER = 1 << 12  # bytes before the numbers, at most
+
+MOST = 1 << 25
+"""Returns in one file: a thousand times what the largest of our tables has."""
 
 
 def save_returns(path: Path, returns: Sequence[npt.NDArray[np.float64]], *, overwrite: bool = False) -> str:
@@ -61,14 +66,40 @@ def load_returns(path: Path, sha256: str, shapes: Sequence[tuple[int, int]]) -> 
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DistillError(f"{path} was changed: it is not the file that its results were written with.")
+    sizes = [students * episodes for students, episodes in shapes]
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            flat = archive[ENTRY].astype(np.float64)
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        flat = _unpacked(data, sum(sizes))
+    except (
+        zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError, RuntimeError, SyntaxError, TypeError
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise DistillError(f"{path} holds no returns: {reason}.") from error
-    sizes = [students * episodes for students, episodes in shapes]
-    if flat.shape != (sum(sizes),):
-        raise DistillError(f"{path} has {flat.size} returns: expected {sum(sizes)}.")
+    if len(flat) != sum(sizes):
+        raise DistillError(f"{path} has {len(flat)} returns: expected {sum(sizes)}.")
     parts = np.split(flat, np.cumsum(sizes)[:-1]) if sizes else []
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _unpacked(data: bytes, count: int) -> npt.NDArray[np.float64]:
+    """The numbers, which should be so many. Memory is taken for what is expected, never for what the file declares.
+
+    Raises: whatever is wrong, as one of Python's own errors.
+    """
+    if not 0 <= count <= MOST:
+        raise ValueError(f"{count} returns are declared: expected at most {MOST}")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entry = archive.getinfo(f"{ENTRY}.npy")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"they are packed by method {entry.compress_type}")
+        if entry.file_size > HEADER + count * 8:
+            raise ValueError(f"{entry.file_size} bytes: expected {count} numbers")
+        raw = io.BytesIO(archive.read(entry))
+    if np.lib.format.read_magic(raw) != (1, 0):  # type: ignore[no-untyped-call]
+        raise ValueError("they are in another version of NumPy's format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(raw)  # type: ignore[no-untyped-call]
+    if len(shape) != 1 or dtype not in (np.float32, np.float64):
+        raise ValueError(f"{dtype} {shape}: expected numbers")
+    flat = np.frombuffer(raw.read(), dtype, shape[0]).astype(np.float64)
+    if not np.isfinite(flat).all():
+        raise ValueError("some are NaN or infinite")
+    return flat

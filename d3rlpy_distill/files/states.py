@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ def load_state(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             file.seek(SEAL_BYTES if sealed else 0)
             data = io.BytesIO(file.read())
+        _check_stored(data)
         loaded = torch.load(data, map_location="cpu", weights_only=True)
         claims = loaded.pop(SEALED, False)
+        _check_plain(loaded, data.getbuffer().nbytes)
     except (
         OSError,
         RuntimeError,
@@ -54,9 +57,31 @@ def load_state(path: Path) -> dict[str, Any]:
         AttributeError,
         AssertionError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
     ) as error:
         raise DamagedFileError(f"{path} is damaged or cut short.") from error
     if claims and not sealed:
         raise DamagedFileError(f"{path} is damaged: its seal, the first {SEAL_BYTES} bytes, was changed.")
     result: dict[str, Any] = loaded
     return result
+
+
+def _check_stored(data: io.BytesIO) -> None:
+    """Refuses what torch did not write: it stores bytes as they are, and would inflate any number of them."""
+    with zipfile.ZipFile(data) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("packed")
+    data.seek(0)
+
+
+def _check_plain(value: object, size: int) -> None:
+    """Refuses tensors that are larger than the file, as stretched ones are, or sparse."""
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.numel() * value.element_size() > size:
+            raise ValueError(f"a tensor of shape {tuple(value.shape)}")
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            _check_plain(one, size)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _check_plain(one, size)

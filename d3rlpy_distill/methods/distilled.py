@@ -209,7 +209,12 @@ def _read_sources(
     sources = begun.get("transition")
     if sources is None:
         return None
-    if sources.shape != (len(samples),) or sources.dtype.kind not in "iu" or sources.min(initial=0) < 0:
+    if (
+        sources.shape != (len(samples),)
+        or sources.dtype.kind not in "iu"
+        or sources.min(initial=0) < 0
+        or sources.max(initial=0) > np.iinfo(np.int64).max
+    ):
         raise DatasetFormatError(
             f"{path}: initial/transition {sources.dtype} {sources.shape}: expected {len(samples)} numbers of "
             "transitions, from 0 on."
@@ -222,24 +227,31 @@ def _read_initial(
 ) -> TransitionArrays | None:
     if "observations" not in begun:
         return None
-    if begun["observations"].shape != samples.observations.shape:
-        raise DatasetFormatError(
-            f"{path}: initial frames of shape {begun['observations'].shape} do not fit its samples: make it again."
-        )
-    return TransitionArrays.one_step(
-        begun["observations"],
-        begun.get("actions", samples.actions),
-        begun.get("rewards", samples.rewards),
-        samples.action_size,
+    given = {name: begun.get(name, getattr(samples, name)) for name in ("observations", "actions", "rewards")}
+    for name, values in given.items():
+        own = getattr(samples, name)
+        # frames may be learned as floats where those they started from are bytes
+        alike = name != "actions" or values.dtype.kind in ("iu" if samples.discrete else "f")
+        if values.shape != own.shape or not alike:
+            what = "frames" if name == "observations" else f"{name} of type {values.dtype}, "
+            raise DatasetFormatError(
+                f"{path}: initial {what} of shape {values.shape} do not fit its samples: make it again."
+            )
+    initial = TransitionArrays.one_step(
+        given["observations"], given["actions"], given["rewards"], samples.action_size
     )
+    if initial.discrete and not 0 <= initial.actions.min() <= initial.actions.max() < samples.action_size:
+        raise DatasetFormatError(f"{path}: initial/actions are not all 0 to {samples.action_size - 1}.")
+    try:
+        initial.check_finite()
+    except UnsuitableDatasetError as error:
+        raise DatasetFormatError(f"{path}: before the first step, {error}") from error
+    return initial
 
 
 def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, device: str) -> Teachers | None:
-    weights: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in read_extras(path, "teachers").items():
-        number, _, name = key.partition(".")
-        weights.setdefault(number, {})[name] = torch.from_numpy(np.asarray(value))
-    if not weights or info.provenance is None:
+    given = read_extras(path, "teachers")
+    if not given or info.provenance is None:
         return None
     group, _, name = LEARNER.partition("/")
     told = read_extras(path, group).get(name)
@@ -248,6 +260,10 @@ def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, dev
             learner = DiscreteBCConfig.deserialize(told.tobytes().decode())
         else:  # a file of version 0.1
             learner = DiscreteBCConfig.deserialize_from_dict(info.provenance.settings["config"]["learner"])
+        weights: dict[str, dict[str, torch.Tensor]] = {}
+        for key, value in given.items():
+            number, _, name = key.partition(".")
+            weights.setdefault(number, {})[name] = torch.from_numpy(np.asarray(value))
         ordered = [weights[number] for number in sorted(weights, key=int)]
         return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:

@@ -16,7 +16,7 @@ from d3rlpy.base import LearnableConfigWithShape
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from ..catalogue import STUDENTS
-from ..errors import CheckpointError, DamagedFileError
+from ..errors import CheckpointError, DamagedFileError, UnknownNameError
 from ..files import load_tensors, read_metadata, save_tensors
 from ..learners.bounded import no_larger_than
 from ..learners.learner import AnyLearner
@@ -149,12 +149,17 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
         UnknownNameError: If its kind is not registered; its plug-in is missing.
     """
     weights, about = read_weights(path)
-    student = STUDENTS.get(about["name"])()
+    try:
+        student = STUDENTS.get(about["name"])()
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{path}: {error}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # what does not fit fails in the next lines
             shaped = LearnableConfigWithShape.deserialize(about["learner"])
-        shape, size = tuple(map(int, shaped.observation_shape)), int(shaped.action_size)
+        shape, size = tuple(shaped.observation_shape), shaped.action_size
+        if not all(isinstance(one, int) and one > 0 for one in (*shape, size)):
+            raise ValueError(f"observations of shape {shape}, {size} actions")
         with no_larger_than(weights.values()):
             learner = student.restore(shaped.config, weights, shape, size, device=device)
         target = float(about["target_return"])
@@ -163,9 +168,8 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
     except MemoryError:
         raise
     except Exception as error:  # d3rlpy builds whatever the file names, which may fail in any way
-        raise CheckpointError(
-            f"{path} is damaged: it is no {about['name']} student ({type(error).__name__}: {error})."
-        ) from error
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise CheckpointError(f"{path} is damaged: it is no {about['name']} student ({reason}).") from error
     return KeptStudent(policy, learner, shape, size, target, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from d3rlpy_distill.errors import SettingsError
+
 from .errors import UnknownGameError
 
 __all__ = [
@@ -90,6 +92,10 @@ def get_game(name: str) -> Game:
     )
 
 
+ALL = 1 << 31
+"""Procgen's levels."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Levels:
     """A range of level seeds.
@@ -103,10 +109,10 @@ class Levels:
     num: int
 
     def __post_init__(self) -> None:
-        if self.start < 0 or self.num < 0:
-            raise ValueError(f"levels start={self.start}, num={self.num}: both must be 0 or more.")
+        if not (0 <= self.start < ALL and 0 <= self.num < ALL):
+            raise SettingsError(f"levels start={self.start}, num={self.num}: expected 0 to {ALL - 1} each.")
         if self.num == 0 and self.start != 0:
-            raise ValueError(
+            raise SettingsError(
                 f"levels start={self.start}, num=0: Procgen ignores the start when num is 0 (all levels); "
                 "give a finite num for a held-out range."
             )

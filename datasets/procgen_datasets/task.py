@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from d3rlpy_distill.data import DatasetInfo
-from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.errors import SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.options import option
 from d3rlpy_distill.policies import DiscretePolicy, Policy, RandomPolicy
 from d3rlpy_distill.tasks import CollectSettings, LoadedPolicy, Mode, Shot, Task, TrainedPolicy, TrainSettings
@@ -90,8 +90,16 @@ class ProcgenTask(Task):
 
     def for_dataset(self, settings: Mapping[str, Any]) -> ProcgenTask:
         """Returns the task whose seen levels, and difficulty, are those that a dataset was recorded on."""
-        levels = Levels(**settings["levels"]) if "levels" in settings else TRAIN_LEVELS
-        return ProcgenTask(self.game.name, levels=levels, mode=settings.get("distribution_mode", "easy"))
+        levels, mode = settings.get("levels"), settings.get("distribution_mode")
+        mode = "easy" if mode is None else mode
+        whole = isinstance(levels, Mapping) and all(isinstance(one, int) for one in levels.values())
+        if levels is not None and not (whole and levels.keys() == {"start", "num"}):
+            raise UnsuitableDatasetError(
+                f"the dataset was recorded on levels {levels!r}: expected a start and a num, whole numbers."
+            )
+        if mode not in ("easy", "hard"):
+            raise UnsuitableDatasetError(f"the dataset was recorded with mode {mode!r}: expected easy or hard.")
+        return ProcgenTask(self.game.name, levels=Levels(**levels) if levels else TRAIN_LEVELS, mode=mode)
 
     def split_title(self, split: str) -> str:
         """What tables call a split."""

@@ -79,17 +79,16 @@ class _Case:
     folder: Path
 
 
-def damage_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, folder: Path) -> Tally:
+def damage_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock, folder: Path) -> None:
     """Damages files of every kind in turn, and loads them.
 
     Args:
         units: What there is to damage.
         count: Files.
-        seed: Fixes the damage.
+        tally: Gets the outcomes; its seed fixes the damage.
         clock: Ends the campaign.
         folder: Scratch space.
     """
-    tally = Tally("damage")
     whole = {(unit.name, file): _loaded(unit, file, folder / "whole") for unit in units for file in unit.files}
     cases: dict[str, _Case] = {}
 
@@ -97,8 +96,10 @@ def damage_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, 
         for number in range(count):
             if clock.over():
                 return
+            if str(number) in tally.done:
+                continue
             unit = units[number % len(units)]
-            case = _damaged(unit, np.random.default_rng([seed, number]), folder / f"{number}")
+            case = _damaged(unit, np.random.default_rng([tally.seed, number]), folder / f"{number}")
             cases[str(number)] = case
             loaded = case.folder / (unit.loaded or case.file)
             yield Try(str(number), LOADERS[unit.loader], (loaded,), SECONDS)
@@ -106,10 +107,9 @@ def damage_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, 
     for attempt, ended in run_all(tries(), clock.workers):
         case = cases.pop(attempt.name)
         kind, why = _judge(case, ended, whole[case.unit.name, case.file])
-        kept = tally.add(case.unit.name, kind, f"{seed}/{attempt.name} {case.file}, {case.damage}: {why}", ended)
-        if not kept:
+        about = f"{tally.seed}/{attempt.name} {case.file}, {case.damage}: {why}"
+        if not tally.add(case.unit.name, kind, about, ended, key=attempt.name):
             shutil.rmtree(case.folder)
-    return tally
 
 
 def _loaded(unit: Unit, file: str, folder: Path) -> str:
@@ -125,6 +125,7 @@ def _loaded(unit: Unit, file: str, folder: Path) -> str:
 
 def _copy(unit: Unit, file: str, data: bytes, folder: Path) -> None:
     """Copies a unit with other bytes in one of its files."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a campaign that was stopped
     folder.mkdir(parents=True)
     if unit.loader not in ("dataset", "distilled", "samples"):  # which are whole by themselves
         for other in unit.folder.iterdir():

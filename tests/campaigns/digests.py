@@ -44,7 +44,7 @@ def digest(value: object) -> str:
 def _feed(update: Callable[[bytes], None], value: object) -> None:
     if isinstance(value, torch.Tensor):
         update(f"{value.dtype}{tuple(value.shape)}".encode())
-        update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        update(value.detach().to_dense().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     elif isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
         update(f"{array.dtype}{array.shape}".encode())

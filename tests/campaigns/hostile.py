@@ -33,6 +33,7 @@ from .corpus import Unit
 from .damage import DAMAGES, flip, zeroed
 from .digests import LOADERS
 from .hostile_hdf5 import DEEP, ESCAPES, attacks, write_hostile
+from .hostile_provenance import provenances
 from .tally import Clock, Tally
 
 __all__ = ["hostile_campaign"]
@@ -114,19 +115,19 @@ def look(path: Path, views: Sequence[View]) -> list[tuple[str, str]]:
     return seen
 
 
-def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, folder: Path) -> Tally:
+def hostile_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock, folder: Path) -> None:
     """Reads hostile files of every kind; all that were thought of by hand, and so many more at random.
 
     Args:
         units: Good files, to make hostile ones of.
         count: Of the table's rows together, where fewer than all are asked for.
-        seed: Draws them.
+        tally: Gets the outcomes; its seed draws them.
         clock: Ends the campaign.
         folder: Scratch space.
     """
-    rng, tally = np.random.default_rng([seed, 1]), Tally("hostile")
+    rng = np.random.default_rng([tally.seed, 1])
     known = {unit.name: unit for unit in units}
-    every = [*_by_hand(known, folder), *_resealed(known, seed, 120)]
+    every = [*_by_hand(known, folder), *_resealed(known, tally.seed, 120)]
     if count < WHOLE:
         every = [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
     cases: dict[str, tuple[Hostile, Path]] = {}
@@ -134,14 +135,21 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
     limits = ((resource.RLIMIT_AS, vast() + MOST),)  # a bomb must not take the machine with it
 
     def tries() -> Iterator[Try]:
+        names: Counter[str] = Counter()
         for number, case in enumerate(every):
             if clock.over():
                 return
+            name = f"{case.row}: {case.name}"
+            names[name] += 1
+            key = name if names[name] == 1 else f"{name} ({names[name]})"
+            if key in tally.done:
+                continue
             there = folder / f"{number}"
+            shutil.rmtree(there, ignore_errors=True)  # of a campaign that was stopped
             there.mkdir(parents=True)
             path = case.write(there)
-            cases[str(number)] = case, path
-            yield Try(str(number), look, (path, case.views), SECONDS, limits)
+            cases[key] = case, path
+            yield Try(key, look, (path, case.views), SECONDS, limits)
 
     print(f"{len(every)} hostile files", file=sys.stderr)
     base = max(ended.peak for _, ended in run_all([Try("nothing", int)], 1))
@@ -149,17 +157,16 @@ def hostile_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock,
         case, path = cases.pop(attempt.name)
         kind, why = _judge(case, path, ended, base)
         own = dataclasses.replace(ended, peak=max(0, ended.peak - base))
-        if not tally.add(case.row, kind, f"{attempt.name} {case.name}: {why}", own):
+        if not tally.add(case.row, kind, f"{path.parent.name}, {case.name}: {why}", own, key=attempt.name):
             shutil.rmtree(path.parent)
-    if count >= WHOLE and not clock.over():
-        row, name = "gen_dgrl archives", "tests/hostile_archives.py"
-        for _, ended in run_all([Try(name, archives, (seed, 400), 900.0)], 1):
+    row, name = "gen_dgrl archives", "tests/hostile_archives.py"
+    if count >= WHOLE and not clock.over() and name not in tally.done:
+        for _, ended in run_all([Try(name, archives, (tally.seed, 400), 900.0)], 1):
             if ended.kind == "value":
                 for kind, number in zip(("refused", "unharmed"), ended.value, strict=True):
-                    tally.rows.setdefault(row, Counter())[kind] += number
+                    tally.add(row, kind, "", key=name, count=number)
             else:
-                tally.add(row, ended.kind, f"{name} --seed {seed}: {ended.text}")
-    return tally
+                tally.add(row, ended.kind, f"{name} --seed {tally.seed}: {ended.text}", key=name)
 
 
 def _judge(case: Hostile, path: Path, ended: Ended, base: int) -> tuple[str, str]:
@@ -208,6 +215,8 @@ def _by_hand(units: dict[str, Unit], folder: Path) -> Iterator[Hostile]:
     yield from _documents(units)
     yield from _archived(units["results.npz"])
     yield from _states(units)
+    for name, write, use in provenances(units):
+        yield Hostile("provenance", name, write, (use,), False)
 
 
 def _student_cases(path: Path) -> Iterator[tuple[str, dict[str, torch.Tensor], Any, bool]]:
@@ -292,7 +301,8 @@ def _experts(unit: Unit) -> Iterator[Hostile]:
     for name, tensors in cases.items():
         yield Hostile("experts", name, _writer("e.safetensors", safetensors.torch.save(tensors)), (_expert,), True)
     for name, data in _safetensors(good):
-        yield Hostile("experts", name, _writer("e.safetensors", data), (_expert,), True)
+        must = name != "the same tensor twice"  # whose bytes are the same
+        yield Hostile("experts", name, _writer("e.safetensors", data), (_expert,), must)
     for name, card in {"a list": [], "sha256 of another": {"sha256": "0"}, "sha256 a list": {"sha256": []},
                        "deep": DEEP, "game a list": {"game": [1]}, "not JSON": "{"}.items():  # fmt: skip
 
@@ -458,10 +468,19 @@ def _states(units: dict[str, Unit]) -> Iterator[Hostile]:
     values: dict[str, Any] = {
         "a list": [1], "a tensor": torch.zeros(3), "a number": 3, "None": None, "a text": "x",
         "keys that are numbers": {1: 2}, "sparse tensors": {"x": torch.eye(3).to_sparse()},
+        "a stretched tensor": {"x": torch.zeros(1).expand(1 << 40)},
+        "stretched tensors in lists": {"x": [{"y": (torch.zeros(1, 1).expand(1 << 20, 1 << 20),)}]},
     }  # fmt: skip
     for name, value in values.items():
-        must = name not in ("keys that are numbers", "sparse tensors")
-        yield Hostile("checkpoints", name, _state(value), views, must)
+        yield Hostile("checkpoints", name, _state(value), views, name != "keys that are numbers")
+    yield Hostile("checkpoints", "2 GB in 2 MB", _packed_state, views, True)
+
+    def legacy(there: Path) -> Path:
+        data = io.BytesIO()
+        torch.save({"x": torch.zeros(3)}, data, _use_new_zipfile_serialization=False)
+        return _sealed(there / "c.pt", data.getvalue())
+
+    yield Hostile("checkpoints", "torch's first format", legacy, views, False)
     for protocol in (2, 4):
 
         def write(there: Path, protocol: int = protocol) -> Path:
@@ -505,6 +524,20 @@ def _state(value: object) -> Callable[[Path], Path]:
         return _sealed(there / "c.pt", data.getvalue())
 
     return write
+
+
+def _packed_state(there: Path) -> Path:
+    """A checkpoint whose tensor is deflated, which torch would inflate."""
+    data, out = io.BytesIO(), io.BytesIO()
+    torch.save({"x": torch.zeros(1 << 28).expand(1, -1)}, data)
+    with (
+        zipfile.ZipFile(data) as stored,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed,
+    ):
+        for entry in stored.infolist():
+            with stored.open(entry) as source, packed.open(entry.filename, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    return _sealed(there / "c.pt", out.getvalue())
 
 
 def _sealed(path: Path, data: bytes) -> Path:

@@ -29,12 +29,14 @@ def write_hostile(path: Path, attack: Attack, *, sealed: bool, old: bool = False
     Args:
         path: The file.
         attack: What to change.
-        sealed: Whether it gets a right seal.
+        sealed: Whether it gets a right seal; else it is a plain file of d3rlpy's, which has none.
         old: Write HDF5's first format, whose structures carry no checksums of their own.
     """
     version = ("earliest", "v108") if old else ("v110", "v110")
     with h5py.File(path, "w", libver=version, userblock_size=SEAL_BYTES) as file:
         _good(file)
+        if not sealed:
+            file.attrs.clear()
         attack(file)
     if sealed:
         write_seal(path)
@@ -119,6 +121,18 @@ def packed(name: str, shape: tuple[int, ...], dtype: Any, chunk: tuple[int, ...]
     return attack
 
 
+def _bomb_among(shape: tuple[int, ...], chunk: tuple[int, ...], size: int) -> Attack:
+    """Chunks of which one inflates to ``size`` bytes."""
+
+    def attack(file: h5py.File) -> None:
+        del file["observations_0"]
+        one = file.create_dataset("observations_0", shape, "u2", chunks=chunk, compression="gzip")
+        one[()] = np.random.default_rng(0).integers(256, size=shape)
+        one.id.write_direct_chunk((0,) * len(shape), zeros(size))
+
+    return attack
+
+
 @functools.cache
 def zeros(size: int) -> bytes:
     """So many zeros, deflated."""
@@ -194,6 +208,13 @@ def _frames() -> Iterator[tuple[str, Attack, bool]]:
     for size in (1 << 30, 1 << 20):
         yield f"frames that inflate to {size} bytes", packed("observations_0", shape, "u1", shape, size), True
     yield "frames that inflate to more than they are", packed("observations_0", shape, "u1", shape, 3 << 20), True
+    yield "one chunk of many inflates to 1 GB", _bomb_among((64, 3, 64, 64), (1, 3, 64, 64), 1 << 30), True
+    yield "lzf", replaced("observations_0", np.zeros((1, 4), np.float32), chunks=(1, 4), compression="lzf"), False
+    yield (
+        "lzf of 1 GB",
+        replaced("observations_0", np.zeros((1 << 12, 1 << 18), np.uint8), compression="lzf"),
+        True,
+    )
     yield "frames of 64 GB in one chunk", packed("observations_0", (1, 3, 65536, 65536), "u1", (1, 1, 1024, 1024),
                                                   1 << 20), True  # fmt: skip
 
@@ -235,9 +256,28 @@ def _labels() -> Iterator[tuple[str, Attack, bool]]:
         yield f"soft labels {name}", replaced("steps/action_probabilities", value), True
     for name, value in {"-1": [-1, 0, 1], "2**62": [2**62, 0, 1], "two columns": [[1, 2]] * N,
                         "too few": [1], "floats": [0.5] * N}.items():  # fmt: skip
-        yield f"sources {name}", replaced("initial/transition", np.array(value)), False
+        yield f"sources {name}", replaced("initial/transition", np.array(value)), name != "2**62"
     yield "initial frames of another shape", replaced("initial/observations", np.zeros((N, 5))), True
-    yield "initial actions beyond the actions", replaced("initial/actions", np.full(N, 99)), False
+    yield "initial actions without frames", replaced("initial/actions", np.full(N, 99)), False
+    initial: dict[str, dict[str, Any]] = {
+        "frames that are NaN": {"observations": np.full((N, 4), np.nan, np.float32)},
+        "frames of big-endian numbers": {"observations": np.ones((N, 4), ">f8")},
+        "actions beyond the actions": {"actions": np.full(N, 99)},
+        "actions below 0": {"actions": np.full(N, -1)},
+        "actions that are floats": {"actions": np.full((N, A), 0.5, np.float32)},
+        "too few actions": {"actions": np.zeros(N - 1, int)},
+        "rewards of two columns": {"rewards": np.zeros((N, 2))},
+        "infinite rewards": {"rewards": np.full(N, np.inf)},
+    }
+    for name, values in initial.items():
+
+        def attack(file: h5py.File, values: dict[str, Any] = values) -> None:
+            file["initial/observations"] = values.get("observations", np.zeros((N, 4), np.float32))
+            for key, value in values.items():
+                if key != "observations":
+                    file[f"initial/{key}"] = value
+
+        yield f"initial {name}", attack, name != "frames of big-endian numbers"
     yield from _teachers()
 
 
@@ -245,6 +285,8 @@ def _teachers() -> Iterator[tuple[str, Attack, bool]]:
     names = ("0._fc.weight", "x.weight", "0", "..", "-1.w", "9" * 5000 + ".w", "0." + "a" * 60000)
     for name in names:
         yield f"a teacher named {name[:20]!r}", replaced(f"teachers/{name}", np.zeros((2, 2), np.float32)), True
+    for kind in (">f4", np.longdouble, np.uint16, np.complex64):
+        yield f"a teacher of {np.dtype(kind)}", replaced("teachers/0.w", np.ones((2, 2), kind)), True
     told = {"no JSON": b"x", "empty": b"", "a list": b"[]", "deep": DEEP.encode(), "no UTF-8": b"\xff\xfe",
             "no type": b"{}", "an unknown type": b'{"type": "nobody", "params": {}}', "null": b"null",
             "another algorithm": b'{"type": "dqn", "params": {}}', "a huge number": b"9" * 5000}  # fmt: skip

@@ -109,30 +109,31 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
     return commands
 
 
-def kill_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, folder: Path) -> Tally:
+def kill_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock, folder: Path) -> None:
     """Kills every command in turn, at random times.
 
     Args:
         units: Good files, which the commands read.
         count: Kills.
-        seed: Draws the times.
+        tally: Gets the outcomes; its seed draws the times.
         clock: Ends the campaign.
         folder: Scratch space.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tally, rng = Tally("kills"), np.random.default_rng([seed, 2])
     commands = commands_to_kill(units, folder)
     if count < len(commands):
         commands = [one for one in commands if not one.real]
     whole: dict[str, tuple[str, float]] = {}
     turn = 0
     while tally.total < count and not clock.over():
-        one = commands[turn % len(commands)]
+        one, key = commands[turn % len(commands)], str(turn)
+        rng = np.random.default_rng([tally.seed, 2, turn])
         turn += 1
-        if one.real and turn > 5 * len(commands):  # the slowest
+        if key in tally.done or (one.real and turn > 5 * len(commands)):  # the slowest
             continue
         out = folder / one.name.replace(" ", "-").replace(",", "") / "out"
         out = out if one.directory else out.with_suffix(".h5")
+        shutil.rmtree(out.parent, ignore_errors=True)  # of a campaign that was stopped
         if one.name not in whole:
             start = time.monotonic()
             finish(one, out)
@@ -141,18 +142,15 @@ def kill_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, fo
         content, seconds = whole[one.name]
         kills = int(rng.integers(1, CHAIN + 1))
         times = [float(t) for t in rng.uniform(0, 1.05 * seconds, kills)]
-        _chain(one, out, times, content, tally)
+        killed, kind, why = _chain(one, out, times, content)
+        about = f"killed after {', '.join(f'{t:.2f}' for t in times)} s: {why}"
+        tally.add(one.name, kind, about, key=key, count=killed if kind == "same" else 1)
         shutil.rmtree(out.parent, ignore_errors=True)
-    return tally
 
 
-def _chain(one: Killed, out: Path, times: Sequence[float], content: str, tally: Tally) -> None:
-    """Kills a command at each of the times, lets it end, and counts the kills by what came of it."""
-    about = f"killed after {', '.join(f'{t:.2f}' for t in times)} s"
-    killed = 0
-    for seconds in times:
-        if _kill(one, out, seconds):
-            killed += 1
+def _chain(one: Killed, out: Path, times: Sequence[float], content: str) -> tuple[int, str, str]:
+    """Kills a command at each of the times and lets it end; returns the kills, what came of them, and why."""
+    killed = sum(_kill(one, out, seconds) for seconds in times)
     kind, why = "same", ""
     try:
         finish(one, out)
@@ -162,10 +160,7 @@ def _chain(one: Killed, out: Path, times: Sequence[float], content: str, tally: 
             kind, why = "leftovers", ", ".join(left)
     except RuntimeError as error:
         kind, why = "lost", str(error)
-    for _ in range(max(killed, int(kind != "same"))):
-        tally.add(one.name, kind, f"{about}: {why}")
-        if kind != "same":
-            break
+    return killed, kind, why
 
 
 def words_of(one: Killed, out: Path) -> list[object]:

@@ -38,41 +38,44 @@ class Limit:
     amount: int
 
 
-def limit_campaign(units: Sequence[Unit], count: int, seed: int, clock: Clock, folder: Path) -> Tally:
+def limit_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock, folder: Path) -> None:
     """Runs every command with too little of something, and then with enough.
 
     Args:
         units: Good files, which the commands read.
         count: Limits.
-        seed: Draws them.
+        tally: Gets the outcomes; its seed draws the limits.
         clock: Ends the campaign.
         folder: Scratch space.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tally, rng = Tally("limits"), np.random.default_rng([seed, 3])
     commands = [one for one in commands_to_kill(units, folder) if not one.real and "jobs" not in one.name]
-    whole: dict[str, tuple[str, int]] = {}
+    whole: dict[str, tuple[str, list[int]]] = {}
     disks = _can_mount(folder)
     turn = 0
     while tally.total < count and not clock.over():
         one, kind = commands[turn % len(commands)], ("file", "disk", "memory")[turn // len(commands) % 3]
+        key, rng = str(turn), np.random.default_rng([tally.seed, 3, turn])
         turn += 1
+        if key in tally.done:
+            continue
         if kind == "disk" and not disks:
             kind = "file"
         out = _out(folder / "here", one)
+        shutil.rmtree(folder / "here", ignore_errors=True)  # of a campaign that was stopped
         if one.name not in whole:
             finish(one, out)
             files = [p.stat().st_size for p in out.parent.rglob("*") if p.is_file()]
-            whole[one.name] = content_of(one, out), max(files) if kind == "file" else sum(files)
+            whole[one.name] = content_of(one, out), files
             shutil.rmtree(folder / "here")
-        content, size = whole[one.name]
+        content, files = whole[one.name]
+        size = max(files) if kind == "file" else sum(files)
         share = float(rng.uniform(0.02, 0.95))
         amount = int(size * share) if kind != "memory" else int(rng.integers(1, 160)) << 20
         limit = Limit(f"{kind} of {amount} bytes", kind, amount)
         with _room(folder / "here", limit) as place:
             outcome, why = _try(one, _out(place, one), limit, content)
-        tally.add(f"{one.name}, {kind}", outcome, f"{limit.name}: {why}")
-    return tally
+        tally.add(f"{one.name}, {kind}", outcome, f"{limit.name}: {why}", key=key)
 
 
 def _out(folder: Path, one: Killed) -> Path:

@@ -71,7 +71,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except DamagedFileError as error:
         raise DatasetFormatError(str(error)) from error
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, LookupError, ValueError, ArithmeticError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DatasetFormatError(
             f"{path} cannot be read as an HDF5 dataset; it is damaged, cut short or of another format: {reason}"

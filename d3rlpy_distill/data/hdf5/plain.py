@@ -8,19 +8,23 @@ files into a dataset that is published. It can also declare terabytes in a few b
 from __future__ import annotations
 
 import math
+import zlib
 
 import h5py
 
 from ...errors import DatasetFormatError
+from ...files import SEAL_BYTES
 
 __all__ = ["has", "holds_pictures", "plain_dataset", "plain_group", "plain_pictures"]
 
 MAX_CHUNK = 1 << 28
-"""Bytes of one chunk; ours have 64 KiB, h5py's own guesses 1 MiB."""
+"""Bytes of one chunk; ours have 64 KiB, h5py's own guesses 1 MiB. One that cannot inflate to more is not looked at."""
 
 MAX_DEFLATE = 1032
 """Bytes that deflate makes of one byte at most (RFC 1951: 258 bytes in two bits)."""
 
+PIECE = 1 << 20
+CHECKSUM = 4
 MAX_TEXTS = 64
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 MAX_LZF = 264  # LZF copies at most 264 bytes for three
@@ -148,6 +152,51 @@ def _check_chunks(where: str, dataset: h5py.Dataset, properties: h5py.h5p.PropDC
             f"{where} declares {size} bytes in {expected} chunks and holds {held} bytes in "
             f"{dataset.id.get_num_chunks()}: it was never written whole."
         )
+    if held * ratio > MAX_CHUNK and packing:
+        _check_inflated(where, dataset, packing[0], filters.index(packing[0]), chunk)
+
+
+def _check_inflated(where: str, dataset: h5py.Dataset, packing: int, position: int, chunk: int) -> None:
+    """Refuses chunks that inflate to more than they declare: HDF5 would take the memory for it first.
+
+    Args:
+        where: For messages.
+        dataset: Of chunks that are packed.
+        packing: The filter that packs.
+        position: Its place among the filters.
+        chunk: Bytes of a chunk.
+    """
+    if packing == h5py.h5z.FILTER_LZF:
+        # no file of ours; a file without a seal was read to its end by a process with limits
+        if dataset.file.userblock_size >= SEAL_BYTES:
+            raise DatasetFormatError(f"{where} is packed by lzf in a sealed file: expected gzip.")
+        return
+    for origin, size in _chunks(dataset):
+        if size * MAX_DEFLATE > MAX_CHUNK:
+            mask, data = dataset.id.read_direct_chunk(origin)
+            stored = mask >> position & 1
+            if size > chunk + CHECKSUM if stored else not _fits(data, chunk + CHECKSUM):
+                raise DatasetFormatError(f"{where} has a chunk of more than the {chunk} bytes that it declares.")
+
+
+def _chunks(dataset: h5py.Dataset) -> list[tuple[tuple[int, ...], int]]:
+    """Where each chunk begins in the array, and the bytes that it takes in the file."""
+    chunks: list[tuple[tuple[int, ...], int]] = []
+    # its callback goes on for as long as it returns None
+    dataset.id.chunk_iter(lambda stored: chunks.append((stored.chunk_offset, stored.size)))
+    return chunks
+
+
+def _fits(data: bytes, most: int) -> bool:
+    """Whether deflated bytes are at most so many."""
+    inflating, size = zlib.decompressobj(), 0
+    while data and not inflating.eof and size <= most:
+        try:
+            size += len(inflating.decompress(data, PIECE))
+        except zlib.error:  # the library refuses it, too
+            return True
+        data = inflating.unconsumed_tail
+    return size <= most
 
 
 def _bytes(shape: tuple[int, ...], dataset: h5py.Dataset) -> int:

@@ -15,6 +15,12 @@ __all__ = ["Provenance", "package_versions"]
 PACKAGES = ("d3rlpy-distill", "d3rlpy", "torch", "numpy", "h5py", "gymnasium", "procgen", "procgen-mirror")
 
 
+KINDS: Mapping[str, type] = {
+    "config": dict, "source": str, "source_sha256": str, "expert": str, "expert_sha256": str, "policy": str
+}  # fmt: skip
+"""Of the settings that are read again, where there are such."""
+
+
 def package_versions() -> dict[str, str]:
     """Returns the version of Python and of each installed package that the results depend on."""
     versions = {"python": platform.python_version()}
@@ -67,13 +73,21 @@ class Provenance:
             KeyError, ValueError: If the attributes are not those of a dataset of ours.
         """
         task = str(attributes["task"]) if "task" in attributes else _task_of_0_1(str(attributes["game"]))
+        told = {key: json.loads(attributes[key]) for key in ("settings", "packages")}
+        for key, value in told.items():
+            if not isinstance(value, dict):
+                raise ValueError(f"its {key} are {str(value)[:40]!r}: expected a JSON object")
+        for key, kind in KINDS.items():
+            value = told["settings"].get(key)
+            if not isinstance(value, kind | None):
+                raise ValueError(f"its setting {key!r} is {str(value)[:40]!r}: expected {kind.__name__}")
         return cls(
             kind=str(attributes["kind"]),
             task=task or None,
             action_size=int(attributes["action_size"]),
             command=str(attributes["command"]),
-            settings=json.loads(attributes["settings"]),
-            packages=json.loads(attributes["packages"]),
+            settings=told["settings"],
+            packages=told["packages"],
         )
 
 

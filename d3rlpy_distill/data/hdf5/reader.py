@@ -110,7 +110,10 @@ def _infer_action_size(file: h5py.File) -> int:
 
 def _num_episodes(path: Path, file: h5py.File) -> int:
     """The number of episodes, each of which has four members."""
-    count = int(plain_dataset(file, "num_episodes")[()])
+    told = plain_dataset(file, "num_episodes")
+    if told.shape or told.dtype.kind not in "iu":
+        raise DatasetFormatError(f"{path}: num_episodes is {told.dtype} {told.shape}: expected a whole number.")
+    count = int(told[()])
     if not 1 <= count <= len(file) // len(COLUMNS):
         raise DatasetFormatError(
             f"{path} says that it has {count} episodes: expected 1 to {len(file) // len(COLUMNS)}."
@@ -133,8 +136,10 @@ def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
     with open_dataset(Path(path)) as file:
         if not has(file, group):
             return {}
-        members = plain_group(file, group)
-        return {key: plain_dataset(members, key)[()] for key in members}
+        group_of = plain_group(file, group)
+        members = {key: plain_dataset(group_of, key) for key in group_of}
+        check_fits(f"{path}, {group}", sum(each.nbytes for each in members.values()))
+        return {key: each[()] for key, each in members.items()}
 
 
 def load_dataset(
@@ -165,8 +170,8 @@ def load_dataset(
         if action_size is not None and info.provenance is None:
             info = dataclasses.replace(info, action_size=action_size)
         count = range(info.num_episodes)
-        frames = (plain_dataset(file, f"observations_{i}") for i in count if has(file, f"observations_{i}"))
-        check_fits(str(path), sum(each.nbytes for each in frames))
+        names = (f"{column}_{i}" for i in count for column in ("observations", "actions", "rewards"))
+        check_fits(str(path), sum(plain_dataset(file, name).nbytes for name in names if has(file, name)))
         unsealed = info.content_sha256 is not None and not check_seal(path)  # version 0.1's
         for episode in _episodes(path, file, info.action_size, observation_shape):
             if unsealed:
@@ -236,6 +241,7 @@ def _episodes(
     if columns != set(COLUMNS):
         raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
     count = _num_episodes(path, file)
+    first: EpisodeData | None = None
     loading: deque[Future[npt.NDArray[Any]]] = deque()
     with ThreadPoolExecutor(max_workers=available_cores()) as pool:
         for i in range(count):
@@ -250,8 +256,27 @@ def _episodes(
             check_episode(path, i, observations, actions, rewards, action_size, observation_shape)
             if np.issubdtype(actions.dtype, np.integer):
                 actions = actions[:, 0]
-            terminated = bool(plain_dataset(file, f"terminated_{i}")[()])
-            yield EpisodeData(observations, actions, rewards[:, 0], terminated)
+            terminated = plain_dataset(file, f"terminated_{i}")[()]
+            if np.ndim(terminated) or terminated not in (0, 1):
+                raise DatasetFormatError(
+                    f"{path}, episode {i}: terminated is {terminated}: expected true or false."
+                )
+            episode = EpisodeData(observations, actions, rewards[:, 0], bool(terminated))
+            first = first or episode
+            _check_alike(path, i, episode, first)
+            yield episode
+
+
+def _check_alike(path: Path, i: int, episode: EpisodeData, first: EpisodeData) -> None:
+    """Refuses an episode that is not of the same task as the first."""
+    for name in ("observations", "actions"):
+        one, other = getattr(episode, name), getattr(first, name)
+        kinds = [np.issubdtype(array.dtype, np.floating) for array in (one, other)]
+        if one.shape[1:] != other.shape[1:] or (name == "actions" and kinds[0] != kinds[1]):
+            raise DatasetFormatError(
+                f"{path}, episode {i}: {name} of shape {one.shape[1:]}, {one.dtype}: expected {other.shape[1:]}, "
+                f"{other.dtype}, as in episode 0."
+            )
 
 
 def check_episode(
@@ -292,14 +317,22 @@ def check_episode(
             f"({length}, {action_size}), floats, and rewards ({length}, 1); at least one step."
         )
     if continuous:
-        if not np.isfinite(actions).all():
-            raise DatasetFormatError(f"{where}: NaN or infinite values in the actions.")
+        if not _finite(actions):
+            raise DatasetFormatError(f"{where}: NaN or infinite values in the actions, as 32-bit numbers.")
     elif not np.issubdtype(actions.dtype, np.integer):
         raise DatasetFormatError(f"{where}: actions of type {actions.dtype}: expected integers or floats.")
     elif actions.min() < 0 or actions.max() >= action_size:
         off = actions.max() if actions.max() >= action_size else actions.min()
         raise DatasetFormatError(f"{where}: action {off}: expected 0 to {action_size - 1}.")
-    if np.issubdtype(observations.dtype, np.floating) and not np.isfinite(observations).all():
-        raise DatasetFormatError(f"{where}: NaN or infinite values in the observations.")
-    if not np.isfinite(rewards).all():
-        raise DatasetFormatError(f"{where}: NaN or infinite rewards.")
+    if not _finite(observations):
+        raise DatasetFormatError(f"{where}: NaN or infinite values in the observations, as 32-bit numbers.")
+    if not _finite(rewards):
+        raise DatasetFormatError(f"{where}: NaN or infinite rewards, as 32-bit numbers.")
+
+
+def _finite(values: npt.NDArray[Any]) -> bool:
+    """Whether networks can be trained on the values: they are finite as float32."""
+    if not np.issubdtype(values.dtype, np.floating):
+        return True
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(values.astype(np.float32, copy=False)).all())
