@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from .catalogue import register_coreset, register_method, register_student, register_task
+from .catalogue import register_coreset, register_format, register_method, register_student, register_task
 from .data import OfflineDataset, TransitionArrays, one_step_buffer
 from .errors import DistillError
 from .evaluation import Protocol, Results
@@ -55,6 +55,7 @@ __all__ = [
     "one_step_buffer",
     "option",
     "register_coreset",
+    "register_format",
     "register_method",
     "register_student",
     "register_task",

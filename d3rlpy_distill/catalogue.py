@@ -1,4 +1,4 @@
-"""What there is by name: methods, students, tasks, datasets, executors; built-in ones, and those of plug-ins."""
+"""What there is by name: methods, students, tasks, datasets, executors, formats; built-in ones, and those of plug-ins."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .registry import Plugins, Registry
 if TYPE_CHECKING:
     from .executors.base import Executor
     from .methods.base import Method
+    from .report.contents import Report
     from .students.base import Student
     from .tasks.base import Task
 
@@ -18,11 +19,13 @@ __all__ = [
     "CORESET",
     "DATASETS",
     "EXECUTORS",
+    "FORMATS",
     "METHODS",
     "STUDENTS",
     "TASKS",
     "register_coreset",
     "register_executor",
+    "register_format",
     "register_method",
     "register_student",
     "register_task",
@@ -32,6 +35,8 @@ TaskFactory: TypeAlias = "Callable[[str], Task]"
 """Takes what follows the slash of a task's name: ``"starpilot"`` of ``"procgen/starpilot"``."""
 DatasetMaker: TypeAlias = "Callable[[str, Path], Path]"
 """Takes a name and the directory of datasets; makes the file unless it is there, and returns its path."""
+Format: TypeAlias = "Callable[[Report], str]"
+"""Returns a report as text, without a newline at the end."""
 
 CORESET = "coreset"
 
@@ -41,11 +46,13 @@ STUDENTS: Registry[type[Student]] = Registry("student", _PLUGINS)
 TASKS: Registry[TaskFactory] = Registry("task", _PLUGINS)
 DATASETS: Registry[DatasetMaker] = Registry("dataset", _PLUGINS)
 EXECUTORS: Registry[type[Executor]] = Registry("executor", _PLUGINS)
+FORMATS: Registry[Format] = Registry("format", _PLUGINS)
 
 register_method = METHODS.register
 register_student = STUDENTS.register
 register_task = TASKS.register
 register_executor = EXECUTORS.register
+register_format = FORMATS.register
 
 
 def register_coreset(name: str) -> Callable[[type[Method]], type[Method]]:
@@ -120,3 +127,13 @@ TASKS.add(
     "d3rlpy_distill.tasks.gymnasium:GymnasiumTask",
     "Every gymnasium id, for example gym/CartPole-v1; MuJoCo and Atari with the extras of these names.",
 )
+
+for _name, _line in (
+    ("md", "Tables as Markdown."),
+    ("latex", "Tables for LaTeX with the package booktabs."),
+    ("csv", "One row for each arm, split and mode, numbers as numbers."),
+    ("json", "The same as objects, with how and of what they were made."),
+    ("html", "One page to look at: tables that sort, plots, galleries, films, provenance, commands."),
+):
+    _module = {"md": "markdown"}.get(_name, _name)
+    FORMATS.add(_name, f"d3rlpy_distill.report.{_module}:write_{_module}", _line)

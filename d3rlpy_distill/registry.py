@@ -163,10 +163,18 @@ class Registry(Generic[T]):
             UnknownNameError: If there is no such name; the message names the nearest.
             PluginError: If it cannot be loaded.
         """
+        return self.entry(name).load()
+
+    def entry(self, name: str) -> Entry[T]:
+        """Returns the entry of a name or of an alias.
+
+        Raises:
+            UnknownNameError: If there is no such name; the message names the nearest.
+        """
         entry = self.find(name)
         if entry is None:
             raise self.unknown(name)
-        return entry.load()
+        return entry
 
     def unknown(self, name: str) -> UnknownNameError:
         """Returns the error for a name that is not registered."""

@@ -32,7 +32,7 @@ def test_an_example_is_short_and_shows_its_commands(path: Path) -> None:
 
 def test_there_is_an_example_of_each_thing() -> None:
     assert [path.stem for path in EXAMPLES] == [
-        f"add_a_{what}" for what in ("coreset", "method", "student", "task")
+        f"add_a_{what}" for what in ("coreset", "format", "method", "student", "task")
     ]
 
 
@@ -44,6 +44,7 @@ def test_the_commands_of_an_example_run(
     files = {
         "data/starpilot.h5": str(starpilot_file),
         "data/starpilot-150.h5": str(distilled_file),
+        "benchmarks/results/starpilot.json": str(ROOT / "benchmarks" / "results" / "starpilot.json"),
         f"examples/{path.name}": str(path),
     }
     monkeypatch.chdir(tmp_path)
@@ -54,6 +55,11 @@ def test_the_commands_of_an_example_run(
             words += ["--converged-steps", "2", "--out", "results"]
         result = run(*words)
         assert result.exit_code == 0, (words, result.output, result.exception)
+    if path.stem == "add_a_format":
+        assert (
+            "expected" not in result.stdout and "\n=====" in result.stdout and "distilled-150  " in result.stdout
+        )
+        return
     made = [OfflineDataset.load(file) for file in tmp_path.glob("*.h5")]
     assert made or (tmp_path / "results" / "results.json").exists()
 
@@ -67,6 +73,7 @@ def test_what_the_examples_add_is_there(
         ("add_a_coreset.py", "coresets", "promising"),
         ("add_a_student.py", "students", "coarse"),
         ("add_a_task.py", "tasks", "examples/corridor"),
+        ("add_a_format.py", "formats", "rst  Tables as reStructuredText."),
     ):
         listed = run("list", kind, "--plugin", ROOT / "examples" / path)
         assert listed.exit_code == 0 and name in listed.stdout

@@ -417,9 +417,8 @@ def test_what_is_special_to_latex_is_escaped() -> None:
 def test_formats_are_found_by_name(tmp_path: Path) -> None:
     from rld_distill.commands import report as command
 
-    assert set(command.FORMATS) == {"auto", *FORMATS.names()} and set(command.SUFFIXES.values()) == set(
-        FORMATS.names()
-    )
+    built_in = {entry.name for entry in FORMATS.entries() if isinstance(entry.target, str)}
+    assert set(command.FORMATS) == {"auto", *built_in} and set(command.SUFFIXES.values()) == built_in
     with pytest.raises(ValueError, match="unknown format 'htm': did you mean 'html'"):
         write_report(Report(), "htm")
     constant(MEANS).save(tmp_path / "a.json")
@@ -432,8 +431,21 @@ def test_formats_are_found_by_name(tmp_path: Path) -> None:
     again = run("report", tmp_path / "a.json", "--out", tmp_path / "out.csv", "--overwrite")
     assert again.exit_code == 0
     fails(2, "expected a name that ends in .md", "report", tmp_path / "a.json", "--out", tmp_path / "out.xls")
+    fails(2, "unknown format 'htm': did you mean 'html'", "report", tmp_path / "a.json", "--format", "htm")
     fails(2, "for --format html", "report", tmp_path / "a.json", "--film", tmp_path / "a.gif")
     fails(2, "--wide is for tables in a terminal", "report", tmp_path / "a.json", "--wide", "--format", "md")
+
+
+def test_a_format_of_a_plug_in_is_written(tmp_path: Path) -> None:
+    constant(MEANS).save(tmp_path / "a.json")
+    (tmp_path / "p.py").write_text(
+        "from d3rlpy_distill import register_format\n\n"
+        "@register_format('names')\ndef names(report):\n    return ' '.join(report.evaluations[0].names())\n"
+    )
+    asked = ["report", tmp_path / "a.json", "--plugin", tmp_path / "p.py"]
+    assert run(*asked, "--format", "names").stdout == " ".join(MEANS) + "\n"
+    assert run(*asked, "--out", tmp_path / "out.names").exit_code == 0
+    assert (tmp_path / "out.names").read_text() == " ".join(MEANS) + "\n"
 
 
 def test_returns_are_drawn(files: list[Path], tmp_path: Path) -> None:

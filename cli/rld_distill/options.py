@@ -192,7 +192,7 @@ def plugin_option(f: F) -> F:
         expose_value=False,
         callback=_load_plugins,
         metavar="FILE",
-        help="Python file that registers methods, students, tasks or datasets; repeatable.",
+        help="Python file that registers methods, students, tasks, datasets or formats; repeatable.",
     )(f)
 
 

@@ -1,8 +1,9 @@
 """Tables, figures, galleries and pages from results files and datasets."""
 
+from ..catalogue import FORMATS
 from .contents import Report
 from .files import find_distilled, find_films
-from .formats import FORMATS, write_report
+from .formats import write_report
 from .gallery import need_images, save_gallery
 from .games import games_table
 from .markdown import render

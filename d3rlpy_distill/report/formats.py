@@ -1,29 +1,11 @@
-"""The formats that a report can be written in, by name."""
+"""Writes a report in a format by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
-from ..registry import Plugins, Registry
+from ..catalogue import FORMATS
 from .contents import Report
 
-__all__ = ["FORMATS", "Format", "write_report"]
-
-Format: TypeAlias = Callable[[Report], str]
-"""Returns a report as text, without a newline at the end."""
-
-FORMATS: Registry[Format] = Registry("format", Plugins())
-
-for _name, _line in (
-    ("md", "Tables as Markdown."),
-    ("latex", "Tables for LaTeX with the package booktabs."),
-    ("csv", "One row for each arm, split and mode, numbers as numbers."),
-    ("json", "The same as objects, with how and of what they were made."),
-    ("html", "One page to look at: tables that sort, plots, galleries, films, provenance, commands."),
-):
-    _module = {"md": "markdown"}.get(_name, _name)
-    FORMATS.add(_name, f"d3rlpy_distill.report.{_module}:write_{_module}", _line)
+__all__ = ["write_report"]
 
 
 def write_report(report: Report, name: str = "md") -> str:
@@ -31,7 +13,7 @@ def write_report(report: Report, name: str = "md") -> str:
 
     Args:
         report: What it shows.
-        name: One of :data:`FORMATS`.
+        name: One of :data:`~..catalogue.FORMATS`; a plug-in adds to them by ``register_format``.
 
     Raises:
         UnknownNameError: If there is no such format.

@@ -16,7 +16,7 @@ from ..options import Command, json_option, plugin_option
 if TYPE_CHECKING:
     from d3rlpy_distill.registry import Entry
 
-KINDS = ("methods", "coresets", "students", "tasks", "datasets", "executors")
+KINDS = ("methods", "coresets", "students", "tasks", "datasets", "executors", "formats")
 
 EPILOG = """
 Examples:
@@ -45,8 +45,8 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
 @plugin_option
 @json_option
 def command(kind: str, as_json: bool) -> None:
-    """List what there is of KIND: methods, coresets, students, tasks, datasets or executors, each with a line."""
-    from d3rlpy_distill.catalogue import CORESET, DATASETS, EXECUTORS, METHODS, STUDENTS, TASKS
+    """List what there is of KIND: methods, coresets, students, tasks, datasets, executors or formats, each with a line."""
+    from d3rlpy_distill.catalogue import CORESET, DATASETS, EXECUTORS, FORMATS, METHODS, STUDENTS, TASKS
 
     listed: dict[str, Callable[[], Sequence[Entry[Any]]]] = {
         "methods": lambda: METHODS.entries(""),
@@ -55,6 +55,7 @@ def command(kind: str, as_json: bool) -> None:
         "tasks": TASKS.entries,
         "datasets": DATASETS.entries,
         "executors": EXECUTORS.entries,
+        "formats": FORMATS.entries,
     }
     lines = {entry.name: entry.line for entry in listed[kind]()}
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ..options import Command, dry_run_option, overwrite_option
+from ..options import Command, dry_run_option, overwrite_option, plugin_option
 from ..speech import say
 from ..tables import show_tables
 
@@ -29,6 +29,8 @@ Examples:
   rld-distill report results/starpilot results/bigfish --compare distilled-150
 
   rld-distill report sweep --out sweep.csv
+
+  rld-distill report results/starpilot --plugin examples/add_a_format.py --format rst
 """
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -38,10 +40,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--format",
     "how",
-    type=click.Choice(FORMATS),
+    metavar=f"[{'|'.join(FORMATS)}|...]",
     default="auto",
     show_default=True,
-    help="auto is what the name of --out ends in; without --out, tables that fit the terminal, Markdown in a pipe.",
+    help="Or a plug-in's. auto is what the name of --out ends in; without --out, tables that fit the terminal, "
+    "Markdown in a pipe.",
 )
 @click.option("-o", "--out", type=FILE, help="File to write instead of standard output.")
 @click.option("--wide", is_flag=True, help="In a terminal, show every column, however wide the tables become.")
@@ -74,6 +77,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="html: curve.csv of 'rld-distill train-expert'; found by itself in RESULTS; repeatable.",
 )
 @overwrite_option
+@plugin_option
 @dry_run_option
 def command(
     results: tuple[Path, ...],
@@ -157,11 +161,18 @@ def _format(how: str, out: Path | None, wide: bool) -> str:
     """The format that is meant; "auto" is what suits standard output."""
     if wide and (out is not None or how != "auto"):
         raise click.UsageError("--wide is for tables in a terminal: leave out --out and --format, or --wide.")
-    if out is None or how != "auto":
+    if how in FORMATS and (out is None or how != "auto"):
         return how
-    if out.suffix not in SUFFIXES:
+    from d3rlpy_distill.catalogue import FORMATS as KNOWN
+
+    if how != "auto":
+        return KNOWN.entry(how).name
+    assert out is not None
+    if out.suffix in SUFFIXES:
+        return SUFFIXES[out.suffix]
+    if KNOWN.find(out.suffix[1:]) is None:
         raise click.UsageError(f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}, or --format.")
-    return SUFFIXES[out.suffix]
+    return out.suffix[1:]
 
 
 def _echo_plan(report: Report, how: str, out: Path | None, figures: Path | None, overwrite: bool) -> None:
