@@ -47,7 +47,9 @@ def test_the_second_says_who_the_first_is_and_goes_on_when_it_was_killed(tmp_pat
     assert [one.name for one in tmp_path.iterdir()] == ["c.h5"]
 
 
-@pytest.mark.parametrize("command", ["collect", "procgen", "distill", "evaluate", "sweep", "train-expert", "make"])
+@pytest.mark.parametrize(
+    "command", ["collect", "procgen", "distill", "evaluate", "sweep", "train-expert", "make", "quickstart"]
+)
 def test_every_command_leaves_an_output_that_is_being_made_alone(
     command: str, tmp_path: Path, cartpole: Path, distilled: Path
 ) -> None:
@@ -59,10 +61,11 @@ def test_every_command_leaves_an_output_that_is_being_made_alone(
         "evaluate": ["evaluate", cartpole, distilled, "--students", 1, "--out", out],
         "sweep": ["sweep", cartpole, "--sizes", 5, "--out", out],
         "train-expert": ["train-expert", "gym/CartPole-v1", "--steps", 10, "--out", out],
+        "quickstart": ["quickstart", "--out", out],
         "make": ["datasets", "make", "starpilot-soft-150", "--data-directory", tmp_path],
     }[command]
     path = tmp_path / "starpilot-soft-150.h5" if command == "make" else out
-    with claimed(path, directory=command in ("evaluate", "sweep", "train-expert")):
+    with claimed(path, directory=command in ("evaluate", "sweep", "train-expert", "quickstart")):
         before = sorted(tmp_path.rglob("*"))
         fails(1, f"{path} is being made by process {os.getpid()} on ", *asked)
         assert sorted(tmp_path.rglob("*")) == before

@@ -12,7 +12,7 @@ from d3rlpy_distill.cores import available_cores
 from d3rlpy_distill.data import OfflineDataset
 from d3rlpy_distill.evaluation import Protocol, Results
 from d3rlpy_distill.executors import LocalExecutor
-from d3rlpy_distill.files import check_directory, check_output
+from d3rlpy_distill.files import check_directory, check_output, claimed
 from d3rlpy_distill.methods import Distilled
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 from d3rlpy_distill.report.film import save_film
@@ -86,7 +86,20 @@ def run_quickstart(
         directory: Where everything goes.
         say: Told of each of the five stages.
         progress: Told of every step.
+
+    Raises:
+        InUseError: If another process is at work in the directory.
     """
+    with claimed(directory, directory=True):
+        return _run(config, directory, say, progress)
+
+
+def _run(
+    config: QuickstartConfig,
+    directory: Path,
+    say: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
+) -> QuickstartResult:
     n, name = config.samples, f"{config.game}-expert"
     again = check_quickstart(directory)
     say(f"1/5 collecting 100 episodes of the bundled {config.game} expert")
