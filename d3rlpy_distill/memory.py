@@ -9,7 +9,33 @@ from pathlib import Path
 
 from .errors import TooLargeError
 
-__all__ = ["check_fits", "free_memory", "memory_limit"]
+__all__ = ["check_fits", "free_memory", "is_allocation_error", "memory_errors", "memory_limit"]
+
+NO_MEMORY = (
+    "can't allocate memory",  # torch's allocator
+    "not enough memory",  # the same on Windows
+    "out of memory",  # CUDA
+    "could not create a primitive",  # oneDNN
+    "could not create a memory object",  # likewise
+    "memory allocation failed",  # HDF5
+    "std::bad_alloc",
+)
+
+
+def is_allocation_error(error: BaseException) -> bool:
+    """Tells whether an error of a library's means that memory ran out; few of them raise ``MemoryError``."""
+    return isinstance(error, MemoryError) or any(said in str(error).lower() for said in NO_MEMORY)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Around reading a file: what means that memory ran out is a ``MemoryError``, and no word against the file."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, MemoryError) or not is_allocation_error(error):
+            raise
+        raise MemoryError(str(error)) from error
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ from d3rlpy_distill.students.kept import load_student, save_student
 from d3rlpy_distill.students.mlp import MlpStudent
 from entries import constant
 from procgen_datasets.task import ProcgenTask
+from rld_distill.failures import explain
 
 
 @pytest.fixture
@@ -286,3 +287,31 @@ def test_a_student_of_no_name_or_shape_names_its_file(kept: Path) -> None:
     save_tensors(kept, weights, said, overwrite=True)
     with pytest.raises(CheckpointError, match="observations of shape"):
         load_student(edited(kept, observation_shape="4"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
+def test_too_little_memory_is_no_damage(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise error
+
+    save_state(tmp_path / "c.pt", {"x": torch.zeros(3)})
+    OfflineDataset(make_buffer([5])).save(tmp_path / "d.h5")
+    monkeypatch.setattr(MlpStudent, "restore", fails)
+    monkeypatch.setattr(torch, "load", fails)
+    monkeypatch.setattr("d3rlpy_distill.data.hdf5.reader._check_episode", fails)
+    for load, path in (
+        (load_student, kept),
+        (load_state, tmp_path / "c.pt"),
+        (OfflineDataset.load, tmp_path / "d.h5"),
+    ):
+        with pytest.raises(MemoryError):
+            load(path)
+    assert explain(error).startswith("out of memory: ")

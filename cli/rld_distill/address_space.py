@@ -7,7 +7,12 @@ from pathlib import Path
 
 __all__ = ["too_little_address_space"]
 
-PACKAGES = 5 << 28  # bytes that torch, SciPy and the others map; 0.9 GB were measured
+PACKAGES = 13 << 27
+"""Bytes that torch, SciPy and the others map, 0.9 GB, and that their threads map at work.
+
+With less, some of them end the process where they get no memory, and say nothing: 1.6 GB on two cores were too little.
+"""
+
 THREAD = 1 << 26  # of each thread that OpenBLAS makes, NumPy's and SciPy's
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 
 from .standard import StandardOutputError
 
@@ -10,20 +11,19 @@ __all__ = ["explain", "is_out_of_memory"]
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_MEMORY = (
-    "can't allocate memory",  # torch's allocator
-    "not enough memory",  # the same on Windows
-    "out of memory",  # CUDA
     "cannot allocate memory",  # the loader of shared libraries, and the system
     "failed to map segment from shared object",  # likewise
     "can't start new thread",
-    "std::bad_alloc",
     "error return without exception set",  # a C extension that did not see that its allocation failed
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether an error means that memory, or threads, ran out."""
-    return isinstance(error, MemoryError) or any(said in str(error).lower() for said in NO_MEMORY)
+    """Tells whether an error means that memory, or threads, ran out; also while the packages are imported."""
+    if isinstance(error, MemoryError) or any(said in str(error).lower() for said in NO_MEMORY):
+        return True
+    memory = sys.modules.get("d3rlpy_distill.memory")  # only what is imported can have failed
+    return memory is not None and bool(memory.is_allocation_error(error))
 
 
 def explain(error: BaseException) -> str:

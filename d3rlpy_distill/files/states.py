@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import DamagedFileError
+from ..memory import memory_errors
 from .seal import SEAL_BYTES, check_seal, write_seal
 from .writing import appears_atomically
 
@@ -43,7 +44,8 @@ def load_state(path: Path) -> dict[str, Any]:
             file.seek(SEAL_BYTES if sealed else 0)
             data = io.BytesIO(file.read())
         _check_stored(data)
-        loaded = torch.load(data, map_location="cpu", weights_only=True)
+        with memory_errors():
+            loaded = torch.load(data, map_location="cpu", weights_only=True)
         claims = loaded.pop(SEALED, False)
         _check_plain(loaded, data.getbuffer().nbytes)
     except (

@@ -26,6 +26,7 @@ from ..data import (
 from ..data.relabel import not_probabilities
 from ..data.training_set import TrainingSet
 from ..errors import DatasetFormatError, UnsuitableDatasetError
+from ..memory import memory_errors
 from ..students.teachers import Teachers
 
 __all__ = ["Distilled"]
@@ -265,7 +266,8 @@ def _read_teachers(path: Path, info: DatasetInfo, samples: TransitionArrays, dev
             number, _, name = key.partition(".")
             weights.setdefault(number, {})[name] = torch.from_numpy(np.asarray(value))
         ordered = [weights[number] for number in sorted(weights, key=int)]
-        return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)
+        with memory_errors():
+            return Teachers(learner, ordered, samples.observations.shape[1:], samples.action_size, device=device)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetFormatError(f"{path}: its teachers' weights fit no network ({reason}).") from error

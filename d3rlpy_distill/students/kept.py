@@ -20,6 +20,7 @@ from ..errors import CheckpointError, DamagedFileError, UnknownNameError
 from ..files import load_tensors, read_metadata, save_tensors
 from ..learners.bounded import no_larger_than
 from ..learners.learner import AnyLearner
+from ..memory import memory_errors
 from ..policies import Policy
 from .base import Student
 from .paper import PaperStudent
@@ -146,6 +147,7 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
 
     Raises:
         CheckpointError: If the file is damaged.
+        MemoryError: If there is not enough memory for it.
         UnknownNameError: If its kind is not registered; its plug-in is missing.
     """
     weights, about = read_weights(path)
@@ -160,16 +162,19 @@ def load_student(path: Path, *, device: str = "cpu:0") -> KeptStudent:
         shape, size = tuple(shaped.observation_shape), shaped.action_size
         if not all(isinstance(one, int) and one > 0 for one in (*shape, size)):
             raise ValueError(f"observations of shape {shape}, {size} actions")
-        with no_larger_than(weights.values()):
-            learner = student.restore(shaped.config, weights, shape, size, device=device)
-        target = float(about["target_return"])
-        policy = student.policy(learner, target)
-        _try_out(policy, shape)
+        with memory_errors():
+            with no_larger_than(weights.values()):
+                learner = student.restore(shaped.config, weights, shape, size, device=device)
+            target = float(about["target_return"])
+            policy = student.policy(learner, target)
+            _try_out(policy, shape)
     except MemoryError:
         raise
     except Exception as error:  # d3rlpy builds whatever the file names, which may fail in any way
-        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        raise CheckpointError(f"{path} is damaged: it is no {about['name']} student ({reason}).") from error
+        said = str(error).partition("Exception raised from")[0]  # after that torch lists its own functions
+        raise CheckpointError(
+            f"{path} is damaged: it is no {about['name']} student ({type(error).__name__}: {said})."
+        ) from error
     return KeptStudent(policy, learner, shape, size, target, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -33,7 +33,7 @@ def provenances(units: dict[str, Unit]) -> Iterator[tuple[str, Callable[[Path], 
     yield from _replaced(cart.with_name("soft.h5"), functools.partial(_taught, cart))
     frames = cart.with_name("frames.h5")
     if frames.exists():
-        yield from _replaced(frames, functools.partial(_evaluated, None, cart.with_name("moved.h5"), "train"))
+        yield from _replaced(frames, functools.partial(_evaluated, None, cart.with_name("moved.h5"), "id"))
 
 
 def _replaced(

@@ -14,6 +14,7 @@ import h5py
 
 from ...errors import DamagedFileError, DatasetFormatError
 from ...files import check_seal
+from ...memory import memory_errors
 from .plain import has, plain_dataset
 
 __all__ = ["open_dataset", "open_hdf5"]
@@ -67,7 +68,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         if not check_seal(path):
             state = path.stat()
             _read_elsewhere(path, state.st_size, state.st_mtime_ns, state.st_ino)
-        with h5py.File(path, "r", locking=False) as file:
+        with memory_errors(), h5py.File(path, "r", locking=False) as file:
             yield file
     except DamagedFileError as error:
         raise DatasetFormatError(str(error)) from error
