@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["entry_point"]
 
+try:
+    import gym_notices.notices
+except ModuleNotFoundError:  # gym is a dependency of d3rlpy's, which may drop it
+    pass
+else:
+    # d3rlpy imports gym, which prints four lines; here, because a process of a pool imports this module first of all
+    gym_notices.notices.notices.clear()
+
 AGAIN = 0.01  # seconds after which a Ctrl-C that Python lost is pressed anew
 
 
