@@ -315,3 +315,20 @@ def test_too_little_memory_is_no_damage(
         with pytest.raises(MemoryError):
             load(path)
     assert explain(error).startswith("out of memory: ")
+
+
+def test_a_heap_without_an_end_is_not_walked(tmp_path: Path) -> None:
+    """The library would look for the text for ever."""
+    path = tmp_path / "d.h5"
+    OfflineDataset(make_buffer([5])).save(path)
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    at, size = heap + 16, int.from_bytes(data[heap + 8 : heap + 16], "little")
+    while data[at : at + 2] != b"\0\0":
+        at += 16 + (int.from_bytes(data[at + 8 : at + 16], "little") + 7) // 8 * 8
+    assert at < heap + size
+    data[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(data)
+    write_seal(path)
+    with pytest.raises(DatasetFormatError, match="a heap of texts in it has no end"):
+        OfflineDataset.load(path)

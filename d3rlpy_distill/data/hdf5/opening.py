@@ -15,6 +15,7 @@ import h5py
 from ...errors import DamagedFileError, DatasetFormatError
 from ...files import check_seal
 from ...memory import memory_errors
+from .heaps import check_heaps
 from .plain import has, plain_dataset
 
 __all__ = ["open_dataset", "open_hdf5"]
@@ -68,6 +69,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         if not check_seal(path):
             state = path.stat()
             _read_elsewhere(path, state.st_size, state.st_mtime_ns, state.st_ino)
+        check_heaps(path)
         with memory_errors(), h5py.File(path, "r", locking=False) as file:
             yield file
     except DamagedFileError as error:
