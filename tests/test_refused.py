@@ -306,7 +306,7 @@ def test_too_little_memory_is_no_damage(
     OfflineDataset(make_buffer([5])).save(tmp_path / "d.h5")
     monkeypatch.setattr(MlpStudent, "restore", fails)
     monkeypatch.setattr(torch, "load", fails)
-    monkeypatch.setattr("d3rlpy_distill.data.hdf5.reader._check_episode", fails)
+    monkeypatch.setattr("d3rlpy_distill.data.hdf5.reader.check_episode", fails)
     for load, path in (
         (load_student, kept),
         (load_state, tmp_path / "c.pt"),
