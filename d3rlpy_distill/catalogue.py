@@ -1,4 +1,4 @@
-"""What there is by name: methods, students, tasks, datasets, executors, formats; built-in ones, and those of plug-ins."""
+"""What there is by name: methods, students, tasks, datasets, executors, formats; built-in, and of plug-ins."""
 
 from __future__ import annotations
 

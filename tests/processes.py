@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["ctrl_c", "finish", "masked", "start", "wait_for"]
+__all__ = ["ctrl_c", "finish", "start", "wait_for"]
 
 SECONDS = 120
 
@@ -56,11 +56,6 @@ def _group(stat: Path) -> int | None:
     except OSError:  # it has just ended
         return None
     return None if state == "Z" else int(group)
-
-
-def masked(_: object) -> set[signal.Signals]:
-    """The signals that the main thread masks."""
-    return {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
 
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
