@@ -45,7 +45,7 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
 @plugin_option
 @json_option
 def command(kind: str, as_json: bool) -> None:
-    """List what there is of KIND, each with a line: methods, coresets, students, tasks, datasets, executors, formats."""
+    """List what there is of KIND: methods, coresets, students, tasks, datasets, executors or formats, each a line."""
     from d3rlpy_distill.catalogue import CORESET, DATASETS, EXECUTORS, FORMATS, METHODS, STUDENTS, TASKS
 
     listed: dict[str, Callable[[], Sequence[Entry[Any]]]] = {
