@@ -128,13 +128,24 @@ def _path(directory: Path, split: str) -> Path:
 
 
 def _arms(results: Results, split: str) -> tuple[list[ArmResult], str]:
-    """What has a bar, and what the title says of an expert that has none."""
-    arms = [arm for name in results.names() if (arm := results.main(name, split)) is not None]
-    others = [arm for arm in arms if arm.about.kind != "expert"]
-    highest = max((arm.mean for arm in others), default=0.0)
-    far = [arm for arm in arms if others and arm.about.kind == "expert" and arm.mean > FAR * max(highest, 0.0)]
-    bars = [arm for arm in arms if all(arm is not one for one in far)]
+    """What has a bar, and what the title says of an expert that has none: the same on every split."""
+    arms = _of_split(results, split)
+    if not any(_dwarfed(_of_split(results, each)) for each in results.splits):
+        return arms, ""
+    bars = [arm for arm in arms if arm.about.kind != "expert"]
+    far = [arm for arm in arms if arm.about.kind == "expert"]
     return bars, "".join(f" ({arm.name}: {arm.mean:.1f})" for arm in far)
+
+
+def _of_split(results: Results, split: str) -> list[ArmResult]:
+    return [arm for name in results.names() if (arm := results.main(name, split)) is not None]
+
+
+def _dwarfed(arms: Sequence[ArmResult]) -> bool:
+    """Whether an expert's bar would dwarf all others."""
+    others = [arm.mean for arm in arms if arm.about.kind != "expert"]
+    experts = [arm.mean for arm in arms if arm.about.kind == "expert"]
+    return bool(others) and any(mean > FAR * max(*others, 0.0) for mean in experts)
 
 
 def _draw(axis: Any, place: int, arm: ArmResult, colour: str) -> None:
