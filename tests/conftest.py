@@ -35,7 +35,9 @@ from procgen_datasets import CollectConfig, collect  # noqa: E402
 def starpilot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six episodes of the bundled starpilot expert."""
     path = tmp_path_factory.mktemp("data") / "starpilot.h5"
-    collect(CollectConfig("starpilot", episodes=6, seed=3), path, command="made by the tests")
+    collect(
+        CollectConfig("starpilot", expert="starpilot@1", episodes=6, seed=3), path, command="made by the tests"
+    )
     return path
 
 

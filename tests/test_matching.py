@@ -262,7 +262,7 @@ def test_matching_at_given_weights_converges(starpilot: ReplayBufferBase) -> Non
         PaperStudent(),
         name="paper",
         settings={"n_samples": 30, "optimizer": "adam", "learning_rate": 0.3, "steps": 6},
-        expert=lambda: load_expert("starpilot").as_learner(),
+        expert=lambda: load_expert("starpilot@1").as_learner(),
     )
     assert config.learner.encoder_factory.get_type() == "impala"
     losses: list[float] = []

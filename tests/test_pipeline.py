@@ -209,7 +209,7 @@ def test_the_student_that_nobody_names_suits_the_data() -> None:
 
 def test_the_paper_preset_matches_at_the_expert_that_played(starpilot_dataset: OfflineDataset) -> None:
     method, recorded = configure(starpilot_dataset, preset="paper")
-    expert = load_expert("starpilot")
+    expert = load_expert("starpilot@1")
     assert recorded == {"preset": "paper", "expert_sha256": expert.sha256}
     shown(method, allocation="even", grouping="action", distance="l2", theta="given", optimizer="sgd",
           learning_rate=0.1, momentum=0.5, real_batch_size=None, sharpness=None, shared_observations=None,

@@ -174,7 +174,7 @@ def test_actions_are_sampled_from_the_probabilities() -> None:
 
 def test_the_bundled_expert_gives_its_recorded_outputs() -> None:
     check = np.load(Path(__file__).parent / "data" / "check_starpilot.npz")
-    expert = load_expert("starpilot", dtype=torch.float32)
+    expert = load_expert("starpilot@1", dtype=torch.float32)
     torch.testing.assert_close(
         expert.logits(torch.from_numpy(check["obs"])), torch.from_numpy(check["logits"]), atol=1e-4, rtol=1e-4
     )

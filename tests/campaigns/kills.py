@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -60,8 +61,9 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
     data = known["dataset"].folder
     cart, frames, hard = data / "cart.h5", data / "frames.h5", data / "hard.h5"
     collect = ("collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 60)
-    evaluate = ("evaluate", cart, hard, "--students", 3, "--episodes", 3, "--full-steps", 8, "--small-steps", 8,
-                "--splits", "test", "--jobs", 1)  # fmt: skip
+    anyhow = ("evaluate", cart, hard, "--students", 3, "--episodes", 3, "--full-steps", 8, "--small-steps", 8,
+              "--splits", "test")  # fmt: skip
+    evaluate = (*anyhow, "--jobs", 1)
     sweep = ("sweep", cart, "--methods", "gradient,random", "--sizes", "4,6", "--steps", 2, "--students", 2,
              "--episodes", 2, "--small-steps", 3, "--full-steps", 3, "--splits", "test", "--jobs", 1)  # fmt: skip
     ppo = (
@@ -97,6 +99,9 @@ def commands_to_kill(units: Sequence[Unit], folder: Path) -> list[Killed]:
         Killed("evaluate --jobs 2, real", (*evaluate, "--jobs", 2), _results, directory=True, real=True),
         Killed("sweep --jobs 2, real", (*sweep, "--jobs", 2), _sweep, directory=True, real=True),
     ]  # fmt: skip
+    if importlib.util.find_spec("ray") is not None:
+        ray = (*anyhow, "--executor", "ray")
+        commands.append(Killed("evaluate --executor ray, real", ray, _results, directory=True, real=True))
     if "dataset, frames" in known:
         training = ("train-expert", "starpilot", "--steps", 768, "--envs", 8, "--horizon", 32, "--epochs", 1,
                     "--phase", 1, "--minibatches", 4, "--card-episodes", 1)  # fmt: skip
