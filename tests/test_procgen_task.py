@@ -110,7 +110,7 @@ def test_a_task_is_on_the_levels_of_the_dataset(task: Task, starpilot_dataset: O
     assert starpilot_dataset.provenance is not None
     same = task.for_dataset(starpilot_dataset.provenance.settings)
     assert same.identity(task.splits) == task.identity(task.splits)
-    assert same.expert_name(starpilot_dataset.provenance.settings) == "starpilot"
+    assert same.expert_name(starpilot_dataset.provenance.settings) == "starpilot@1"
     other = task.for_dataset({"levels": {"start": 300, "num": 5}, "distribution_mode": "hard", "expert": "mine"})
     assert other.name == task.name and other.identity(("id",)) == {
         "levels": {"id": {"start": 300, "num": 5}},
@@ -258,7 +258,7 @@ def test_collect_is_what_collect_config_makes(task: Task, starpilot_file: Path, 
         command="a test",
     )
     assert set(read_extras(path, "episodes")["level_seed"]) <= set(range(10, 30))
-    same = ProcgenCollectSettings(episodes=6, seed=3)
+    same = ProcgenCollectSettings(policy="starpilot@1", episodes=6, seed=3)
     assert task.collect(same, starpilot_file).num_episodes == 6  # there already, made by another call
     with pytest.raises(OutputExistsError, match="holds something else"):
         task.collect(dataclasses.replace(same, greedy=True), starpilot_file)
