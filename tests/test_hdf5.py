@@ -261,7 +261,7 @@ def test_return_to_go_by_hand() -> None:
 
 
 def test_collecting_twice_gives_the_same_content(tmp_path: Path, starpilot_file: Path) -> None:
-    config = CollectConfig("starpilot", episodes=6, seed=3)
+    config = CollectConfig("starpilot", expert="starpilot@1", episodes=6, seed=3)
     again = collect(config, tmp_path / "again.h5")
     assert again.content_sha256 == read_info(starpilot_file).content_sha256
     before = (tmp_path / "again.h5").stat().st_mtime_ns
