@@ -184,7 +184,9 @@ class PhasicPPO(PPO):
     def _minimise(self) -> None:
         """One gradient step of the update on the rollout's frames ``_index``."""
         index = self._index
-        logits, values = self.policy.policy_and_value(self._frames[self._start + index], self._config.phase > 0)
+        logits, values = self.policy.policy_and_value(
+            self._frames.index_select(0, self._start + index), self._config.phase > 0
+        )
         logs = F.log_softmax(logits, 1)
         taken = logs.gather(1, self._actions[index, None]).squeeze(1)
         old, advantages, returns = self._scalars[:, index]
@@ -223,7 +225,7 @@ class PhasicPPO(PPO):
     def _minimise_auxiliary(self) -> None:
         """One gradient step of the auxiliary phase on the phase's frames ``_auxiliary_index``."""
         index = self._auxiliary_index
-        logits, values = self.policy.policy_and_value(self._frames[index])
+        logits, values = self.policy.policy_and_value(self._frames.index_select(0, index))
         value_loss = F.mse_loss(values, self._targets[index])
         divergence = F.kl_div(F.log_softmax(logits, 1), self._old[index], reduction="batchmean", log_target=True)
         self._descend(0.5 * value_loss + self._config.cloning * divergence)
