@@ -484,7 +484,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, whole: tuple[
 @pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
 def test_the_experts_own_checkpoints_resume(tmp_path: Path, game: str) -> None:
     """Those of version 0.1 among them; asked for no more steps, a run gives back the weights it holds."""
-    kept = ROOT / "datasets" / "checkpoints" / game / "checkpoint.pt"
+    kept = ROOT / "datasets" / "checkpoints" / f"{game}@1" / "checkpoint.pt"
     if not kept.exists():
         pytest.skip(f"{kept} is not in source distributions, only in the repository")
     saved = torch.load(kept, weights_only=True)
