@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import torch
 
+from d3rlpy_distill.learners.captured import Captured
 from procgen_datasets import ProcgenVecEnv
 from procgen_datasets.games import TRAIN_LEVELS
 from procgen_datasets.training import TrainExpertConfig
-from procgen_datasets.training.captured import Captured
 from procgen_datasets.training.environment import NormalisedRewards, Sb3ProcgenEnv
 from procgen_datasets.training.phasic import PhasicPPO
 from procgen_datasets.training.run import build_learner

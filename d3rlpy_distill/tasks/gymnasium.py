@@ -25,6 +25,7 @@ from .gymnasium_starts import STARTS
 __all__ = ["GymnasiumTask"]
 
 RANDOM = "random"
+SNAPSHOT_EPISODES = 10
 SLOTS, IMAGE_SLOTS = 32, 8  # more gain nothing in a network's forward pass, and episodes of images take memory
 
 REFERENCES = {
@@ -286,10 +287,14 @@ class GymnasiumTask(Task):
         """See :meth:`~.base.Task.train_expert`; PPO or SAC of stable-baselines3, on the ``train`` seeds.
 
         ``directory`` gets ``policy.zip``, which :meth:`load_policy` reads, and ``policy.json``, which says how it was
-        trained and what it returns. Runs of the same settings and seed are equal on one machine; a run that was
-        stopped and resumed goes on from the same weights, but with other starts and actions.
+        trained and what it returns. SAC on vectors leaves ``policy.safetensors`` instead, and snapshots with their
+        returns in ``curve.csv``. If there were snapshots, it also leaves ``medium.safetensors``, the one nearest to a
+        third of the way from random play to the expert, and ``medium-replay.h5``, all that was played until then.
+
+        Runs of the same settings and seed are equal on one machine; a run that was stopped and resumed goes on from
+        the same weights, but with other starts and actions.
         """
-        from .gymnasium_export import export
+        from .gymnasium_export import export, export_medium
         from .gymnasium_train_settings import GymnasiumTrainSettings, resolve
         from .gymnasium_training import TrainingRun, need_experts
 
@@ -312,11 +317,24 @@ class GymnasiumTask(Task):
             signs=self._atari,
             device=device,
         )
+
+        def evaluate(policy: Policy) -> float:
+            arguments: dict[str, Any] = {"mode": self.modes[-1], "episodes": SNAPSHOT_EPISODES}
+            return float(self.play([policy], split="validation", seed=settings.seed, **arguments).mean())
+
         with claimed(directory, directory=True):
             model, steps, finished = run.train(
-                directory, resume=resume, max_minutes=max_minutes, tensorboard=tensorboard, on_update=on_update
+                directory,
+                resume=resume,
+                max_minutes=max_minutes,
+                tensorboard=tensorboard,
+                on_update=on_update,
+                evaluate=evaluate,
             )
-            return [export(self, run, model, steps, finished, directory, card_episodes)], finished
+            policies = [export(self, run, model, steps, finished, directory, card_episodes)]
+            if run.keeps_actor:
+                policies += export_medium(self, run, model, steps, finished, directory, card_episodes, evaluate)
+            return policies, finished
 
 
 def _registered_name(kind: type[GymnasiumTask], env_id: str) -> str:

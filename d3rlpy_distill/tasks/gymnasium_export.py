@@ -1,10 +1,12 @@
-"""What a training leaves behind: the policy, and a JSON card that says what it is."""
+"""What a training leaves behind: policies, JSON cards that say what they are, and what was played on the way."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +14,26 @@ import numpy.typing as npt
 from ..data import package_versions
 from ..files import appears_atomically, write_document
 from ..machine import describe_machine
+from ..policies import Policy
 from .base import Task, TrainedPolicy
+from .gymnasium_actor import load_actor, save_actor
 from .gymnasium_policies import file_sha256, sb3_policy
+from .gymnasium_replay_data import Memory, write_replay
+from .gymnasium_snapshots import nearest
 from .gymnasium_training import TrainingRun
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-__all__ = ["export"]
+    from .gymnasium_sac import CapturedSac
 
-POLICY = "policy.zip"
+__all__ = ["export", "export_medium"]
+
+POLICY, ACTOR = "policy.zip", "policy.safetensors"
+MEDIUM, MEDIUM_REPLAY = "medium.safetensors", "medium-replay.h5"
 SPLITS = ("train", "test")
+SHARE = 1 / 3  # of the way from random play to the expert, as in d4rl
+REPLAYED = 100_000  # transitions at least
 
 
 def export(
@@ -34,7 +45,9 @@ def export(
     directory: Path,
     episodes: int,
 ) -> TrainedPolicy:
-    """Writes ``policy.zip`` and, after playing it on training and on new starts, ``policy.json``.
+    """Writes the policy and, after playing it on training and on new starts, its card.
+
+    They are ``policy.safetensors`` and ``policy.json`` of SAC on vectors, ``policy.zip`` and ``policy.json`` otherwise.
 
     Args:
         task: What it was trained on.
@@ -45,11 +58,73 @@ def export(
         directory: Where to write.
         episodes: Episodes for each return.
     """
-    path = directory / POLICY
+    path = directory / (ACTOR if run.keeps_actor else POLICY)
     path.with_suffix(".json").unlink(missing_ok=True)  # it describes the policy that was there
-    with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:
-        model.save(file)
-    policy = sb3_policy(model.policy)
+    policy: Policy
+    if run.keeps_actor:
+        actor = cast("CapturedSac", model).actor
+        save_actor(path, actor.state_dict(), run.actions.low, run.actions.high, overwrite=True)
+        policy = load_actor(path)
+    else:
+        with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:
+            model.save(file)
+        policy = sb3_policy(model.policy)
+    return _with_card(task, run, path, policy, {"environment_steps": steps, "finished": finished}, episodes)
+
+
+def export_medium(
+    task: Task,
+    run: TrainingRun,
+    model: BaseAlgorithm,
+    steps: int,
+    finished: bool,
+    directory: Path,
+    episodes: int,
+    evaluate: Callable[[Policy], float],
+) -> list[TrainedPolicy]:
+    """Writes the medium policy with its card, and what was played until then as a dataset.
+
+    The medium policy is the snapshot whose validation return is nearest to that of random play and a third of the way
+    to the last policy's. The dataset is the memory up to that snapshot, and at least 100,000 transitions of it.
+
+    Args: those of :func:`export`.
+        evaluate: Returns a policy's mean return from validation starts.
+
+    Returns:
+        The medium policy; none if there is no snapshot but the last policy.
+    """
+    sac = cast("CapturedSac", model)
+    snapshots = run.snapshots(directory, evaluate, steps)
+    earlier = [one for one in snapshots.kept if one.steps < steps]
+    if not earlier:
+        return []
+    random, expert = evaluate(task.random_policy()), evaluate(load_actor(directory / ACTOR))
+    medium = nearest(earlier, random + SHARE * (expert - random))
+    path = directory / MEDIUM
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with appears_atomically(path, overwrite=True) as partial:
+        shutil.copyfile(snapshots.path(medium.steps), partial)
+    about = {"environment_steps": medium.steps, "finished": finished, "expert_steps": steps}
+    buffer = sac.replay_buffer
+    if not buffer.full:  # else its first part is forgotten
+        columns = {name: getattr(buffer, name)[: buffer.pos] for name in Memory.__dataclass_fields__}
+        memory = Memory(**columns).first(max(medium.steps, REPLAYED))
+        (directory / MEDIUM_REPLAY).unlink(missing_ok=True)
+        settings = {
+            **task.identity(["train"]),
+            "versions": task.versions(),
+            "training": run.identity(),
+            "environment_steps": memory.rewards.size,
+            "machine": describe_machine(),
+        }
+        command = f"rld-distill train-expert {task.name} --steps {steps} --seed {run.seed}"
+        write_replay(directory / MEDIUM_REPLAY, memory, run.actions, task.name, command, settings)
+    return [_with_card(task, run, path, load_actor(path), about, episodes)]
+
+
+def _with_card(
+    task: Task, run: TrainingRun, path: Path, policy: Policy, about: Mapping[str, Any], episodes: int
+) -> TrainedPolicy:
     returns = {
         split: {
             mode: _summary(task.play([policy], split=split, mode=mode, episodes=episodes, seed=run.seed)[0])
@@ -59,8 +134,7 @@ def export(
     }
     card = {
         **run.identity(),
-        "environment_steps": steps,
-        "finished": finished,
+        **about,
         "returns": returns,
         "sha256": file_sha256(path),
         "machine": describe_machine(),
@@ -71,6 +145,7 @@ def export(
         },
     }
     write_document(path.with_suffix(".json"), card, overwrite=True)
+    steps = int(about["environment_steps"])
     return TrainedPolicy(path, steps, {split: float(of[task.modes[0]]["mean"]) for split, of in returns.items()})
 
 

@@ -26,6 +26,7 @@ from ..students.kept import is_student, load_student
 from ..students.sac import ActorPolicy
 from ..students.stock import CERTAIN, BestActionPolicy, ContinuousActionPolicy
 from .base import LoadedPolicy
+from .gymnasium_actor import is_actor, load_actor
 
 if TYPE_CHECKING:
     from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
@@ -48,7 +49,7 @@ def load_policy_file(
     """Returns the policy that a file holds.
 
     Args:
-        path: A student's ``.safetensors``, stable-baselines3's ``.zip`` or d3rlpy's ``.d3``.
+        path: A student's or an actor's ``.safetensors``, stable-baselines3's ``.zip`` or d3rlpy's ``.d3``.
         shape: Of the task's observations.
         action_size: Number of its discrete actions, or of the dimensions of a continuous one.
         discrete: Whether its actions are discrete.
@@ -69,10 +70,20 @@ def load_policy_file(
             "d3rlpy's .d3."
         )
     if path.suffix == ".safetensors":
-        if not is_student(path):
-            raise CheckpointError(f"{path} is no student's file: expected one that an evaluation kept.")
-        student = load_student(path, device=device)
-        policy, theirs = student.policy, (student.shape, student.action_size, hasattr(student.policy, "logits"))
+        if is_actor(path):
+            _check_card(path)
+            actor = load_actor(path, device=device)
+            policy, theirs = actor, (actor.shape, actor.action_size, False)
+        elif not is_student(path):
+            raise CheckpointError(
+                f"{path} is no policy's file: expected one that a training left, or an evaluation kept."
+            )
+        else:
+            student = load_student(path, device=device)
+            policy, theirs = (
+                student.policy,
+                (student.shape, student.action_size, hasattr(student.policy, "logits")),
+            )
     elif not trust:
         raise UntrustedFileError(
             f"{path} holds pickled code, which runs when it is loaded: add --trust if you trust where it comes from."

@@ -31,6 +31,8 @@ class GymnasiumTrainSettings(TrainSettings):
         ent_coef: PPO: weight of the entropy bonus.
         learning_starts: SAC: random steps before the first update.
         buffer_size: SAC: steps that it remembers.
+        gradient_steps: SAC: updates after each step of the environments.
+        snapshot_every: SAC on vectors: steps between two snapshots, which are played and kept.
     """
 
     algorithm: str | None = option(
@@ -46,6 +48,12 @@ class GymnasiumTrainSettings(TrainSettings):
     ent_coef: float | None = option(None, "ppo: weight of the entropy bonus.", minimum=0)
     learning_starts: int | None = option(None, "sac: random steps before the first update.", minimum=0)
     buffer_size: int | None = option(None, "sac: steps that it remembers.", minimum=1)
+    gradient_steps: int | None = option(
+        None, "sac: updates after each step of all environments.  [default: as many as environments]", minimum=1
+    )
+    snapshot_every: int | None = option(
+        None, "sac on vectors: steps between two kept snapshots.  [default: 25,000]", minimum=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +70,9 @@ class Tuned:
     steps: int
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+
+AS_ENVS = -1
+"""As many updates as environments, as stable-baselines3 writes it."""
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "ppo": {
@@ -81,12 +92,14 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = {
         "batch_size": 256,
         "learning_starts": 100,
         "buffer_size": 1_000_000,
+        "gradient_steps": AS_ENVS,
+        "snapshot_every": 25_000,
     },
 }
 """stable-baselines3's own, but for the environments of PPO."""
 
 ATARI = "Atari"
-_MUJOCO = Tuned("sac", 1_000_000, {"learning_starts": 10_000})
+_MUJOCO = Tuned("sac", 1_000_000, {"learning_starts": 10_000, "envs": 8})
 TUNED: Mapping[str, Tuned] = {
     "CartPole": Tuned(
         "ppo",

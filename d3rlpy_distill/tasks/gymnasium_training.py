@@ -16,7 +16,9 @@ import torch
 
 from ..errors import CheckpointError, DamagedFileError, MissingExtraError
 from ..files import load_state, read_document, save_state, write_document
+from ..policies import Policy
 from .base import CHECKPOINT, check_run
+from .gymnasium_snapshots import Snapshots
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -123,6 +125,16 @@ class TrainingRun:
         """The device as stable-baselines3 knows it; torch cannot load a file onto ``cpu:0``."""
         return "cpu" if self.device.startswith("cpu") else self.device
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether observations are vectors."""
+        return len(self.observations.shape) == 1
+
+    @property
+    def keeps_actor(self) -> bool:
+        """Whether the policy is a file of its own kind, see :mod:`.gymnasium_actor`, and so are its snapshots."""
+        return self.algorithm == "sac" and self.has_vectors
+
     def identity(self) -> dict[str, Any]:
         """Returns what a checkpoint must agree with: everything but how long to train."""
         return {
@@ -142,11 +154,21 @@ class TrainingRun:
         max_minutes: float | None,
         tensorboard: bool,
         on_update: Callable[[int, str], None] | None,
+        evaluate: Callable[[Policy], float],
     ) -> tuple[BaseAlgorithm, int, bool]:
         """Trains until the steps are taken or the time is over.
 
         ``directory`` gets ``settings.json`` and ``checkpoint.pt``, with SAC's replay buffer in it; each checkpoint is
-        complete and sealed before it takes the place of the last. Resuming reads no pickled code.
+        complete and sealed before it takes the place of the last. Resuming reads no pickled code. SAC on vectors
+        leaves snapshots, too, see :class:`~.gymnasium_snapshots.Snapshots`.
+
+        Args:
+            directory: Where the run lives.
+            resume: Go on from its checkpoint.
+            max_minutes: Stop after this time.
+            tensorboard: Also write TensorBoard events.
+            on_update: Called with the environment steps so far and a note.
+            evaluate: Returns the mean return of a snapshot's policy.
 
         Returns:
             The model, the environment steps that it was trained for, and whether they are all that was asked for.
@@ -174,18 +196,27 @@ class TrainingRun:
             return model, done, True
         from .gymnasium_training_loop import Loop
 
-        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory))
+        snapshots = self.snapshots(directory, evaluate, done) if self.keeps_actor else None
+        offer = None if snapshots is None else snapshots.offer
+        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory), offer)
         logged = LOG_INTERVAL if tensorboard else None
         model.learn(self.steps - done, loop, log_interval=logged, reset_num_timesteps=not resume)  # type: ignore[arg-type]
         return model, loop.saved, not loop.out_of_time
+
+    def snapshots(self, directory: Path, evaluate: Callable[[Policy], float], done: int) -> Snapshots:
+        """Returns the snapshots of a run, up to the steps that are done."""
+        return Snapshots(directory, int(self.values["snapshot_every"]), self.actions, evaluate, done)
 
     def _model(self, done: int) -> BaseAlgorithm:
         from stable_baselines3 import PPO, SAC
         from stable_baselines3.common.monitor import Monitor
         from stable_baselines3.common.vec_env import DummyVecEnv
 
+        from .gymnasium_sac import CapturedSac
+
         values = dict(self.values)
         envs = int(values.pop("envs"))
+        values.pop("snapshot_every", None)
         streams = np.random.SeedSequence((self.seed, done)).spawn(envs)
 
         def maker(stream: np.random.SeedSequence) -> Callable[[], gymnasium.Env[Any, Any]]:
@@ -198,7 +229,8 @@ class TrainingRun:
             return make
 
         image = self.observations.is_image and min(self.observations.shape[1:]) >= SMALLEST_SIDE
-        model: BaseAlgorithm = {"ppo": PPO, "sac": SAC}[self.algorithm](
+        sac = CapturedSac if self.has_vectors else SAC
+        model: BaseAlgorithm = {"ppo": PPO, "sac": sac}[self.algorithm](
             "CnnPolicy" if image else "MlpPolicy",
             DummyVecEnv([maker(stream) for stream in streams]),
             seed=(self.seed + done) % 2**31,
@@ -285,13 +317,19 @@ def _save(model: BaseAlgorithm, directory: Path) -> None:
 def _replay(model: OffPolicyAlgorithm) -> dict[str, torch.Tensor | int]:
     buffer: Any = model.replay_buffer
     filled = buffer.buffer_size if buffer.full else buffer.pos
-    columns = {name: torch.from_numpy(getattr(buffer, name)[:filled]) for name in REPLAY_COLUMNS}
+    columns = {
+        name: torch.from_numpy(np.ascontiguousarray(getattr(buffer, name)[:filled])) for name in REPLAY_COLUMNS
+    }
     return {"position": int(buffer.pos), **columns}
 
 
 def _restore_replay(model: OffPolicyAlgorithm, replay: Mapping[str, Any]) -> None:
+    from .gymnasium_replay import PackedReplay
+
     buffer: Any = model.replay_buffer
     filled = len(replay["rewards"])
     for name in REPLAY_COLUMNS:
         getattr(buffer, name)[:filled] = replay[name].numpy()
     buffer.pos, buffer.full = int(replay["position"]), filled == buffer.buffer_size
+    if isinstance(buffer, PackedReplay):
+        buffer.restored()

@@ -14,8 +14,9 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from d3rlpy_distill.learners.captured import Captured
+
 from ..games import N_ACTIONS
-from .captured import Captured
 from .config import TrainExpertConfig
 from .policy import ImpalaPolicy, fold
 

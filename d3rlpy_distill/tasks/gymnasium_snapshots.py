@@ -1,0 +1,107 @@
+"""Snapshots of an actor on its way, with what they return: a medium policy is one of them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..files import appears_atomically
+from ..policies import Policy
+from .gymnasium_actor import SquashedGaussianPolicy, save_actor
+from .gymnasium_spaces import ActionLayout
+
+if TYPE_CHECKING:
+    from .gymnasium_sac import CapturedSac
+
+__all__ = ["Snapshot", "Snapshots", "nearest"]
+
+CURVE = "curve.csv"
+FOLDER = "snapshots"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A policy at a moment of its training.
+
+    Args:
+        steps: Environment steps so far.
+        training_return: Mean return of the last 100 training episodes, actions sampled; NaN before the first ends.
+        validation_return: Mean return from validation starts, actions of the mean.
+    """
+
+    steps: int
+    training_return: float
+    validation_return: float
+
+
+class Snapshots:
+    """Keeps the actor every so many steps, plays it, and writes ``curve.csv``.
+
+    Args:
+        directory: Of the run; what was kept there before is gone on with.
+        every: Environment steps between two.
+        actions: How actions are written.
+        evaluate: Returns a policy's mean return from validation starts.
+        done: Steps that the run has taken; a later snapshot is of steps that were lost.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        every: int,
+        actions: ActionLayout,
+        evaluate: Callable[[Policy], float],
+        done: int,
+    ) -> None:
+        self._directory, self._every = directory, every
+        self._actions, self._evaluate = actions, evaluate
+        self.kept = [one for one in read_curve(directory) if one.steps <= done]
+
+    def path(self, steps: int) -> Path:
+        """Returns the file of a snapshot."""
+        return self._directory / FOLDER / f"{steps:09d}.safetensors"
+
+    def offer(self, model: CapturedSac) -> None:
+        """Keeps the actor if it is time, between two updates."""
+        steps = model.num_timesteps
+        last = self.kept[-1].steps if self.kept else 0
+        if steps // self._every == last // self._every:
+            return
+        weights = {name: value.cpu() for name, value in model.actor.state_dict().items()}
+        low, high = self._actions.low, self._actions.high
+        self.path(steps).parent.mkdir(exist_ok=True)
+        save_actor(self.path(steps), weights, low, high, overwrite=True)
+        returns = [float(episode["r"]) for episode in model.ep_info_buffer or ()]
+        policy = SquashedGaussianPolicy(weights, low, high)
+        self.kept.append(Snapshot(steps, float(np.mean(returns)) if returns else np.nan, self._evaluate(policy)))
+        write_curve(self._directory, self.kept)
+
+
+def nearest(snapshots: Sequence[Snapshot], target: float) -> Snapshot:
+    """Returns the snapshot whose validation return is nearest to a target, the earliest of equals."""
+    return min(snapshots, key=lambda one: abs(one.validation_return - target))
+
+
+def write_curve(directory: Path, snapshots: Sequence[Snapshot]) -> None:
+    """Writes a row for each snapshot."""
+    with appears_atomically(directory / CURVE, overwrite=True) as partial, partial.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow([field.name for field in dataclasses.fields(Snapshot)])
+        rows.writerows(dataclasses.astuple(one) for one in snapshots)
+
+
+def read_curve(directory: Path) -> list[Snapshot]:
+    """Returns the snapshots of a run, in order; none where there is no curve."""
+    path = directory / CURVE
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            Snapshot(int(row["steps"]), float(row["training_return"]), float(row["validation_return"]))
+            for row in csv.DictReader(file)
+        ]
