@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -19,7 +21,14 @@ from stable_baselines3.common.buffers import ReplayBufferSamples
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from d3rlpy_distill.data import OfflineDataset, read_extras, read_info
+from d3rlpy_distill.errors import CheckpointError
+from d3rlpy_distill.files import load_state
+from d3rlpy_distill.tasks import make_task
+from d3rlpy_distill.tasks.gymnasium_actor import load_actor, save_actor
+from d3rlpy_distill.tasks.gymnasium_replay_data import Memory, replayed_episodes
 from d3rlpy_distill.tasks.gymnasium_sac import CapturedSac
+from d3rlpy_distill.tasks.gymnasium_spaces import ActionLayout
 
 ENVS, STEPS, ROUNDS, UPDATES, BATCH = 3, 20, 2, 3, 16
 
@@ -79,3 +88,83 @@ def test_updates_are_those_of_stable_baselines3(monkeypatch: pytest.MonkeyPatch)
     assert ours.log_ent_coef is not None and theirs.log_ent_coef is not None
     torch.testing.assert_close(ours.log_ent_coef, theirs.log_ent_coef, rtol=1e-4, atol=1e-6)
     assert theirs.log_ent_coef.item() < -0.01
+
+
+def test_an_actor_file_plays_as_stable_baselines3_does(tmp_path: Path) -> None:
+    model = CapturedSac("MlpPolicy", environments(), seed=0, device="cpu", buffer_size=90)
+    low, high = np.array([-2.0], np.float32), np.array([2.0], np.float32)
+    path = tmp_path / "actor.safetensors"
+    save_actor(path, model.actor.state_dict(), low, high)
+    policy = load_actor(path)
+    assert (policy.shape, policy.action_size) == ((3,), 1)
+    observations = torch.randn(50, 3)
+    played, _ = model.predict(observations.numpy(), deterministic=True)
+    np.testing.assert_allclose(policy.actions(observations), played, atol=1e-5)
+    noise = torch.randn(50, 1)
+    mean, log_std, _ = model.actor.get_action_dist_params(observations)
+    expected = 2 * torch.tanh(mean + log_std.exp() * noise)
+    torch.testing.assert_close(policy.sampled(observations, noise), expected.detach(), atol=1e-5, rtol=1e-5)
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="is damaged: copy or make it again"):
+        load_actor(path)
+
+
+def test_episodes_of_a_memory() -> None:
+    """Two environments: an end, a limit, a stopped run, an episode that was going on, a single step that was cut."""
+    observations = np.arange(12, dtype=np.float32).reshape(6, 2, 1)
+    following = np.roll(observations, -1, axis=0)
+    dones, timeouts = np.zeros((6, 2), np.float32), np.zeros((6, 2), np.float32)
+    dones[1, 0] = 1  # steps 0 and 1 of the first environment end
+    dones[4, 0] = timeouts[4, 0] = 1  # steps 2 to 4 are cut; step 5 goes on alone
+    following[2, 1] += 100  # a run stopped in the second one
+    actions = np.linspace(-1, 1, 12, dtype=np.float32).reshape(6, 2, 1)
+    memory = Memory(observations, following, actions, observations[..., 0], dones, timeouts)
+    layout = ActionLayout(gymnasium.spaces.Box(-2, 4, (1,)), 1)
+    played = list(replayed_episodes(memory, layout))
+    assert [one.observations[:, 0].tolist() for one in played] == [[0, 2], [1, 3, 5], [4, 6, 8], [7, 9, 11]]
+    assert [one.terminated for one in played] == [True, False, False, False]
+    np.testing.assert_allclose(played[0].actions[:, 0], 1 + 3 * actions[:2, 0, 0], atol=1e-6)
+    assert played[0].actions[0] == -2 and played[3].actions[-1] == 4
+    assert played[1].info == {"return": 9.0, "length": 3, "timeout": True}
+    assert played[1].steps["return_to_go"].tolist() == [9, 8, 5]
+    assert len(memory.first(3).rewards) == 2 and len(memory.first(100).rewards) == 6
+
+
+def test_snapshots_a_medium_policy_and_the_replay(tmp_path: Path) -> None:
+    task = make_task("gym/Pendulum-v1")
+    given: dict[str, Any] = {"envs": 4, "gradient_steps": 1, "batch_size": 32, "snapshot_every": 100}
+    settings = task.train_settings()(steps=820, learning_starts=200, **given)
+    first = task.train_settings()(steps=420, learning_starts=200, **given)
+    task.train_expert(first, tmp_path, card_episodes=1)
+    (policy, medium), finished = task.train_expert(settings, tmp_path, resume=True, card_episodes=2)
+    assert finished and policy.steps == 820 and policy.path == tmp_path / "policy.safetensors"
+    rows = (tmp_path / "curve.csv").read_text().splitlines()[1:]
+    returns = {int(row.split(",")[0]): float(row.split(",")[2]) for row in rows}
+    assert list(returns) == [100, 200, 300, 400, 500, 600, 700, 800]
+    arguments: dict[str, Any] = {"mode": "greedy", "episodes": 10, "seed": 0}
+    ends = [
+        task.play([one], split="validation", **arguments).mean()
+        for one in (task.random_policy(), load_actor(policy.path))
+    ]
+    target = ends[0] + (ends[1] - ends[0]) / 3
+    assert medium.steps == min(returns, key=lambda steps: abs(returns[steps] - target))
+    snapshot = tmp_path / "snapshots" / f"{medium.steps:09d}.safetensors"
+    assert medium.path.read_bytes() == snapshot.read_bytes()
+    loaded = task.load_policy(str(medium.path))
+    card = json.loads(medium.path.with_suffix(".json").read_text())
+    assert card["sha256"] == loaded.sha256 and card["environment_steps"] == medium.steps
+    again = task.play([loaded.policy], split="test", mode="greedy", episodes=2, seed=0)
+    assert card["returns"]["test"]["greedy"]["mean"] == again.mean() == medium.returns["test"]
+
+    replay = load_state(tmp_path / "checkpoint.pt")["replay"]
+    path = tmp_path / "medium-replay.h5"
+    dataset, info = OfflineDataset.load(path), read_info(path)
+    assert dataset.task == "gym/Pendulum-v1" and info.num_transitions == 820
+    assert len(dataset) == 820 - 8  # the last step of an episode that was cut is no transition
+    # 105 steps of each environment before the pause, then 100
+    assert sorted(read_extras(path, "episodes")["length"].tolist()) == [100] * 4 + [105] * 4
+    episode = dataset.buffer.episodes[0]
+    np.testing.assert_array_equal(episode.observations, replay["observations"][:105, 0])
+    np.testing.assert_allclose(episode.actions, 2 * replay["actions"][:105, 0], atol=1e-6)

@@ -69,6 +69,7 @@ def load_policy_file(
             f"policy {str(path)!r} {found}: expected random, a student's .safetensors, stable-baselines3's .zip or "
             "d3rlpy's .d3."
         )
+    policy: Policy
     if path.suffix == ".safetensors":
         if is_actor(path):
             _check_card(path)

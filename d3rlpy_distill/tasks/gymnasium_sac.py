@@ -43,7 +43,7 @@ class Twins:
     """
 
     def __init__(self, critic: ContinuousCritic) -> None:
-        networks = [[one for one in net if isinstance(one, nn.Linear)] for net in critic.q_networks]
+        networks = [[one for one in net.children() if isinstance(one, nn.Linear)] for net in critic.q_networks]
         self.parameters: list[torch.Tensor] = []
         for layers in zip(*networks, strict=True):
             weight = torch.stack([one.weight.detach() for one in layers])
@@ -92,12 +92,11 @@ class CapturedSac(SAC):
 
     def _adam(self, parameters: Sequence[torch.Tensor]) -> torch.optim.Adam:
         """As stable-baselines3 has it; on a GPU, one that a graph can hold."""
-        return torch.optim.Adam(parameters, lr=self.lr_schedule(1), **self._flags)
+        return torch.optim.Adam(parameters, lr=self.lr_schedule(1), fused=self._on_gpu, capturable=self._on_gpu)
 
     @property
-    def _flags(self) -> dict[str, bool]:
-        on_gpu = self.device.type == "cuda"
-        return {"fused": on_gpu, "capturable": on_gpu}
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
     @property
     def _optimizers(self) -> list[torch.optim.Optimizer]:
@@ -108,13 +107,14 @@ class CapturedSac(SAC):
         self, load_path_or_dict: Any, exact_match: bool = True, device: torch.device | str = "auto"
     ) -> None:
         """Sets weights and optimizers, of a run on another device, too."""
-        adapted = {name: self._adapted(value) for name, value in load_path_or_dict.items()}
+        adapted: Any = {name: self._adapted(value) for name, value in load_path_or_dict.items()}
         super().set_parameters(adapted, exact_match, device)
 
     def _adapted(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         if "param_groups" not in state:
             return state
-        return {**state, "param_groups": [{**group, **self._flags} for group in state["param_groups"]]}
+        here = {"fused": self._on_gpu, "capturable": self._on_gpu}
+        return {**state, "param_groups": [group | here for group in state["param_groups"]]}
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Makes updates; see :class:`stable_baselines3.SAC`."""
@@ -144,7 +144,7 @@ class CapturedSac(SAC):
 
     def draw(self, updates: int, batch_size: int) -> Draws:
         """Draws for U updates: transitions with replacement, uniformly, and noise."""
-        n, size = updates * batch_size, self.actor.mu.out_features
+        n, size = updates * batch_size, self.replay_buffer.action_dim
         uniform = torch.rand(n, dtype=torch.float64, device=self.device)
         indices = (uniform * self.replay_buffer.filled).long().reshape(updates, batch_size)
         return Draws(indices, torch.randn(updates, 2, batch_size, size, device=self.device))

@@ -197,8 +197,7 @@ class TrainingRun:
         from .gymnasium_training_loop import Loop
 
         snapshots = self.snapshots(directory, evaluate, done) if self.keeps_actor else None
-        offer = None if snapshots is None else snapshots.offer
-        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory), offer)
+        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory), snapshots)
         logged = LOG_INTERVAL if tensorboard else None
         model.learn(self.steps - done, loop, log_interval=logged, reset_num_timesteps=not resume)  # type: ignore[arg-type]
         return model, loop.saved, not loop.out_of_time
@@ -230,7 +229,8 @@ class TrainingRun:
 
         image = self.observations.is_image and min(self.observations.shape[1:]) >= SMALLEST_SIDE
         sac = CapturedSac if self.has_vectors else SAC
-        model: BaseAlgorithm = {"ppo": PPO, "sac": sac}[self.algorithm](
+        algorithms: Mapping[str, Callable[..., BaseAlgorithm]] = {"ppo": PPO, "sac": sac}
+        model = algorithms[self.algorithm](
             "CnnPolicy" if image else "MlpPolicy",
             DummyVecEnv([maker(stream) for stream in streams]),
             seed=(self.seed + done) % 2**31,

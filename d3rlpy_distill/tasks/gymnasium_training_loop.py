@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+
+from .gymnasium_sac import CapturedSac
+from .gymnasium_snapshots import Snapshots
 
 __all__ = ["Loop"]
 
@@ -27,7 +29,7 @@ class Loop(BaseCallback):
         max_minutes: Stop after the update during which this time runs out; there is at least one.
         on_update: Called with the steps so far and a note, once a second at most.
         save: Writes a checkpoint.
-        snapshot: Called with the model between two updates; keeps what it wants to.
+        snapshots: Of SAC on vectors; they are offered the model between two updates.
     """
 
     def __init__(
@@ -36,13 +38,13 @@ class Loop(BaseCallback):
         max_minutes: float | None,
         on_update: Callable[[int, str], None] | None,
         save: Callable[[], None],
-        snapshot: Callable[[BaseAlgorithm], None] | None = None,
+        snapshots: Snapshots | None,
     ) -> None:
         super().__init__()
         self.out_of_time = False
         self.saved = 0
         self._steps, self._on_update, self._save_model = steps, on_update, save
-        self._snapshot = snapshot
+        self._snapshots = snapshots
         self._wait = CHECKPOINT_SECONDS
         now = time.perf_counter()
         self._deadline = None if max_minutes is None else now + 60 * max_minutes
@@ -61,8 +63,9 @@ class Loop(BaseCallback):
         if steps == self.saved:
             return
         self._tell(now, steps)
-        if self._snapshot is not None:
-            self._snapshot(self.model)
+        if self._snapshots is not None:
+            assert isinstance(self.model, CapturedSac)
+            self._snapshots.offer(self.model)
         late = self._deadline is not None and now >= self._deadline
         self.out_of_time = late and steps < self._steps
         if self.out_of_time or now - self._saved_at >= self._wait:
