@@ -17,9 +17,9 @@ from d3rlpy.optimizers import AdamFactory, SGDFactory
 from buffers import distil, make_buffer, paper_learner, vectors
 from d3rlpy_distill import Budget, Run, TransitionArrays, UnrolledMatchingConfig
 from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.learners.batch import Batch
 from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
-from d3rlpy_distill.learners.batch import Batch
 from d3rlpy_distill.methods.differentiable import DifferentiableStudent, StudentState
 from d3rlpy_distill.methods.unrolled import UnrolledObjective
 
