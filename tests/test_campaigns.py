@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def test_no_campaign_finds_anything(campaigns: tuple[str, ...], count: int) -> N
     )
     assert result.returncode == 0, result.stderr[-4000:]
     for name in campaigns:
-        assert f"\n{name}: {count} of {count} in " in result.stdout, result.stdout
+        tried = re.search(rf"\n{name}: (\d+) of {count} in ", result.stdout)
+        # one command may be killed several times on its way, the last one beyond the count
+        assert tried is not None and int(tried[1]) >= count, result.stdout
 
 
 def _works() -> int:

@@ -17,9 +17,11 @@ from d3rlpy.optimizers import AdamFactory, SGDFactory
 from buffers import distil, make_buffer, paper_learner, vectors
 from d3rlpy_distill import Budget, Run, TransitionArrays, UnrolledMatchingConfig
 from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.learners.batch import Batch
 from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
-from d3rlpy_distill.methods.unrolled import UnrolledObjective, _Student
+from d3rlpy_distill.methods.differentiable import DifferentiableStudent, StudentState
+from d3rlpy_distill.methods.unrolled import UnrolledObjective
 
 SMALL = VectorEncoderFactory(hidden_units=[6], activation="tanh")
 
@@ -31,12 +33,6 @@ def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def moments(learner: Any) -> list[dict[str, torch.Tensor]]:
-    weights = {k: v.detach().clone() for k, v in learner_network(learner).named_parameters()}
-    zeros = {k: torch.zeros_like(v) for k, v in weights.items()}
-    return [weights, zeros, dict(zeros)]
-
-
 @pytest.mark.parametrize("continuous", [True, False])
 def test_the_differentiable_student_trains_as_stock_adam_does(continuous: bool) -> None:
     config = (BCConfig if continuous else DiscreteBCConfig)(
@@ -44,19 +40,21 @@ def test_the_differentiable_student_trains_as_stock_adam_does(continuous: bool) 
     )
     data = TransitionArrays.from_buffer(vectors(continuous))
     learner = build_learner(config, (3,), data.action_size, seed=0)
-    student = _Student(learner, *moments(learner), 0)
+    before = StudentState.begin(learner)
+    student = DifferentiableStudent(learner, before)
     stock = build_learner(config, (3,), data.action_size, seed=0)
     rows = np.random.default_rng(3).integers(len(data), size=(5, 7))
     trainer = Trainer(stock, data, SimpleNamespace(integers=lambda n, size: rows[trainer.steps]))  # type: ignore[arg-type]
     for index in rows:
         trainer.step()
-        student.train(torch.from_numpy(data.observations[index]), torch.from_numpy(data.actions[index]))
-    trained = student.detached()[0]
+        student.train(Batch(torch.from_numpy(data.observations[index]), torch.from_numpy(data.actions[index])))
+    assert int(student.detached().steps) == 5
+    trained = student.detached().weights
     for name, expected in learner_network(stock).named_parameters():
         # each of 5 steps moves a weight by about 1e-2; epsilon stands under the root here, outside of it there
         torch.testing.assert_close(trained[name], expected.detach(), rtol=0, atol=1e-5)
     untouched = dict(learner_network(learner).named_parameters())
-    assert all(torch.equal(untouched[k], v) for k, v in moments(learner)[0].items())
+    assert all(torch.equal(untouched[k], v) for k, v in before.weights.items())
 
 
 @pytest.mark.parametrize("continuous", [True, False])
@@ -83,11 +81,9 @@ def test_gradient_equals_finite_differences(continuous: bool, monkeypatch: pytes
     def value(x: torch.Tensor, a: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
         objective = UnrolledObjective(config, data, np.random.default_rng(7), "cpu:0")
         learner_network(objective._learner).double()
-        doubled = (
-            {k: v.double() for k, v in d.items()}
-            for d in (objective._weights, objective._first, objective._second)
-        )
-        objective._weights, objective._first, objective._second = doubled
+        state = objective._state
+        doubled = ({k: v.double() for k, v in d.items()} for d in (state.weights, state.first, state.second))
+        objective._state = StudentState(*doubled, state.steps)
         leaves = {"x": x.clone().requires_grad_()}
         if continuous:
             leaves["a"] = a.clone().requires_grad_()

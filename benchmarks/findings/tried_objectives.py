@@ -26,10 +26,10 @@ from d3rlpy_distill.learners.gradients import real_gradient, synthetic_gradient
 from d3rlpy_distill.learners.learner import Learner, learner_network, scale
 from d3rlpy_distill.learners.training import Trainer
 from d3rlpy_distill.methods import Objective
+from d3rlpy_distill.methods.differentiable import LearnerLoss
 from d3rlpy_distill.methods.gradient import GradientObjective
 from d3rlpy_distill.methods.synthetic import SyntheticSet
 from d3rlpy_distill.methods.theta import RandomTheta
-from d3rlpy_distill.methods.unrolled import LearnerLoss
 from d3rlpy_distill.students.paper import PaperStudent
 
 from .before_and_after import before_and_after
