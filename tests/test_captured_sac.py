@@ -94,7 +94,7 @@ def test_an_actor_file_plays_as_stable_baselines3_does(tmp_path: Path) -> None:
     model = CapturedSac("MlpPolicy", environments(), seed=0, device="cpu", buffer_size=90)
     low, high = np.array([-2.0], np.float32), np.array([2.0], np.float32)
     path = tmp_path / "actor.safetensors"
-    save_actor(path, model.actor.state_dict(), low, high)
+    save_actor(path, model.actor_weights(critic=True), low, high)
     policy = load_actor(path)
     assert (policy.shape, policy.action_size) == ((3,), 1)
     observations = torch.randn(50, 3)
@@ -104,6 +104,12 @@ def test_an_actor_file_plays_as_stable_baselines3_does(tmp_path: Path) -> None:
     mean, log_std, _ = model.actor.get_action_dist_params(observations)
     expected = 2 * torch.tanh(mean + log_std.exp() * noise)
     torch.testing.assert_close(policy.sampled(observations, noise), expected.detach(), atol=1e-5, rtol=1e-5)
+    actions = torch.rand(50, 1) * 4 - 2
+    values = torch.cat(model.critic(observations, actions / 2), 1).amin(1)
+    torch.testing.assert_close(policy.values(observations, actions), values.detach(), atol=1e-5, rtol=1e-5)
+    save_actor(tmp_path / "plain.safetensors", model.actor_weights(), low, high)
+    with pytest.raises(CheckpointError, match="holds no critics"):
+        load_actor(tmp_path / "plain.safetensors").values(observations, actions)
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)

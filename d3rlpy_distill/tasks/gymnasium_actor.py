@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class SquashedGaussianPolicy:
 
     Args:
         weights: As stable-baselines3's actor names them: ``latent_pi.0.weight``, ..., ``mu.weight``, ``mu.bias``,
-            ``log_std.weight``, ``log_std.bias``.
+            ``log_std.weight``, ``log_std.bias``; perhaps its critics', ``critic.qf0.0.weight`` and so on.
         low: Smallest actions, float32 ``(D,)``.
         high: Largest actions, float32 ``(D,)``.
         device: torch device.
@@ -43,20 +43,17 @@ class SquashedGaussianPolicy:
         device: str = "cpu:0",
     ) -> None:
         here = {name: value.detach().to(device) for name, value in weights.items()}
-        hidden = sorted(
-            (name for name in here if name.startswith("latent_pi.") and name.endswith(".weight")),
-            key=lambda name: int(name.split(".")[1]),
-        )
-        self._hidden = [(here[name], here[f"{name.removesuffix('weight')}bias"]) for name in hidden]
+        self._hidden = _layers(here, "latent_pi.")
         self._mean = here["mu.weight"], here["mu.bias"]
         self._log_std = here["log_std.weight"], here["log_std.bias"]
+        critics = sorted({name.split(".")[1] for name in here if name.startswith("critic.")})
+        self._critics = [_layers(here, f"critic.{name}.") for name in critics]
         self._low, self._high = (torch.from_numpy(bound).to(device) for bound in (low, high))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one observation."""
-        first = self._hidden[0] if self._hidden else self._mean
-        return (int(first[0].shape[1]),)
+        return (int(self._hidden[0][0].shape[1]),)
 
     @property
     def action_size(self) -> int:
@@ -74,15 +71,50 @@ class SquashedGaussianPolicy:
         return self._scaled(mean + log_std.exp() * noise.to(mean))
 
     @torch.no_grad()
+    def values(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Maps observations ``(B, O)`` and actions ``(B, D)`` to the smaller of the critics' values, float32 ``(B,)``.
+
+        Raises:
+            CheckpointError: If the file holds no critics.
+        """
+        if not self._critics:
+            raise CheckpointError(
+                "the policy's file holds no critics: expected the one that a training ends with."
+            )
+        low, high = self._low, self._high
+        unit = 2 * (actions.to(low) - low) / (high - low) - 1
+        inputs = torch.cat([observations.to(low), unit], 1)
+        both = torch.stack([_network(layers, inputs) for layers in self._critics])
+        return both.amin(0).squeeze(1).float().cpu()
+
+    @torch.no_grad()
     def _parameters(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = observations.to(self._low)
-        for weight, bias in self._hidden:
-            x = F.linear(x, weight, bias).relu()
+        x = _network(self._hidden, observations.to(self._low)).relu()
         return F.linear(x, *self._mean), F.linear(x, *self._log_std).clamp(*LOG_STD)
 
     def _scaled(self, before: torch.Tensor) -> torch.Tensor:
         unit = (torch.tanh(before) + 1) / 2
         return (self._low + unit * (self._high - self._low)).float().cpu()
+
+
+_Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]
+
+
+def _layers(weights: Mapping[str, torch.Tensor], prefix: str) -> _Layers:
+    """Returns the weights and biases of linear layers ``prefix0.weight``, ``prefix0.bias``, ..., in order."""
+    numbers = sorted(
+        int(name.removeprefix(prefix).split(".")[0])
+        for name in weights
+        if name.startswith(prefix) and name.endswith(".weight")
+    )
+    return [(weights[f"{prefix}{n}.weight"], weights[f"{prefix}{n}.bias"]) for n in numbers]
+
+
+def _network(layers: _Layers, x: torch.Tensor) -> torch.Tensor:
+    """Applies linear layers with ReLU between them."""
+    for i, (weight, bias) in enumerate(layers):
+        x = F.linear(x.relu() if i else x, weight, bias)
+    return x
 
 
 def save_actor(

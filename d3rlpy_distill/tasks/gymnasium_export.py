@@ -62,8 +62,8 @@ def export(
     path.with_suffix(".json").unlink(missing_ok=True)  # it describes the policy that was there
     policy: Policy
     if run.keeps_actor:
-        actor = cast("CapturedSac", model).actor
-        save_actor(path, actor.state_dict(), run.actions.low, run.actions.high, overwrite=True)
+        weights = cast("CapturedSac", model).actor_weights(critic=True)
+        save_actor(path, weights, run.actions.low, run.actions.high, overwrite=True)
         policy = load_actor(path)
     else:
         with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:

@@ -116,6 +116,13 @@ class CapturedSac(SAC):
         here = {"fused": self._on_gpu, "capturable": self._on_gpu}
         return {**state, "param_groups": [group | here for group in state["param_groups"]]}
 
+    def actor_weights(self, *, critic: bool = False) -> dict[str, torch.Tensor]:
+        """Returns the actor's weights on the CPU, and on request the critics' as ``critic.qf0.0.weight`` and so on."""
+        weights = dict(self.actor.state_dict())
+        if critic:
+            weights |= {f"critic.{name}": value for name, value in self.critic.state_dict().items()}
+        return {name: value.detach().cpu() for name, value in weights.items()}
+
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Makes updates; see :class:`stable_baselines3.SAC`."""
         key = (gradient_steps, batch_size)

@@ -72,7 +72,7 @@ class Snapshots:
         last = self.kept[-1].steps if self.kept else 0
         if steps // self._every == last // self._every:
             return
-        weights = {name: value.cpu() for name, value in model.actor.state_dict().items()}
+        weights = model.actor_weights()
         low, high = self._actions.low, self._actions.high
         self.path(steps).parent.mkdir(exist_ok=True)
         save_actor(self.path(steps), weights, low, high, overwrite=True)
