@@ -128,6 +128,19 @@ TASKS.add(
     "Every gymnasium id, for example gym/CartPole-v1; MuJoCo and Atari with the extras of these names.",
 )
 
+for _name in ("halfcheetah", "hopper", "walker2d"):
+    for _kind, _line in (
+        ("expert", "{}: 100,000 transitions of an expert of soft actor-critic's, actions sampled."),
+        ("medium", "{}: 100,000 transitions of a policy a third of the way to the expert, actions sampled."),
+        ("medium-replay", "{}: what was played in training until that policy, at least 100,000 transitions."),
+        ("medium-expert", "{}: half the transitions each of medium and expert."),
+    ):
+        DATASETS.add(
+            f"{_name}-{_kind}",
+            "d3rlpy_distill.tasks.gymnasium_recipes:make_recipe",
+            _line.format(_name),
+        )
+
 for _name, _line in (
     ("md", "Tables as Markdown."),
     ("latex", "Tables for LaTeX with the package booktabs."),

@@ -13,6 +13,7 @@ __all__ = [
     "DiscretePolicy",
     "Policy",
     "RandomPolicy",
+    "SampledPolicy",
     "UniformPolicy",
     "sample_actions",
 ]
@@ -30,6 +31,18 @@ class ContinuousPolicy(Protocol):
     """Anything that maps observations ``(B, ...)`` to float32 actions ``(B, D)`` in the task's units, on the CPU."""
 
     def actions(self, observations: torch.Tensor) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class SampledPolicy(Protocol):
+    """A policy of continuous actions that is a distribution: ``actions`` gives its mean, ``sampled`` draws.
+
+    ``sampled`` maps observations ``(B, ...)`` and standard normal noise ``(B, D)`` to float32 actions ``(B, D)``.
+    """
+
+    def actions(self, observations: torch.Tensor) -> torch.Tensor: ...
+
+    def sampled(self, observations: torch.Tensor, noise: torch.Tensor) -> torch.Tensor: ...
 
 
 Policy: TypeAlias = "DiscretePolicy | ContinuousPolicy"

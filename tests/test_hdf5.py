@@ -28,13 +28,13 @@ from d3rlpy_distill.data import (
     read_info,
     read_own,
 )
+from d3rlpy_distill.data.mixture import mix
 from d3rlpy_distill.data.transitions import return_to_go
 from d3rlpy_distill.errors import DatasetFormatError, OutputExistsError
 from d3rlpy_distill.files import claimed, write_seal
 from d3rlpy_distill.methods import Distilled
 from procgen_datasets import CollectConfig, collect, get_procgen, get_recipe, list_recipes
 from procgen_datasets.expert import bundled_experts
-from procgen_datasets.mixture import mix
 
 PROVENANCE = Provenance("collected", "procgen/starpilot", 15, "a test", {"seed": 0})
 
@@ -456,7 +456,7 @@ def test_a_mixture_has_as_many_transitions_of_each(tmp_path: Path) -> None:
     assert mix(parts, out).content_sha256 == info.content_sha256
     with pytest.raises(OutputExistsError):
         mix(parts[::-1], out)
-    with pytest.raises(DatasetFormatError, match="two or more collected datasets of one game"):
+    with pytest.raises(DatasetFormatError, match="two or more collected datasets of one task"):
         mix(parts[:1], tmp_path / "x.h5")
 
 

@@ -17,6 +17,7 @@ from ..errors import DistillError, SettingsError
 from ..files import claimed
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy, RandomPolicy, UniformPolicy
 from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings, check_run
+from .gymnasium_bundled import EXPERT, bundled_policies
 from .gymnasium_envs import leaves_traces, make_env, simulator_versions
 from .gymnasium_rollout import Player
 from .gymnasium_spaces import ActionLayout, ObservationLayout
@@ -79,6 +80,7 @@ class GymnasiumTask(Task):
         self.observation_shape = self._observations.shape
         self.action_size = self._actions.size
         self.discrete = self._actions.discrete
+        self.default_policy = EXPERT if EXPERT in bundled_policies(env_id) else None
         self.default_student = "nature" if self._observations.is_image else "mlp"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class GymnasiumTask(Task):
         name: str | None = settings.get("policy")
         if name is None or name == RANDOM:
             return name
-        path = Path(name)
+        path = bundled_policies(self.env_id).get(name, Path(name))
         return name if path.is_file() and file_sha256(path) == settings.get("expert_sha256") else None
 
     def split_title(self, split: str) -> str:
@@ -171,12 +173,13 @@ class GymnasiumTask(Task):
         return UniformPolicy(low, high, seed=0)
 
     def load_policy(self, name: str, *, device: str = "cpu:0", trust: bool = False) -> LoadedPolicy:
-        """Returns ``"random"`` play, or the policy of a file.
+        """Returns ``"random"`` play, a bundled policy, or that of a file.
 
         Args:
-            name: ``"random"``; a student's ``.safetensors``; stable-baselines3's ``.zip`` (its logits for discrete
-                actions, certainty for DQN's, the mean for continuous ones; what a ``VecNormalize`` beside it did to the
-                observations is not in it); d3rlpy's ``.d3``.
+            name: ``"random"``; ``"expert"`` or ``"medium"`` where they are bundled; a student's or an actor's
+                ``.safetensors``; stable-baselines3's ``.zip`` (its logits for discrete actions, certainty for DQN's,
+                the mean for continuous ones; what a ``VecNormalize`` beside it did to the observations is not in it);
+                d3rlpy's ``.d3``.
             device: torch device.
             trust: Load ``.zip`` and ``.d3``, which hold pickled code.
         """
@@ -184,8 +187,9 @@ class GymnasiumTask(Task):
             return LoadedPolicy(RANDOM, self.random_policy(), about={"expert": RANDOM})
         from .gymnasium_policies import load_policy_file
 
+        path = bundled_policies(self.env_id).get(name, Path(name))
         return load_policy_file(
-            Path(name), self.observation_shape, self.action_size, self.discrete, device=device, trust=trust
+            path, self.observation_shape, self.action_size, self.discrete, device=device, trust=trust
         )
 
     def identity(self, splits: Sequence[str]) -> dict[str, Any]:
@@ -219,7 +223,7 @@ class GymnasiumTask(Task):
 
         Recorded of each step: the return-to-go and, of discrete actions, the policy's probabilities; of each episode:
         its return, length and reset seed, and whether it was cut. Continuous actions are recorded as the environment
-        got them, within their bounds.
+        got them, within their bounds; of an actor, they are sampled unless ``greedy`` is asked for.
 
         Raises:
             SettingsError: If no policy is given, or there are not so many starts.
@@ -249,12 +253,13 @@ class GymnasiumTask(Task):
 
     def _collected(self, settings: CollectSettings, device: str, trust: bool) -> LoadedPolicy:
         """What plays a collection."""
-        if settings.policy is None:
+        name = settings.policy or self.default_policy
+        if name is None:
             raise SettingsError(
                 f"{self.name} has no bundled expert: give --policy random, or the file of a policy, which "
                 f"'rld-distill train-expert {self.name}' trains."
             )
-        loaded = self.load_policy(settings.policy, device=device, trust=trust)
+        loaded = self.load_policy(name, device=device, trust=trust)
         self._check_kind(loaded.policy)
         return loaded
 

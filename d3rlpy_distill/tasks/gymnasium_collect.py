@@ -9,6 +9,7 @@ from typing import Any
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.transitions import return_to_go
 from ..files import check_output, claimed
+from ..policies import SampledPolicy
 from .base import CollectSettings, LoadedPolicy, Task
 from .gymnasium_rollout import PlayedEpisode, Player
 from .gymnasium_starts import STARTS
@@ -71,12 +72,12 @@ def _provenance(
     task: Task, loaded: LoadedPolicy, settings: CollectSettings, slots: int, command: str
 ) -> tuple[Provenance, bool]:
     """What a collection records, and whether its actions are the likeliest ones."""
-    greedy = settings.greedy or not task.discrete
+    greedy = settings.greedy or not (task.discrete or isinstance(loaded.policy, SampledPolicy))
     starts = STARTS[SPLIT].of(settings.seed, settings.episodes)
     about: dict[str, Any] = {
         **task.identity([SPLIT]),
         "versions": task.versions(),
-        "policy": settings.policy,
+        "policy": settings.policy or task.default_policy,
         **loaded.about,
         "actions": "greedy" if greedy else "sampled",
         "seed": settings.seed,

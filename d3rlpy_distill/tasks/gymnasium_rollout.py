@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import DistillError
-from ..policies import ContinuousPolicy, DiscretePolicy, Policy, UniformPolicy, sample_actions
+from ..policies import ContinuousPolicy, DiscretePolicy, Policy, SampledPolicy, UniformPolicy, sample_actions
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 
 __all__ = ["LONGEST", "EpisodeSteps", "PlayedEpisode", "Player"]
@@ -103,7 +103,7 @@ class Player:
             policy: Of the actions' kind.
             starts: Seeds to reset with.
             slots: Environments at once; the network sees as many observations at once.
-            greedy: Take the likeliest discrete action instead of sampling.
+            greedy: Take the likeliest discrete action, or the mean of a continuous one, instead of sampling.
             seed: Of the sampling of actions.
             record: Keep the steps of the episodes that are being played.
         """
@@ -154,7 +154,11 @@ class Player:
         def decide(
             observations: torch.Tensor, playing: Sequence[_Running]
         ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]:
-            given = policy.actions(observations).numpy()
+            if not greedy and isinstance(policy, SampledPolicy):
+                noise = np.stack([one.rng.standard_normal(size) for one in playing]).astype(np.float32)
+                given = policy.sampled(observations, torch.from_numpy(noise)).numpy()
+            else:
+                given = policy.actions(observations).numpy()
             _check(given, (len(playing), size), "actions")
             return np.clip(given, low, high), None
 

@@ -13,6 +13,7 @@ from d3rlpy.dataset import ReplayBuffer
 from d3rlpy.datasets import DATA_DIRECTORY
 
 from d3rlpy_distill.data import load_dataset, read_info
+from d3rlpy_distill.data.mixture import mix
 from d3rlpy_distill.errors import OutputExistsError
 from d3rlpy_distill.estimates import collection_seconds
 from d3rlpy_distill.files import appears_atomically, claimed
@@ -21,7 +22,6 @@ from .collect import CollectConfig, collect
 from .errors import UnknownRecipeError
 from .games import Levels
 from .gymnasium_env import ProcgenGymnasiumEnv
-from .mixture import mix
 from .task import ProcgenCollectSettings, ProcgenTask
 
 if sys.version_info >= (3, 11):
@@ -42,7 +42,7 @@ class Recipe:
         name: For example ``"starpilot-expert"``.
         description: One line.
         collect: How it is collected; None for the others.
-        mix: Recipes that a mixture is made of, see :func:`~.mixture.mix`.
+        mix: Recipes that a mixture is made of, see :func:`d3rlpy_distill.data.mixture.mix`.
         distilled_from: The recipe that a bundled synthetic dataset was distilled from.
     """
 

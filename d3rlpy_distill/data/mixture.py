@@ -8,17 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from d3rlpy_distill.data import (
-    DatasetInfo,
-    EpisodeWriter,
-    Provenance,
-    read_episodes,
-    read_extras,
-    read_info,
-    read_own,
-)
-from d3rlpy_distill.errors import DatasetFormatError
-from d3rlpy_distill.files import claimed
+from ..errors import DatasetFormatError
+from ..files import claimed
+from .hdf5 import DatasetInfo, EpisodeWriter, Provenance, read_episodes, read_extras, read_info, read_own
 
 __all__ = ["mix"]
 
@@ -30,22 +22,22 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
     transitions.
 
     Args:
-        parts: Collected datasets of one game, two or more.
+        parts: Collected datasets of one task, two or more.
         path: The file to make. It appears only when it is complete.
         command: Command line to record.
 
     Raises:
-        DatasetFormatError: If a part is damaged, not a collected dataset, or of another game.
+        DatasetFormatError: If a part is damaged, not a collected dataset, or of another task.
         OutputExistsError: If ``path`` holds anything else.
         InUseError: If another process is making it.
     """
     infos = [read_info(part) for part in parts]
     first = infos[0].provenance
-    games = {info.provenance.task if info.provenance else None for info in infos}
-    if first is None or len(games) != 1 or len(infos) < 2:
+    tasks = {info.provenance.task if info.provenance else None for info in infos}
+    if first is None or len(tasks) != 1 or len(infos) < 2:
         raise DatasetFormatError(
-            f"{', '.join(map(str, parts))}: expected two or more collected datasets of one game, "
-            f"not of {', '.join(map(str, sorted(games, key=str)))}."
+            f"{', '.join(map(str, parts))}: expected two or more collected datasets of one task, "
+            f"not of {', '.join(map(str, sorted(tasks, key=str)))}."
         )
     lengths = [read_extras(part, "episodes")["length"] for part in parts]
     wanted = min(int(length.sum()) for length in lengths)
