@@ -495,6 +495,8 @@ def evaluate(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     out: str | Path | None = None,
@@ -516,6 +518,8 @@ def evaluate(
         protocol: Numbers of students and episodes, budgets, seed.
         arms: Only these.
         coresets: Further coresets as arms.
+        random_soft: Further sizes of random samples with labels of the sets' teachers.
+        add_arms: These arms beside the usual ones, which are left out unless they are named.
         expert: The expert's name or file; by default the one that played the dataset.
         trust: Load an expert's file that holds pickled code.
         out: Directory that keeps everything; by default nothing is kept.
@@ -537,6 +541,8 @@ def evaluate(
         protocol=protocol,
         arms=arms,
         coresets=coresets,
+        random_soft=random_soft,
+        add_arms=add_arms,
         expert=expert,
         trust=trust,
         device=device,
@@ -560,6 +566,8 @@ def plan_evaluation(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     device: str = "cpu:0",
@@ -581,15 +589,24 @@ def plan_evaluation(
         raise SettingsError(f"split {unknown[0]!r}: {played.name} has {', '.join(played.splits)}.")
     standard = len(students) == 1 and next(iter(students.values())).imitates
     make = standard_arms if standard else compared_arms
-    rows = [arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, coresets)]
+    if random_soft and all(one.teachers is None for one in sets.values()):
+        raise SettingsError(
+            "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
+        )
+    rows = [
+        arm
+        for name, one in students.items()
+        for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
+    ]
     player, policies = _policies(dataset, played, sets, expert, device, trust)
+    known = [*(one.name for one in policies), *(arm.name for arm in rows)]
+    if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
+        raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
     if arms is not None:
-        known = [*(one.name for one in policies), *(arm.name for arm in rows)]
-        if missing := [name for name in arms if name not in known]:
-            raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
-        rows, policies = [a for a in rows if a.name in arms], [p for p in policies if p.name in arms]
+        wanted = {*arms, *add_arms}
+        rows, policies = [a for a in rows if a.name in wanted], [p for p in policies if p.name in wanted]
     else:
-        rows = [arm for arm in rows if not arm.optional]
+        rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]
     identity = {
         "real_sha256": dataset.sha256,
         "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
@@ -640,7 +657,7 @@ def _policies(
         policies.append(PolicyArm("expert", ArmKind("expert"), loaded.policy))
     for arm, one in sets.items():
         if one.teachers is not None:
-            about = ArmKind("teachers", labels="soft", of=arm)
+            about = ArmKind("teachers", labels="soft", of=arm, teachers=one.teachers.sha256)
             policies.append(PolicyArm(f"teachers-of-{arm}", about, one.teachers))
     return loaded, policies
 

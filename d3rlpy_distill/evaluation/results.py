@@ -259,13 +259,19 @@ def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResul
     size, normalised = value["size"], value["normalised"]
     low, high = value["ci95"]
     texts = {key: value[key] for key in ("name", "kind", "labels", "split", "mode", "student", "of")}
+    texts["teachers"] = value.get("teachers")  # earlier results do not say it
     for key, text in texts.items():
-        if not isinstance(text, str) and not (text is None and key in ("student", "of")):
+        if not isinstance(text, str) and not (text is None and key in ("student", "of", "teachers")):
             raise TypeError(f"an arm has {key} {text!r}")
     return ArmResult(
         name=str(value["name"]),
         about=ArmKind(
-            value["kind"], None if size is None else int(size), value["labels"], value["student"], value["of"]
+            value["kind"],
+            None if size is None else int(size),
+            value["labels"],
+            value["student"],
+            value["of"],
+            value.get("teachers"),
         ),
         split=str(value["split"]),
         mode=str(value["mode"]),

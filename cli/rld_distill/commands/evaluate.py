@@ -16,6 +16,7 @@ from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
     ConfigCommand,
     Names,
+    Numbers,
     check_device,
     command_line,
     device_option,
@@ -41,6 +42,8 @@ Examples:
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --students 10 --episodes 100 --out results/starpilot
 
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --student cql,dqn,sac
+
+  rld-distill evaluate data/starpilot.h5 data/starpilot-soft-150.h5 --random-soft 600 --add-arms actions-of-soft-150
 
   rld-distill evaluate data/cartpole.h5 data/cartpole-50.h5 --coresets herding,k-center
 """
@@ -127,6 +130,17 @@ class _EvaluateCommand(ConfigCommand):
 @click.option(
     "--coresets", type=Names(known="coresets"), help="Further arms: some of 'rld-distill list coresets'."
 )
+@click.option(
+    "--random-soft",
+    type=Numbers(),
+    metavar="SIZES",
+    help="Also random frames of these sizes with labels of each SYNTHETIC's teachers, for example 150,600,1500.",
+)
+@click.option(
+    "--add-arms",
+    type=Names(),
+    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME for a set NAME with soft labels.",
+)
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
 @executor_options
@@ -159,6 +173,8 @@ def command(
     also: tuple[str, ...],
     arms: list[str] | None,
     coresets: list[str] | None,
+    random_soft: list[int] | None,
+    add_arms: list[str] | None,
     expert: str | None,
     trust: bool,
     executor: str,
@@ -208,6 +224,8 @@ def command(
         ),
         arms=arms,
         coresets=coresets or (),
+        random_soft=random_soft or (),
+        add_arms=add_arms or (),
         expert=expert,
         trust=trust,
         device=device,
