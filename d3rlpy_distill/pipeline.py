@@ -26,6 +26,7 @@ from .evaluation.results import Results
 from .evaluation.run import OnArm, Place, PolicyArm, run_arms
 from .evaluation.stage import Stage
 from .evaluation.store import EvaluationStore, check_store
+from .evaluation.tuning import VALIDATION
 from .executors import HERE, Board, Executor, Flow, Progress, run_flow
 from .files import check_directory, check_output, claim_of, claimed
 from .learners.learner import AnyLearner
@@ -466,11 +467,11 @@ class Evaluation:
         protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
         with claimed(directory, directory=True):
             store = EvaluationStore(directory, {"task": self.task.name, **protocol})
-            entries = yield from run_arms(
+            entries, tuning = yield from run_arms(
                 stage, self.policies, self.arms, self.protocol, self.splits, store, place, on_arm
             )
             splits = {split: self.task.split_title(split) for split in self.splits}
-            results = Results(self.task.name, protocol, self.provenance, splits, entries)
+            results = Results(self.task.name, protocol, self.provenance, splits, entries, tuning)
             results.save(directory / "results.json", overwrite=True)
         return results
 
@@ -622,6 +623,10 @@ def plan_evaluation(
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
     notes = [*_without_expert(dataset, played, player), *equal_arms(dataset, rows)]
+    if chosen.tuning is not None:
+        chosen.tuning.check(played, dataset, students)
+        if VALIDATION in known_splits:
+            notes.append("budgets are chosen on the split 'validation': what students return on it is no test.")
     return Evaluation(
         played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance), notes
     )

@@ -139,7 +139,9 @@ def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path,
     kept = json.loads((out / "results.json").read_text())
     assert value == {key: kept[key] for key in value} and (out / "results.npz").exists()
     assert set(value) == {"schema", "task", "protocol", "provenance", "splits", "arms"}
-    keys = "name kind size labels student of teachers split mode mean std iqm ci95 normalised n_students n_episodes"
+    keys = (
+        "name kind size labels student of teachers split mode mean std iqm ci95 normalised n_students n_episodes"
+    )
     keys += " samples bytes train_seconds"
     assert all(set(arm) == set(keys.split()) for arm in value["arms"]) and len(value["arms"]) == 12 * 4
     budgets = value["protocol"]["budgets"]["paper"]  # what is given, and the student's own batch on small sets
