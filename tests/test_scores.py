@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
+from commands import run
 from d3rlpy_distill.evaluation import ArmKind
 from d3rlpy_distill.evaluation.scores import (
     augmentation_robust,
@@ -22,7 +24,8 @@ from d3rlpy_distill.evaluation.scores import (
     robust_score,
     standing,
 )
-from d3rlpy_distill.report import Report, games_table
+from d3rlpy_distill.report import Report, games_table, write_report
+from d3rlpy_distill.report.arm_sizes import arm_sizes_figure, has_sizes
 from d3rlpy_distill.report.records import build_records
 from d3rlpy_distill.report.scores import SCORES, random_alike, worth
 from entries import ABOUT, constant
@@ -199,6 +202,34 @@ def test_random_frames_with_labels_of_others_do_not_count() -> None:
     earlier = constant(MEANS, about=old)  # which say of which set an arm stands beside
     arm = earlier.main("soft-20", "id")
     assert arm is not None and (alike := random_alike(earlier, arm)) is not None and alike.name == "random-soft-20"
+
+
+def test_returns_are_drawn_against_sizes_by_samples_and_by_bytes(tmp_path: Path) -> None:
+    results = constant(MEANS, about=SOFT)
+    sized = [
+        dataclasses.replace(arm, samples=arm.about.size or arm.samples, bytes=1000 * (arm.about.size or 0))
+        for arm in results.arms
+    ]
+    results = dataclasses.replace(results, arms=sized)
+    figure = arm_sizes_figure([results])
+    assert len(figure.axes) == 4  # two splits, samples and bytes
+    by_samples, by_bytes = figure.axes[:2]
+    for axis, per_sample in ((by_samples, 1.0), (by_bytes, 1e-3)):
+        lines = {line.get_label(): line for line in axis.containers}
+        random = lines["random frames, labels of the same teachers"].lines[0]
+        # of two arms of one size the better one is on the line
+        np.testing.assert_allclose(random.get_xdata(orig=False), np.array([20, 80, 320]) * per_sample)
+        np.testing.assert_allclose(random.get_ydata(orig=False), [11, 6, 8])
+        np.testing.assert_allclose(lines["distilled, soft labels"].lines[0].get_ydata(orig=False), [7])
+    results.save(tmp_path / "a.json")
+    done = run("report", tmp_path / "a.json", "--figures", tmp_path / "figures")
+    assert done.exit_code == 0, done.output
+    drawn = {"returns-id.png", "returns-ood.png", "sizes.png"}
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == drawn
+    again = run("report", tmp_path / "a.json", "--figures", tmp_path / "other", "--dry-run")
+    assert all(name in again.output for name in drawn)
+    assert "Mean return against the size of the set" in write_report(Report([results]), "html")
+    assert not has_sizes(constant({"random-20": 1.0, "soft-20": 2.0}))
 
 
 def test_without_an_expert_or_with_one_student_there_are_no_scores() -> None:

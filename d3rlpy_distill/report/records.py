@@ -25,8 +25,8 @@ def build_records(report: Report) -> list[Record]:
     ``mean_low`` to ``mean_high`` is the 95% bootstrap interval of the mean, ``iqm_low`` to ``iqm_high`` that of the
     interquartile mean, ``gain_low`` to ``gain_high`` that of the gain, which is over the mean of the arm ``gain_over``.
     Gains, verdicts and scores (:mod:`~..evaluation.scores`) are of the mode that tables show first; scores are there
-    for distilled arms of several students. ``frames_worth`` is empty where it is beyond what was measured. ``method``, ``distillation_seed`` and
-    ``distillation_seconds`` are there where the report is of a sweep.
+    for distilled arms of several students. ``frames_worth`` is empty where it is beyond what was measured.
+    ``method``, ``distillation_seed`` and ``distillation_seconds`` are there where the report is of a sweep.
 
     Raises:
         DistillError: If an arm is to be compared that an evaluation has not.
