@@ -40,30 +40,13 @@ class Made:
 
 
 def make(
-    dataset: OfflineDataset,
-    method: str,
-    path: Path,
-    *,
-    student: str,
-    samples: int,
-    seed: int,
-    device: str,
-    **settings: Any,
+    dataset: OfflineDataset, method: str, path: Path, *, student: str, seed: int, device: str, **settings: Any
 ) -> Made:
     """Distils into a file, unless that was done before, and keeps the seconds beside it."""
     record, begun = path.with_suffix(".json"), path.with_name(f"{path.name}.checkpoint").exists()
     there, start = path.exists(), time.perf_counter()
-    distill_to_file(
-        dataset,
-        path,
-        method,
-        student=student,
-        seed=seed,
-        device=device,
-        command=_command(),
-        n_samples=samples,
-        **settings,
-    )
+    given = {"student": student, "seed": seed, "device": device, "command": _command(), **settings}
+    distill_to_file(dataset, path, method, **given)
     if not there:
         write_document(record, {"seconds": None if begun else time.perf_counter() - start})
     seconds = read_document(record).get("seconds") if record.exists() else None
@@ -112,9 +95,9 @@ def run(arguments: argparse.Namespace) -> Results:
                 method,
                 directory / f"{method}-{arguments.samples}.h5",
                 student=arguments.student,
-                samples=arguments.samples,
                 seed=arguments.seed,
                 device=arguments.device,
+                n_samples=arguments.samples,
                 **settings,
             )
         except UnsuitableDatasetError as error:
