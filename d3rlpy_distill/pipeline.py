@@ -26,6 +26,7 @@ from .evaluation.results import Results
 from .evaluation.run import OnArm, Place, PolicyArm, run_arms
 from .evaluation.stage import Stage
 from .evaluation.store import EvaluationStore, check_store
+from .evaluation.tuning import VALIDATION
 from .executors import HERE, Board, Executor, Flow, Progress, run_flow
 from .files import check_directory, check_output, claim_of, claimed
 from .learners.learner import AnyLearner
@@ -466,11 +467,11 @@ class Evaluation:
         protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
         with claimed(directory, directory=True):
             store = EvaluationStore(directory, {"task": self.task.name, **protocol})
-            entries = yield from run_arms(
+            entries, tuning = yield from run_arms(
                 stage, self.policies, self.arms, self.protocol, self.splits, store, place, on_arm
             )
             splits = {split: self.task.split_title(split) for split in self.splits}
-            results = Results(self.task.name, protocol, self.provenance, splits, entries)
+            results = Results(self.task.name, protocol, self.provenance, splits, entries, tuning)
             results.save(directory / "results.json", overwrite=True)
         return results
 
@@ -495,6 +496,8 @@ def evaluate(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     out: str | Path | None = None,
@@ -516,6 +519,8 @@ def evaluate(
         protocol: Numbers of students and episodes, budgets, seed.
         arms: Only these.
         coresets: Further coresets as arms.
+        random_soft: Further sizes of random samples with labels of the sets' teachers.
+        add_arms: These arms beside the usual ones, which are left out unless they are named.
         expert: The expert's name or file; by default the one that played the dataset.
         trust: Load an expert's file that holds pickled code.
         out: Directory that keeps everything; by default nothing is kept.
@@ -537,6 +542,8 @@ def evaluate(
         protocol=protocol,
         arms=arms,
         coresets=coresets,
+        random_soft=random_soft,
+        add_arms=add_arms,
         expert=expert,
         trust=trust,
         device=device,
@@ -560,6 +567,8 @@ def plan_evaluation(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     device: str = "cpu:0",
@@ -581,15 +590,24 @@ def plan_evaluation(
         raise SettingsError(f"split {unknown[0]!r}: {played.name} has {', '.join(played.splits)}.")
     standard = len(students) == 1 and next(iter(students.values())).imitates
     make = standard_arms if standard else compared_arms
-    rows = [arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, coresets)]
+    if random_soft and all(one.teachers is None for one in sets.values()):
+        raise SettingsError(
+            "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
+        )
+    rows = [
+        arm
+        for name, one in students.items()
+        for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
+    ]
     player, policies = _policies(dataset, played, sets, expert, device, trust)
+    known = [*(one.name for one in policies), *(arm.name for arm in rows)]
+    if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
+        raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
     if arms is not None:
-        known = [*(one.name for one in policies), *(arm.name for arm in rows)]
-        if missing := [name for name in arms if name not in known]:
-            raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
-        rows, policies = [a for a in rows if a.name in arms], [p for p in policies if p.name in arms]
+        wanted = {*arms, *add_arms}
+        rows, policies = [a for a in rows if a.name in wanted], [p for p in policies if p.name in wanted]
     else:
-        rows = [arm for arm in rows if not arm.optional]
+        rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]
     identity = {
         "real_sha256": dataset.sha256,
         "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
@@ -605,6 +623,10 @@ def plan_evaluation(
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
     notes = [*_without_expert(dataset, played, player), *equal_arms(dataset, rows)]
+    if chosen.tuning is not None:
+        chosen.tuning.check(played, dataset, students)
+        if VALIDATION in known_splits:
+            notes.append("budgets are chosen on the split 'validation': what students return on it is no test.")
     return Evaluation(
         played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance), notes
     )
@@ -640,7 +662,7 @@ def _policies(
         policies.append(PolicyArm("expert", ArmKind("expert"), loaded.policy))
     for arm, one in sets.items():
         if one.teachers is not None:
-            about = ArmKind("teachers", labels="soft", of=arm)
+            about = ArmKind("teachers", labels="soft", of=arm, teachers=one.teachers.sha256)
             policies.append(PolicyArm(f"teachers-of-{arm}", about, one.teachers))
     return loaded, policies
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import SettingsError
 from ..evaluation.results import Results
 from ..methods.distilled import Distilled
+from .arm_sizes import arm_sizes_figure, has_sizes
 from .contents import Report
 from .gallery import gallery_figure, has_images
 from .provenance import commands, facts
@@ -99,6 +100,10 @@ def _sections(report: Report) -> Iterator[Section]:
     for one in report.evaluations:
         told = "Mean return of every arm with its 95% interval; a dot is a student."
         parts = [drawn(told, *(returns_figure([(one, split)]) for split in one.splits))]
+        if has_sizes(one):
+            parts.append(
+                drawn("Mean return against the size of the set, with its 95% interval.", arm_sizes_figure([one]))
+            )
         yield _heading(one, report.evaluations), parts + [_table(t) for t in build_tables(one, paper=report.paper)]
     if report.cells:
         told = "Mean return against the number of samples; bars span distillations with different seeds."

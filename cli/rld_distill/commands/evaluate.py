@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
     ConfigCommand,
     Names,
+    Numbers,
     check_device,
     command_line,
     device_option,
@@ -31,7 +33,7 @@ from ..speech import say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.evaluation import PartialBudget
+    from d3rlpy_distill.evaluation import PartialBudget, Tuning
     from d3rlpy_distill.evaluation.results import ArmResult
     from d3rlpy_distill.pipeline import Evaluation
 
@@ -41,6 +43,10 @@ Examples:
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --students 10 --episodes 100 --out results/starpilot
 
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --student cql,dqn,sac
+
+  rld-distill evaluate data/starpilot.h5 data/starpilot-soft-150.h5 --random-soft 600 --add-arms actions-of-soft-150
+
+  rld-distill evaluate data/starpilot.h5 data/starpilot-soft-150.h5 --student impala-s2d --tune strong
 
   rld-distill evaluate data/cartpole.h5 data/cartpole-50.h5 --coresets herding,k-center
 """
@@ -118,6 +124,22 @@ class _EvaluateCommand(ConfigCommand):
     help="Steps over which bc-100-converged anneals its learning rate to zero.",
 )
 @click.option(
+    "--tune",
+    metavar="GRID",
+    type=Names(),
+    help="Choose every arm's steps and batch on validation starts: 'strong', or budgets such as 300x64,1000x64.",
+)
+@click.option(
+    "--learning-rates",
+    metavar="RATES",
+    type=Names(),
+    help="What --tune tries with each budget, for example 5e-4,1e-3.  [default: the grid's, else the student's own]",
+)
+@click.option("--tune-students", type=click.IntRange(1), default=3, show_default=True, help="Students a trial.")
+@click.option(
+    "--tune-episodes", type=click.IntRange(1), default=50, show_default=True, help="Validation episodes of each."
+)
+@click.option(
     "--also",
     multiple=True,
     metavar="NAME=FILE",
@@ -126,6 +148,17 @@ class _EvaluateCommand(ConfigCommand):
 @click.option("--arms", type=Names(), help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
 @click.option(
     "--coresets", type=Names(known="coresets"), help="Further arms: some of 'rld-distill list coresets'."
+)
+@click.option(
+    "--random-soft",
+    type=Numbers(),
+    metavar="SIZES",
+    help="Also random frames of these sizes with labels of each SYNTHETIC's teachers, for example 150,600,1500.",
+)
+@click.option(
+    "--add-arms",
+    type=Names(),
+    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME for a set NAME with soft labels.",
 )
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
@@ -156,9 +189,15 @@ def command(
     small_steps: int | None,
     small_batch: int | None,
     converged_steps: int,
+    tune: list[str] | None,
+    learning_rates: list[str] | None,
+    tune_students: int,
+    tune_episodes: int,
     also: tuple[str, ...],
     arms: list[str] | None,
     coresets: list[str] | None,
+    random_soft: list[int] | None,
+    add_arms: list[str] | None,
     expert: str | None,
     trust: bool,
     executor: str,
@@ -205,9 +244,12 @@ def command(
             small=_budget(small_steps, small_batch),
             convergence=ConvergenceConfig(steps=converged_steps),
             seed=seed,
+            tuning=_tuning(tune, learning_rates, tune_students, tune_episodes),
         ),
         arms=arms,
         coresets=coresets or (),
+        random_soft=random_soft or (),
+        add_arms=add_arms or (),
         expert=expert,
         trust=trust,
         device=device,
@@ -282,6 +324,35 @@ def _budget(steps: int | None, batch: int | None) -> PartialBudget | None:
     from d3rlpy_distill.evaluation import PartialBudget
 
     return None if steps is None and batch is None else PartialBudget(steps, batch)
+
+
+def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, episodes: int) -> Tuning | None:
+    """How budgets are tuned: over the grid of a name, or over budgets such as ``300x64``."""
+    from d3rlpy_distill.evaluation import GRIDS, Tuning
+    from d3rlpy_distill.students import Budget
+
+    if grid is None:
+        if rates is not None:
+            raise click.UsageError("--learning-rates are tried by --tune: give both, or leave them out.")
+        return None
+    try:
+        given = None if rates is None else tuple(float(rate) for rate in rates)
+    except ValueError:
+        raise click.UsageError(
+            f"--learning-rates {','.join(rates or ())}: expected for example 5e-4,1e-3."
+        ) from None
+    if len(grid) == 1 and grid[0] in GRIDS:
+        tuning = GRIDS[grid[0]]
+    else:
+        try:
+            pairs = [tuple(map(int, budget.split("x"))) for budget in grid]
+            tuning = Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
+        except ValueError:
+            raise click.UsageError(
+                f"--tune {','.join(grid)}: expected {' or '.join(GRIDS)}, or steps x batch, for example 300x64,1000x64."
+            ) from None
+    tuning = dataclasses.replace(tuning, students=students, episodes=episodes)
+    return tuning if given is None else dataclasses.replace(tuning, learning_rates=given)
 
 
 def _directory(plan: Evaluation, students: list[str] | None, algos: list[str] | None) -> str:
