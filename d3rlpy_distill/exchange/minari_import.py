@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance
 from ..data.hdf5.opening import open_hdf5
@@ -471,7 +471,9 @@ def _decoded(where: str, picture: npt.NDArray[np.uint8], shape: tuple[int, ...] 
                 raise DatasetFormatError(f"{where}: a frame of {sides} pixels: expected {tuple(shape[:2])}.")
             frame: npt.NDArray[np.uint8] = np.asarray(image, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetFormatError(f"{where}: a frame that is no JPEG ({error}).") from error
+        # of what is no picture at all, its message is an address in memory
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise DatasetFormatError(f"{where}: a frame that is no JPEG{reason}.") from error
     if shape is not None and frame.shape != tuple(shape):
         raise DatasetFormatError(f"{where}: a frame of shape {frame.shape}: expected {tuple(shape)}.")
     return frame

@@ -27,11 +27,11 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..played import budget, in_force
 from ..speech import say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.evaluation import PartialBudget
     from d3rlpy_distill.evaluation.results import ArmResult
     from d3rlpy_distill.pipeline import Evaluation
 
@@ -50,24 +50,12 @@ OWN = "  [default: the student's own]"
 class _EvaluateCommand(ConfigCommand):
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
         """What REAL's task and its student give; a dataset that has a name alone is not made for that."""
-        from d3rlpy_distill.catalogue import STUDENTS
-        from d3rlpy_distill.evaluation import Protocol
-        from d3rlpy_distill.pipeline import load, task_of
-
         values = ctx.params
         if not Path(values["real"]).exists():
             warn(f"{values['real']} is no file: what its task gives is left out.")
             return {}
-        played = task_of(load(values["real"], task=values["task"]), values["task"])
-        names = _students(values["student"], values["algos"]) or [played.default_student]
-        splits = _splits(values["splits"], values["unseen_levels"]) or list(played.default_splits)
-        found: dict[str, Any] = {"task": played.name, "student": names, "splits": splits}
-        if len(names) == 1:  # several have budgets of their own
-            given = [_budget(values[f"{kind}_steps"], values[f"{kind}_batch"]) for kind in ("full", "small")]
-            budgets = Protocol(full=given[0], small=given[1]).budgets(STUDENTS.get(names[0])())
-            for kind, budget in zip(("full", "small"), budgets, strict=True):
-                found |= {f"{kind}_steps": budget.n_steps, f"{kind}_batch": budget.batch_size}
-        return found
+        students = _students(values["student"], values["algos"])
+        return in_force(values["real"], values, students, _splits(values["splits"], values["unseen_levels"]))
 
 
 @click.command("evaluate", cls=_EvaluateCommand, epilog=EPILOG)
@@ -201,8 +189,8 @@ def command(
         protocol=Protocol(
             students=students,
             episodes=episodes,
-            full=_budget(full_steps, full_batch),
-            small=_budget(small_steps, small_batch),
+            full=budget(full_steps, full_batch),
+            small=budget(small_steps, small_batch),
             convergence=ConvergenceConfig(steps=converged_steps),
             seed=seed,
         ),
@@ -276,12 +264,6 @@ def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | 
         return None
     warn("--unseen-levels validation is now --splits id,validation.")
     return ["id", "validation"]
-
-
-def _budget(steps: int | None, batch: int | None) -> PartialBudget | None:
-    from d3rlpy_distill.evaluation import PartialBudget
-
-    return None if steps is None and batch is None else PartialBudget(steps, batch)
 
 
 def _directory(plan: Evaluation, students: list[str] | None, algos: list[str] | None) -> str:
