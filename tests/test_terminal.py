@@ -14,32 +14,20 @@ from pathlib import Path
 import pytest
 from click.shell_completion import get_completion_class
 
-from cartpole import TINY, collect_cartpole
+from cartpole import TINY
 from commands import fails, run
 from d3rlpy_distill import OfflineDataset
 from d3rlpy_distill.catalogue import METHODS
 from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.evaluation import ArmResult
 from d3rlpy_distill.options import options_of
-from d3rlpy_distill.pipeline import configure, distill_to_file, load, load_distilled, plan_evaluation
+from d3rlpy_distill.pipeline import configure, load, load_distilled, plan_evaluation
 from d3rlpy_distill.presets import KINDS, preset_table, preset_values
 from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 from rld_distill.group import cli
 from test_tables import in_terminal
 
 FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--converged-steps", 2]
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
-
-
-@pytest.fixture(scope="module")
-def small(cartpole: Path) -> Path:
-    out = cartpole.with_name("cart-5.h5")
-    distill_to_file(load(cartpole), out, "random", n_samples=5)
-    return out
 
 
 def test_v_and_q_say_more_and_less(cartpole: Path, small: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ..arm_lines import ArmLines
 from ..complete import Known
+from ..counted import Counted
 from ..duration import duration
 from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
@@ -206,11 +206,13 @@ def command(
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
-    lines = ArmLines(len(plan.policies) + len(plan.arms))
+    count = Counted(len(plan.policies) + len(plan.arms))
     with off_stdout(), ProgressBar("evaluating", 1) as bar:
 
         def ended(entries: Sequence[ArmResult]) -> None:
-            bar.line(lines.finished(entries))
+            first = entries[0]  # those of the first mode are told
+            returns = [f"{one.split} {one.mean:.2f}" for one in entries if one.mode == first.mode]
+            bar.line(count.ended(f"{first.name}: {', '.join(returns)}"))
 
         told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
@@ -218,7 +220,7 @@ def command(
             executor=chosen_executor(executor, address, jobs, cores),
             cores=cores,
             device=device,
-            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
+            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{count} arms; {what}"),
             on_arm=ended,
         )
     if as_json:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.core import ParameterSource
 
-from ..cell_lines import CellLines
 from ..complete import Known
+from ..counted import Counted
 from ..duration import duration
 from ..executors import chosen_executor, executor_options, off_stdout
 from ..failures import explain
@@ -182,7 +182,7 @@ def command(
     datasets, methods, sizes, students and seeds. Run again into the same directory, an interrupted sweep
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
-    from d3rlpy_distill.errors import DistillError, SettingsError
+    from d3rlpy_distill.errors import SettingsError
     from d3rlpy_distill.estimates import sweep_units
     from d3rlpy_distill.evaluation import Protocol
     from d3rlpy_distill.files import check_output
@@ -218,12 +218,12 @@ def command(
         plan.check()
         _echo_plan(as_json, names, sweep_units(plan), out, cores)
         return
-    lines = CellLines(len(names))
+    count = Counted(len(names))
     with off_stdout(), ProgressBar("sweeping", len(names)) as bar:
 
         def ended(cell: Cell, error: Exception | None) -> None:
             bar.advance()
-            bar.line(lines.ended(cell, error))
+            bar.line(count.ended(f"{cell.name}: {'done' if error is None else f'failed: {_said(error)}'}"))
 
         results = plan.run(
             executor=chosen_executor(executor, address, jobs, cores),
@@ -239,12 +239,17 @@ def command(
             show_tables(sweep_tables(results.cells), kept=out)
     if results.failed:
         name, error = next(iter(results.failed.items()))
-        said = str(error) if isinstance(error, DistillError) else explain(error)
         # where nothing ran at all, the command line is what is wrong
         wrong = isinstance(error, SettingsError) and not results.cells
         raised = click.UsageError if wrong else click.ClickException
-        raise raised(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")
+        raise raised(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {_said(error)}")
     say_next("report", out, "--out", f"{out.name}.html")
+
+
+def _said(error: Exception) -> str:
+    from d3rlpy_distill.errors import DistillError
+
+    return str(error) if isinstance(error, DistillError) else explain(error)
 
 
 def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | None:
