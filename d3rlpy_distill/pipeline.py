@@ -708,16 +708,26 @@ def _by_arm(
                 f"{one.provenance.kind} dataset; {_swapped(dataset)}"
             )
         if one.source_sha256 is not None and one.source_sha256 != dataset.sha256:
-            source = one.provenance.settings.get("source") if one.provenance else None
-            raise DistillError(
-                f"{name} was not distilled from {dataset.name}: give the dataset it was made from ({source!r})."
-            )
+            raise DistillError(_of_another(name, one, dataset))
         if len(one) > len(dataset):
             raise DistillError(
                 f"{name} has {len(one)} samples, more than the {len(dataset)} transitions of {dataset.name}: the "
                 "real dataset comes first."
             )
     return sets
+
+
+def _of_another(name: str, one: Distilled, dataset: OfflineDataset) -> str:
+    """Says what a set was distilled from, where that is not the dataset; of several versions, which there are."""
+    source = one.provenance.settings.get("source") if one.provenance else None
+    stem = Path(dataset.name).stem
+    versions = [known for known in DATASETS.names() if known.partition("@")[0] == stem.partition("@")[0]]
+    others = [known for known in versions if known != stem]
+    remedy = f"give {' or '.join(others)}" if others and Path(str(source)).stem in versions else "give that one"
+    return (
+        f"{name} was not distilled from {dataset.name} (content SHA-256 {dataset.sha256[:12]}), but from {source!r} "
+        f"({str(one.source_sha256)[:12]}): {remedy}."
+    )
 
 
 def _swapped(dataset: OfflineDataset) -> str:
@@ -787,10 +797,7 @@ def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTe
             "make the file with distill()."
         )
     if settings["source_sha256"] != dataset.sha256:
-        raise DistillError(
-            f"{path} was distilled from {settings.get('source')!r}, not from {dataset.name}: teachers are for the "
-            "dataset that they were trained on."
-        )
+        raise DistillError(f"{_of_another(str(path), other, dataset)} Teachers are for what they were trained on.")
     theirs = {"seed": settings.get("seed"), **settings["config"]}
     return _GivenTeachers(path, other.teachers, theirs, other.recorded_sha256)
 

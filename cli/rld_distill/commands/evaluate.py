@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ..arm_lines import ArmLines
 from ..complete import Known
+from ..counted import Counted
 from ..duration import duration
 from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
@@ -29,11 +29,12 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..played import budget, in_force
 from ..speech import say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.evaluation import PartialBudget, Tuning
+    from d3rlpy_distill.evaluation import Tuning
     from d3rlpy_distill.evaluation.results import ArmResult
     from d3rlpy_distill.pipeline import Evaluation
 
@@ -56,24 +57,12 @@ OWN = "  [default: the student's own]"
 class _EvaluateCommand(ConfigCommand):
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
         """What REAL's task and its student give; a dataset that has a name alone is not made for that."""
-        from d3rlpy_distill.catalogue import STUDENTS
-        from d3rlpy_distill.evaluation import Protocol
-        from d3rlpy_distill.pipeline import load, task_of
-
         values = ctx.params
         if not Path(values["real"]).exists():
             warn(f"{values['real']} is no file: what its task gives is left out.")
             return {}
-        played = task_of(load(values["real"], task=values["task"]), values["task"])
-        names = _students(values["student"], values["algos"]) or [played.default_student]
-        splits = _splits(values["splits"], values["unseen_levels"]) or list(played.default_splits)
-        found: dict[str, Any] = {"task": played.name, "student": names, "splits": splits}
-        if len(names) == 1:  # several have budgets of their own
-            given = [_budget(values[f"{kind}_steps"], values[f"{kind}_batch"]) for kind in ("full", "small")]
-            budgets = Protocol(full=given[0], small=given[1]).budgets(STUDENTS.get(names[0])())
-            for kind, budget in zip(("full", "small"), budgets, strict=True):
-                found |= {f"{kind}_steps": budget.n_steps, f"{kind}_batch": budget.batch_size}
-        return found
+        students = _students(values["student"], values["algos"])
+        return in_force(values["real"], values, students, _splits(values["splits"], values["unseen_levels"]))
 
 
 @click.command("evaluate", cls=_EvaluateCommand, epilog=EPILOG)
@@ -240,8 +229,8 @@ def command(
         protocol=Protocol(
             students=students,
             episodes=episodes,
-            full=_budget(full_steps, full_batch),
-            small=_budget(small_steps, small_batch),
+            full=budget(full_steps, full_batch),
+            small=budget(small_steps, small_batch),
             convergence=ConvergenceConfig(steps=converged_steps),
             seed=seed,
             tuning=_tuning(tune, learning_rates, tune_students, tune_episodes),
@@ -260,11 +249,13 @@ def command(
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
-    lines = ArmLines(len(plan.policies) + len(plan.arms))
+    count = Counted(len(plan.policies) + len(plan.arms))
     with off_stdout(), ProgressBar("evaluating", 1) as bar:
 
         def ended(entries: Sequence[ArmResult]) -> None:
-            bar.line(lines.finished(entries))
+            first = entries[0]  # those of the first mode are told
+            returns = [f"{one.split} {one.mean:.2f}" for one in entries if one.mode == first.mode]
+            bar.line(count.ended(f"{first.name}: {', '.join(returns)}"))
 
         told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
@@ -272,7 +263,7 @@ def command(
             executor=chosen_executor(executor, address, jobs, cores),
             cores=cores,
             device=device,
-            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
+            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{count} arms; {what}"),
             on_arm=ended,
         )
     if as_json:
@@ -320,12 +311,6 @@ def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | 
     return ["id", "validation"]
 
 
-def _budget(steps: int | None, batch: int | None) -> PartialBudget | None:
-    from d3rlpy_distill.evaluation import PartialBudget
-
-    return None if steps is None and batch is None else PartialBudget(steps, batch)
-
-
 def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, episodes: int) -> Tuning | None:
     """How budgets are tuned: over the grid of a name, or over budgets such as ``300x64``."""
     from d3rlpy_distill.evaluation import GRIDS, Tuning
@@ -345,7 +330,7 @@ def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, epis
         tuning = GRIDS[grid[0]]
     else:
         try:
-            pairs = [tuple(map(int, budget.split("x"))) for budget in grid]
+            pairs = [tuple(map(int, each.split("x"))) for each in grid]
             tuning = Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
         except ValueError:
             raise click.UsageError(
