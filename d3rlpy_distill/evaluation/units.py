@@ -128,7 +128,7 @@ def learner_config(student: Student, dataset: OfflineDataset, trial: Trial) -> L
     config = student.learner(dataset, trial.budget)
     if trial.learning_rate is None:
         return config
-    return dataclasses.replace(config, learning_rate=trial.learning_rate)  # type: ignore[call-arg]
+    return dataclasses.replace(config, learning_rate=trial.learning_rate)
 
 
 def try_trial(
@@ -160,4 +160,5 @@ def try_trial(
     packed = train_student(tell, dataset, tried, config, seeds, device)
     shape, size = dataset.observation_shape, dataset.action_size
     players = TrainedStudents(arm.student, config, shape, size, device, [packed])
-    return play(tell, task, players, VALIDATION, task.modes[0], episodes, seed)[0]
+    returns: npt.NDArray[np.float64] = play(tell, task, players, VALIDATION, task.modes[0], episodes, seed)[0]
+    return returns

@@ -71,13 +71,13 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     small = budgets.pop()
     told = ["mean return ± deviation over students", f"small sets {small}" if small else "", _mode(results)]
     title = f"{name}: {', '.join(text for text in told if text)}"
-    known = [i for i, _ in enumerate(SCORES) if any(row[i] for row in scores)]
-    shown = [SCORES[i] for i in known]
+    told_of = [i for i, _ in enumerate(SCORES) if any(row[i] for row in scores)]
+    shown = [SCORES[i] for i in told_of]
     least = ("students x episodes", *references.values(), *shown, *verdicts[::-1], "random samples")
     columns = (*heads, "gain over random [95%]", *verdicts, *shown)
-    whole = [(*row, *(own[i] for i in known)) for row, own in zip(rows, scores, strict=True)]
+    cells = [(*row, *(own[i] for i in told_of)) for row, own in zip(rows, scores, strict=True)]
     note = " ".join(text for text, own in ((NOTE, SCORES[:3]), (FRAMES, SCORES[3:])) if set(own) & set(shown))
-    return Table(title, columns, whole, least=least, note=note)
+    return Table(title, columns, cells, least=least, note=note)
 
 
 def _scores(results: Results, arm: ArmResult) -> tuple[str, ...]:

@@ -111,12 +111,19 @@ def _same_teachers(results: Results, name: str, arm: ArmResult) -> bool:
     about = results.about(name)
     if arm.about.labels == "actions":
         return True
-    return about.of == arm.name if arm.about.teachers is None else about.teachers == arm.about.teachers
+    if arm.about.teachers is None:
+        return about.of in _names(arm)
+    return about.teachers == arm.about.teachers
+
+
+def _names(arm: ArmResult) -> tuple[str, str]:
+    """What an arm that stands beside a set may call it: of several students, each has the set's name after its own."""
+    return arm.name, arm.name.removeprefix(f"{arm.about.student}-")
 
 
 def _with_actions(results: Results, arm: ArmResult) -> ArmResult | None:
     for name in results.find(["distilled-actions"], student=arm.about.student):
-        if results.about(name).of in (arm.name, arm.name.removeprefix(f"{arm.about.student}-")):
+        if results.about(name).of in _names(arm):
             return results.get(name, arm.split, arm.mode)
     return None
 
