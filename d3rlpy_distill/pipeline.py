@@ -35,6 +35,7 @@ from .methods.base import Method
 from .methods.distilled import Distilled
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
+from .methods.taught import TaughtMethod
 from .methods.unit import Made, checkpoint_of, distil_here, distil_unit
 from .options import options_of
 from .students.base import Student
@@ -59,8 +60,8 @@ __all__ = [
 ]
 
 SUFFIXES = (".h5", ".hdf5")
-OF_SAMPLES = ("n_samples", "steps")
-"""Settings of labels that say nothing of their teachers."""
+OF_TEACHERS = frozenset(field.name for field, _ in options_of(LabelDistillationConfig)) - {"n_samples", "steps"}
+"""Settings that say how teachers were trained."""
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # it becomes part of file names
 
 
@@ -201,6 +202,8 @@ def configure(
     known = given.settings(kind) if preset == "default" else {}
     if student is None:
         known["learner"] = given.teachers.config
+    if settings.get("begin") == "given":
+        known["given_samples"], known["n_samples"] = given.samples, len(given.samples)
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
     recorded["teachers_sha256"] = given.sha256
     return given.label(configured, seed), recorded
@@ -743,12 +746,14 @@ class _GivenTeachers:
 
     Args:
         path: The file.
+        samples: What they labelled.
         teachers: They.
         theirs: The configuration that the file records, and its seed.
         sha256: Hash of the file's content.
     """
 
     path: Path
+    samples: Distilled
     teachers: Teachers
     theirs: Mapping[str, Any]
     sha256: str | None
@@ -758,7 +763,7 @@ class _GivenTeachers:
         return {
             field.name: self.theirs[field.name]
             for field, _ in options_of(kind)
-            if field.name in self.theirs and field.name not in OF_SAMPLES
+            if field.name in self.theirs and field.name in OF_TEACHERS
         }
 
     def label(self, method: LabelDistillationConfig, seed: int) -> LabelDistillationConfig:
@@ -767,16 +772,22 @@ class _GivenTeachers:
         Raises:
             DistillError: If they were trained with other settings than the method's.
         """
-        asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
+        asked = json.loads(json.dumps(method.to_json()))
+        known_to_teachers = {"learner", "learner_type", *OF_TEACHERS}
+        if not isinstance(method, TaughtMethod):  # where samples move, a seed says more than who taught them
+            asked["seed"] = seed
+            known_to_teachers.add("seed")
         defaults = {f.name: f.default for f in dataclasses.fields(method)}
         for name, value in asked.items():
+            if name not in known_to_teachers:
+                continue
             # what version 0.1 did not record was as it is now
             known = self.theirs.get(name, defaults.get(name, value))
             if name == "learner" and value != known:  # too long to print
                 raise DistillError(
                     f"{self.path}'s teachers are another student's: give the one that the file was made for."
                 )
-            if name not in OF_SAMPLES and value != known:
+            if value != known:
                 raise DistillError(
                     f"{self.path}'s teachers have {name}={known!r}, asked for was {value!r}: leave it out, or give "
                     "the one that the file was made with."
@@ -799,7 +810,7 @@ def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTe
     if settings["source_sha256"] != dataset.sha256:
         raise DistillError(f"{_of_another(str(path), other, dataset)} Teachers are for what they were trained on.")
     theirs = {"seed": settings.get("seed"), **settings["config"]}
-    return _GivenTeachers(path, other.teachers, theirs, other.recorded_sha256)
+    return _GivenTeachers(path, other, other.teachers, theirs, other.recorded_sha256)
 
 
 def _provenance(
