@@ -79,7 +79,8 @@ def kernel_logits(
     kernel = of_samples @ of_samples.T
     weight = ridge * kernel.diagonal().mean()
     regular = kernel + weight * torch.eye(len(kernel), device=kernel.device, dtype=kernel.dtype)
-    return features @ (of_samples.T @ torch.linalg.solve(regular, logits))
+    solved: torch.Tensor = torch.linalg.solve(regular, logits)
+    return features @ (of_samples.T @ solved)
 
 
 class KernelObjective:
@@ -168,6 +169,8 @@ class _Student:
 
 def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
     """The inputs of a policy's last layer and a constant, for its bias: float32 ``(B, D + 1)``."""
+    encoder = learner_network(learner)._encoder
+    assert isinstance(encoder, torch.nn.Module)
     with autocast(x.device.type):
-        features = learner_network(learner)._encoder(x)
+        features: torch.Tensor = encoder(x)
     return F.pad(features.float(), (0, 1), value=1.0)
