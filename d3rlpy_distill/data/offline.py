@@ -191,7 +191,7 @@ class OfflineDataset:
         best = best_episodes(self.buffer, percent)
         mapped = mapped_episodes(self.buffer)
         if mapped is not None:
-            return mapped_replay_buffer(mapped.cache, self.action_size, best)
+            return mapped_replay_buffer(mapped.cache, self.action_size, mapped.numbers[best])
         chosen = [self.buffer.episodes[i] for i in best]
         space = self.buffer.dataset_info.action_space  # d3rlpy would guess it from the values
         return ReplayBuffer(InfiniteBuffer(), episodes=chosen, action_space=space, action_size=self.action_size)

@@ -222,7 +222,7 @@ def _observations(
         )
     ends = np.flatnonzero(np.append(episodes[1:] != episodes[:-1], True))
     cut = ends[[not mapped.episodes[i].terminated for i in episodes[ends].tolist()]]
-    first = mapped.starts[episodes]
+    first = mapped.cache.starts[mapped.numbers[episodes]]
     rows = MappedRows(mapped.cache, first + steps)
     after = MappedRows(mapped.cache, first[cut] + steps[cut] + 1)
     return cast("npt.NDArray[Any]", rows), cast("npt.NDArray[Any]", after)

@@ -158,5 +158,6 @@ def _check_cached(
     if np.issubdtype(actions.dtype, np.integer):
         i = int(np.searchsorted(cache.stops, int(actions.argmax()), side="right"))
     rows = slice(cache.starts[i], cache.stops[i])
-    rewards = cache.columns.rewards[rows]
-    check_episode(path, i, cache.episode(i), actions[rows], rewards, info.action_size, observation_shape)
+    actions, rewards = actions[rows], cache.columns.rewards[rows]
+    frames = np.broadcast_to(np.zeros((), cache.dtype), (len(actions), *cache.shape))  # of this shape, none read
+    check_episode(path, i, frames, actions, rewards, info.action_size, observation_shape)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import BufferProtocol, Episode, EpisodeBase, ReplayBuffer, ReplayBufferBase
+from d3rlpy.dataset import BufferProtocol, Episode, EpisodeBase, ReplayBuffer, ReplayBufferBase, Signature
 
 from ...errors import SettingsError
 from .cache import FrameCache
@@ -45,23 +45,26 @@ class MappedEpisode(Episode):
 
 
 class MappedBuffer(BufferProtocol):
-    """The episodes of a cache, or some of them, in their order.
+    """The episodes of a cache, or some of them, in their order; as in d3rlpy's buffers, those without a transition
+    are left out.
 
     Args:
         cache: The cache.
-        chosen: Indices of episodes, int64 ``(K,)``; all of them by default.
+        chosen: Indices of its episodes, int64 ``(K,)``; all of them by default.
     """
 
     def __init__(self, cache: FrameCache, chosen: npt.NDArray[np.int64] | None = None) -> None:
-        self.cache, self._chosen = cache, chosen
-        numbers = range(len(cache.columns.lengths)) if chosen is None else chosen.tolist()
-        self._episodes = [MappedEpisode(cache, number) for number in numbers]
-        self._stops = np.cumsum([episode.transition_count for episode in self._episodes])
-        self.starts: npt.NDArray[np.int64] = cache.starts if chosen is None else cache.starts[chosen]
-        """The step of the cache that each episode begins with, int64 ``(K,)``."""
+        columns = cache.columns
+        counts = columns.lengths - ~columns.terminated
+        numbers = np.arange(len(counts)) if chosen is None else chosen
+        self.cache = cache
+        self.numbers: npt.NDArray[np.int64] = numbers[counts[numbers] > 0]
+        """The episodes' indices in the cache, int64 ``(E,)``."""
+        self._episodes = [MappedEpisode(cache, number) for number in self.numbers.tolist()]
+        self._stops = np.cumsum(counts[self.numbers])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MappedBuffer, (self.cache, self._chosen)
+        return MappedBuffer, (self.cache, self.numbers)
 
     def append(self, episode: EpisodeBase, index: int) -> None:
         """Refuses: the episodes are a file's.
@@ -82,7 +85,7 @@ class MappedBuffer(BufferProtocol):
     @property
     def transition_count(self) -> int:
         """Number of transitions."""
-        return int(self._stops[-1])
+        return int(self._stops[-1]) if len(self._stops) else 0
 
     def __len__(self) -> int:
         return self.transition_count
@@ -104,18 +107,19 @@ def mapped_replay_buffer(
     Args:
         cache: The cache.
         action_size: Number of discrete actions, or of the dimensions of a continuous one.
-        chosen: Indices of episodes, int64 ``(K,)``; all of them by default.
+        chosen: See :class:`MappedBuffer`.
     """
     buffer = MappedBuffer(cache, chosen)
-    first = buffer.episodes[0]
+    first = MappedEpisode(cache, 0)
     continuous = np.issubdtype(first.actions.dtype, np.floating)
     return ReplayBuffer(
         buffer,
-        observation_signature=first.observation_signature,
+        observation_signature=Signature(dtype=[cache.dtype], shape=[cache.shape]),
         action_signature=first.action_signature,
         reward_signature=first.reward_signature,
         action_space=ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE,
         action_size=action_size,
+        cache_size=1,  # of what is appended, which nothing is; 10,000 frames by default
     )
 
 
