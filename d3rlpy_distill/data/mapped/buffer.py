@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import BufferProtocol, Episode, EpisodeBase, ReplayBuffer, ReplayBufferBase, Signature
+from d3rlpy.dataset import Episode, EpisodeBase, ReplayBuffer, ReplayBufferBase, Signature
 
 from ...errors import SettingsError
 from .cache import FrameCache
@@ -15,7 +15,7 @@ from .cache import FrameCache
 __all__ = ["MappedBuffer", "mapped_episodes", "mapped_replay_buffer"]
 
 
-class MappedEpisode(Episode):
+class MappedEpisode(Episode):  # type: ignore[misc]
     """An episode of a cache; its observations are a read-only view of the file.
 
     Args:
@@ -44,7 +44,7 @@ class MappedEpisode(Episode):
         return MappedEpisode, self.__dict__["_where"]
 
 
-class MappedBuffer(BufferProtocol):
+class MappedBuffer:
     """The episodes of a cache, or some of them, in their order; as in d3rlpy's buffers, those without a transition
     are left out.
 

@@ -74,7 +74,8 @@ class MappedRows:
 
     def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Reads all of them."""
-        return self[:] if dtype is None else self[:].astype(dtype)
+        everything = self[:]
+        return everything if dtype is None else everything.astype(dtype)
 
     def only(self, index: npt.NDArray[Any]) -> MappedRows:
         """Returns those at ``index``, an array of indices or a mask, without reading them."""
@@ -85,7 +86,8 @@ def rows_of(observations: npt.NDArray[Any], index: npt.NDArray[Any]) -> npt.NDAr
     """Returns observations at ``index``: of an array a copy, of :class:`MappedRows` the same, nothing being read."""
     if isinstance(observations, MappedRows):
         return cast("npt.NDArray[Any]", observations.only(index))
-    return observations[index]
+    out: npt.NDArray[Any] = observations[index]
+    return out
 
 
 def in_pieces(observations: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
