@@ -5,7 +5,8 @@ command runs in a process of its own: collect, import, distill (5 steps), evalua
 report. Two figures stand for each, in MiB: the peak of the largest process (``VmHWM``), and the largest sum over the
 command's processes at one moment (``VmRSS``, which counts what they share once for each).
 
-Batches of 256 observations are drawn in turns from the mapped file and from memory. The ratio is of the medians.
+Batches of 256 transitions are drawn in turns from the mapped file and from memory, as students are trained on them:
+scaled tensors. Beside it stands the bare copying of their frames. The ratios are of the medians.
 
 It needs 30 GB of disk and an hour. Run: ``python -m benchmarks.speed.memory``, or with some of the sizes:
 ``python -m benchmarks.speed.memory 25000 100000 --directory /scratch``"""
@@ -30,7 +31,10 @@ import numpy as np
 import numpy.typing as npt
 
 from d3rlpy_distill import OfflineDataset
-from d3rlpy_distill.data import read_episodes
+from d3rlpy_distill.data import TransitionArrays, read_episodes
+from d3rlpy_distill.learners.learner import build_learner
+from d3rlpy_distill.learners.training import make_batch
+from d3rlpy_distill.students.paper import PaperStudent
 
 SIZES = (25_000, 100_000, 1_000_000)
 STEPS = 75  # that a random policy's episode has at least, on average
@@ -92,15 +96,18 @@ def write_archive(dataset: Path, archive: Path) -> None:
             tar.addfile(info, file)
 
 
-def batches_per_second(observations: dict[str, npt.NDArray[Any]], rng: np.random.Generator) -> dict[str, float]:
+def batches_per_second(
+    sources: dict[str, TransitionArrays], draw: Callable[[TransitionArrays, npt.NDArray[np.int64]], object]
+) -> dict[str, float]:
     """The median over rounds in which each source has its turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in observations}
+    rng = np.random.default_rng(0)
+    seconds: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(ROUNDS):
-        for name, source in observations.items():
+        for name, source in sources.items():
             drawn = rng.integers(len(source), size=(BATCHES, BATCH))
             start = time.perf_counter()
             for index in drawn:
-                source[index]
+                draw(source, index)
             seconds[name].append(time.perf_counter() - start)
     return {name: BATCHES / float(np.median(each)) for name, each in seconds.items()}
 
@@ -116,14 +123,17 @@ def drawing(path: Path, inside: Path) -> dict[str, float]:
     _, first = opening(lambda: OfflineDataset.load(path, mapped=True))
     mapped, again = opening(lambda: OfflineDataset.load(path, mapped=True))
     held, loading = opening(lambda: OfflineDataset.load(inside, mapped=False))
-    sources = {"mapped": mapped.transitions.observations, "memory": held.transitions.observations}
-    speed = batches_per_second(sources, np.random.default_rng(0))
+    sources = {"mapped": mapped.transitions, "memory": held.transitions}
+    learner = build_learner(PaperStudent().learner(held), held.observation_shape, held.action_size, seed=0)
+    speed = batches_per_second(sources, lambda data, index: make_batch(learner, data, index))
+    bare = batches_per_second(sources, lambda data, index: data.observations[index])
     return {
         "first_opening_seconds": first,
         "opening_seconds": again,
         "opening_over_loading": round(again / loading, 2),
         "batches_per_second": round(speed["mapped"], 1),
         "of_memory": round(speed["mapped"] / speed["memory"], 2),
+        "copies_of_memory": round(bare["mapped"] / bare["memory"], 2),
     }
 
 

@@ -19,6 +19,7 @@ import mmap
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,6 +77,7 @@ class FrameCache:
         path: The file; None for frames that another machine sent.
         source: SHA-256 of the dataset file that it belongs to.
         mapping: The frames' memory, where it is a file's.
+        descriptor: The open file, likewise; closed with this object.
     """
 
     def __init__(
@@ -85,8 +87,12 @@ class FrameCache:
         path: Path | None = None,
         source: str = "",
         mapping: mmap.mmap | None = None,
+        descriptor: int | None = None,
     ) -> None:
         self._frames, self.columns, self.path, self._source, self._mapping = frames, columns, path, source, mapping
+        self._descriptor = descriptor
+        if descriptor is not None:
+            weakref.finalize(self, os.close, descriptor)
         self.stops: npt.NDArray[np.int64] = np.cumsum(columns.lengths)
         self.starts: npt.NDArray[np.int64] = self.stops - columns.lengths
         self._checked = np.zeros(len(frames), np.bool_)
@@ -114,8 +120,10 @@ class FrameCache:
                 if error.errno != errno.ENOMEM:
                     raise
                 raise MemoryError(f"{path}: the system gives no {size / 1e9:.1f} GB of addresses") from error
+            # what fits stays mapped; of more, to read a frame is faster than to map it and to let it go
+            descriptor = os.dup(file.fileno()) if size > RESIDENT and hasattr(os, "preadv") else None
         frames = np.frombuffer(mapping, dtype, math.prod(shape), HEADER).reshape(shape)
-        return cls(frames, columns, path, source, mapping)
+        return cls(frames, columns, path, source, mapping, descriptor)
 
     def reduce_here(self) -> tuple[Any, ...]:
         """How another process of this machine gets it; see :class:`~...executors.mapped.OnThisMachine`."""
@@ -140,9 +148,11 @@ class FrameCache:
         Raises:
             DamagedFileError: If one is not as it was written.
         """
-        jumps = 1 + np.count_nonzero(np.diff(rows) != 1)
-        self._touch(len(rows) * self._frames[:1].nbytes + int(jumps) * FAULT)
-        out: npt.NDArray[Any] = self._frames[rows]
+        if self._descriptor is None or not len(rows):
+            out: npt.NDArray[Any] = self._frames[rows]
+        else:
+            out = np.empty((len(rows), *self.shape), self.dtype)
+            self._read_into(memoryview(out).cast("B"), rows)
         self._check(rows, out)
         return out
 
@@ -158,6 +168,18 @@ class FrameCache:
             self._check(np.arange(start, stop), out)
         return out
 
+    def _read_into(self, out: memoryview, rows: npt.NDArray[np.int64]) -> None:
+        """Reads frames from the file, those that follow each other at once."""
+        row = self._frames[:1].nbytes
+        begins = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist()]
+        for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
+            at, position = HEADER + int(rows[begin]) * row, begin * row
+            while position < end * row:
+                got = os.preadv(self._descriptor, [out[position : end * row]], at)
+                if not got:
+                    raise DamagedFileError(f"{self.path} was cut short: {_remedy(self.path)}.")
+                at, position = at + got, position + got
+
     def _check(self, rows: npt.NDArray[np.int64], frames: npt.NDArray[Any]) -> None:
         for k in np.flatnonzero(~self._checked[rows]).tolist():
             row = int(rows[k])
@@ -168,7 +190,7 @@ class FrameCache:
     def _touch(self, size: int) -> None:
         """Lets the mapped pages go before there are too many: they stay in the system's cache, not in this process."""
         self._touched += size
-        if self._touched > RESIDENT:
+        if self._touched > RESIDENT and self._descriptor is not None:
             self._touched = size
             if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
                 self._mapping.madvise(mmap.MADV_DONTNEED)
