@@ -67,6 +67,13 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory / "d3rlpy-distill"
 
 
+@pytest.fixture(params=["mapped", "read"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that fits stays mapped, a larger one is read, and its episodes' pages are let go."""
+    if request.param == "read":
+        monkeypatch.setattr(cache, "RESIDENT", 0)
+
+
 def assert_same(one: TransitionArrays, other: TransitionArrays) -> None:
     for field in dataclasses.fields(TransitionArrays):
         mine, theirs = getattr(one, field.name), getattr(other, field.name)
@@ -75,6 +82,7 @@ def assert_same(one: TransitionArrays, other: TransitionArrays) -> None:
         assert getattr(mine, "shape", None) == getattr(theirs, "shape", None), field.name
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_mapped_dataset_is_the_one_in_memory(kind: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "data.h5", KINDS[kind]())
@@ -123,6 +131,7 @@ def test_an_episode_without_a_transition_is_left_out_as_d3rlpy_does(tmp_path: Pa
         assert_same(ours, theirs)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_rows_are_read_as_an_arrays_are(tmp_path: Path) -> None:
     path = saved(tmp_path / "data.h5", mixed())
     mapped, held = (OfflineDataset.load(path, mapped=one).transitions for one in (True, False))
@@ -141,6 +150,7 @@ def test_rows_are_read_as_an_arrays_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mapped.next_observations(index), held.next_observations(index))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("percent", [10, 40, 70, 100])
 def test_percentiles_are_rows_of_the_same_file(percent: float, tmp_path: Path) -> None:
     path = saved(tmp_path / "data.h5", mixed())
@@ -204,6 +214,7 @@ def test_large_ones_are_mapped_unasked(tmp_path: Path, monkeypatch: pytest.Monke
     assert cache_of(path).exists()
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("where", ["header", "frames", "columns", "end", "all"])
 def test_a_cache_that_was_changed_is_not_taken(where: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "data.h5", make_buffer(LENGTHS))

@@ -152,7 +152,7 @@ class FrameCache:
             out: npt.NDArray[Any] = self._frames[rows]
         else:
             out = np.empty((len(rows), *self.shape), self.dtype)
-            self._read_into(memoryview(out).cast("B"), rows)
+            self._read_into(out.data.cast("B"), self._descriptor, rows)
         self._check(rows, out)
         return out
 
@@ -168,14 +168,14 @@ class FrameCache:
             self._check(np.arange(start, stop), out)
         return out
 
-    def _read_into(self, out: memoryview, rows: npt.NDArray[np.int64]) -> None:
+    def _read_into(self, out: memoryview, descriptor: int, rows: npt.NDArray[np.int64]) -> None:
         """Reads frames from the file, those that follow each other at once."""
         row = self._frames[:1].nbytes
         begins = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist()]
         for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
             at, position = HEADER + int(rows[begin]) * row, begin * row
             while position < end * row:
-                got = os.preadv(self._descriptor, [out[position : end * row]], at)
+                got = os.preadv(descriptor, [out[position : end * row]], at)
                 if not got:
                     raise DamagedFileError(f"{self.path} was cut short: {_remedy(self.path)}.")
                 at, position = at + got, position + got
