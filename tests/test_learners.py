@@ -33,7 +33,7 @@ from buffers import distil, make_buffer, paper_learner, vectors
 from d3rlpy_distill import GradientMatchingConfig, OfflineDataset, PaperEncoderFactory, Run, TransitionArrays
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data import EpisodeData, EpisodeWriter, Provenance, load_dataset
-from d3rlpy_distill.data.transitions import channel_first
+from d3rlpy_distill.data.images import channel_first
 from d3rlpy_distill.errors import OutputExistsError, SettingsError, UnknownNameError, UnsuitableDatasetError
 from d3rlpy_distill.learners.batch import Batch
 from d3rlpy_distill.learners.gradients import synthetic_gradient

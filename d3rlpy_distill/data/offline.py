@@ -15,9 +15,11 @@ from d3rlpy.dataset import EpisodeBase, InfiniteBuffer, ReplayBuffer, ReplayBuff
 
 from ..errors import SettingsError, UnsuitableDatasetError
 from .hdf5 import EpisodeData, EpisodeWriter, Provenance, load_dataset, read_extras
+from .images import channel_first
+from .mapped import mapped_episodes, mapped_replay_buffer
 from .percentile import best_episodes
 from .relabel import check_probabilities, transition_probabilities
-from .transitions import TransitionArrays, channel_first
+from .transitions import TransitionArrays
 
 __all__ = ["OfflineDataset", "episode_data"]
 
@@ -51,6 +53,7 @@ class OfflineDataset:
         task: str | None = None,
         action_size: int | None = None,
         observation_shape: tuple[int, ...] | None = None,
+        mapped: bool | None = None,
     ) -> OfflineDataset:
         """Reads a file, ours or one of d3rlpy's own ``dump``.
 
@@ -59,11 +62,14 @@ class OfflineDataset:
             task: Of the data, where the file does not say it or says another.
             action_size: Number of actions, where the file does not say it.
             observation_shape: Refuse any other.
+            mapped: Whether the observations stay in a file; see :func:`~.hdf5.load_dataset`.
 
         Raises:
             DatasetFormatError: If the file is no complete dataset, or of another shape.
         """
-        buffer, info = load_dataset(path, observation_shape=observation_shape, action_size=action_size)
+        buffer, info = load_dataset(
+            path, observation_shape=observation_shape, action_size=action_size, mapped=mapped
+        )
         known = info.provenance.task if info.provenance else None
         return cls(
             buffer=buffer,
@@ -129,7 +135,7 @@ class OfflineDataset:
 
     @functools.cached_property
     def transitions(self) -> TransitionArrays:
-        """The transitions as arrays, copied from the buffer at first use."""
+        """The transitions as arrays, copied from the buffer at first use; mapped observations stay in their file."""
         return TransitionArrays.from_buffer(self.buffer)
 
     @functools.cached_property
@@ -182,7 +188,11 @@ class OfflineDataset:
         """Returns a d3rlpy buffer of the best episodes, unchanged and in their order; 100 gives the whole one."""
         if percent == 100:
             return self.buffer
-        chosen = [self.buffer.episodes[i] for i in best_episodes(self.buffer, percent)]
+        best = best_episodes(self.buffer, percent)
+        mapped = mapped_episodes(self.buffer)
+        if mapped is not None:
+            return mapped_replay_buffer(mapped.cache, self.action_size, mapped.numbers[best])
+        chosen = [self.buffer.episodes[i] for i in best]
         space = self.buffer.dataset_info.action_space  # d3rlpy would guess it from the values
         return ReplayBuffer(InfiniteBuffer(), episodes=chosen, action_space=space, action_size=self.action_size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,10 @@ from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, EpisodeBase, InfiniteBuffer, ReplayBuffer, ReplayBufferBase
 
 from ..errors import UnsuitableDatasetError
+from .images import channel_first
+from .mapped import MappedRows, in_pieces, mapped_episodes, rows_of
 
-__all__ = ["TransitionArrays", "channel_first", "one_step_buffer", "return_to_go"]
+__all__ = ["TransitionArrays", "one_step_buffer", "return_to_go"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,8 @@ class TransitionArrays:
     networks read them.
 
     Args:
-        observations: ``(N, ...)``, the buffer's dtype.
+        observations: ``(N, ...)``, the buffer's dtype. Of a dataset whose frames stay in a file they are
+            :class:`~.mapped.MappedRows`, which are read by index as an array is.
         actions: int64 ``(N,)``, or float32 ``(N, D)`` where actions are continuous.
         rewards: float32 ``(N,)``.
         terminals: Whether the episode ends with the transition, bool ``(N,)``.
@@ -59,7 +62,7 @@ class TransitionArrays:
 
     @classmethod
     def from_buffer(cls, dataset: ReplayBufferBase) -> TransitionArrays:
-        """Copies a buffer's transitions.
+        """Copies a buffer's transitions; observations that are mapped from a file stay there.
 
         Raises:
             UnsuitableDatasetError: If observations are tuples or not finite, or there is no transition.
@@ -76,9 +79,8 @@ class TransitionArrays:
         if not parts:
             raise UnsuitableDatasetError("the dataset has no transition: expected at least one.")
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _Part._fields}
-        for name in ("observations", "last_observations"):
-            columns[name] = channel_first(columns[name])
-        arrays = cls(action_size=info.action_size, **columns)
+        observations, last = _observations(dataset, columns["episodes"], columns["steps"])
+        arrays = cls(action_size=info.action_size, observations=observations, last_observations=last, **columns)
         arrays.check_finite()
         return arrays
 
@@ -124,7 +126,9 @@ class TransitionArrays:
         columns = {"observation": self.observations, "action": self.actions, "reward": self.rewards}
         for name, values in columns.items():
             if np.issubdtype(values.dtype, np.floating):
-                bad = ~np.isfinite(values).reshape(len(self), -1).all(1)
+                bad = np.concatenate(
+                    [~np.isfinite(piece).reshape(len(piece), -1).all(1) for piece in in_pieces(values)]
+                )
                 if bad.any():
                     first = int(np.flatnonzero(bad)[0])
                     raise UnsuitableDatasetError(
@@ -147,8 +151,9 @@ class TransitionArrays:
         """Returns the transitions that are kept, ``(N,)``: all of an episode or none. Episodes keep indices."""
         return dataclasses.replace(
             self,
-            **{name: getattr(self, name)[kept] for name in _Part._fields if name != "last_observations"},
-            last_observations=self.last_observations[kept[self._is_cut()]],
+            **{name: getattr(self, name)[kept] for name in _Part._fields},
+            observations=rows_of(self.observations, kept),
+            last_observations=rows_of(self.last_observations, kept[self._is_cut()]),
             probabilities=None if self.probabilities is None else self.probabilities[kept],
         )
 
@@ -175,27 +180,23 @@ class TransitionArrays:
 
 
 class _Part(NamedTuple):
-    """An episode's share of the arrays."""
+    """An episode's share of the arrays, without the observations."""
 
-    observations: npt.NDArray[Any]
     actions: npt.NDArray[Any]
     rewards: npt.NDArray[np.float32]
     terminals: npt.NDArray[np.bool_]
     returns_to_go: npt.NDArray[np.float32]
     episodes: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
-    last_observations: npt.NDArray[Any]
 
     @classmethod
     def of(cls, i: int, episode: EpisodeBase, discrete: bool) -> _Part | None:
         count = episode.transition_count
         if count == 0:
             return None
-        observations = np.asarray(episode.observations)
         terminals = np.zeros(count, np.bool_)
         terminals[-1] = episode.terminated
         return cls(
-            observations=observations[:count],
             actions=episode.actions[:count, 0].astype(np.int64)
             if discrete
             else episode.actions[:count].astype(np.float32),
@@ -204,27 +205,32 @@ class _Part(NamedTuple):
             returns_to_go=return_to_go(episode.rewards[:, 0])[:count],
             episodes=np.full(count, i, np.int64),
             steps=np.arange(count, dtype=np.int64),
-            last_observations=observations[count : count + 1],
         )
+
+
+def _observations(
+    dataset: ReplayBufferBase, episodes: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The observations of the transitions, and those after the last one of each episode that timed out."""
+    mapped = mapped_episodes(dataset)
+    if mapped is None:
+        whole = [(np.asarray(one.observations), one.transition_count) for one in dataset.episodes]
+        whole = [(frames, count) for frames, count in whole if count]
+        return (
+            channel_first(np.concatenate([frames[:count] for frames, count in whole])),
+            channel_first(np.concatenate([frames[count : count + 1] for frames, count in whole])),
+        )
+    ends = np.flatnonzero(np.append(episodes[1:] != episodes[:-1], True))
+    cut = ends[[not mapped.episodes[i].terminated for i in episodes[ends].tolist()]]
+    first = mapped.cache.starts[mapped.numbers[episodes]]
+    rows = MappedRows(mapped.cache, first + steps)
+    after = MappedRows(mapped.cache, first[cut] + steps[cut] + 1)
+    return cast("npt.NDArray[Any]", rows), cast("npt.NDArray[Any]", after)
 
 
 def return_to_go(rewards: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """Returns the undiscounted return that is left at each step, own reward included: ``(L,)`` to ``(L,)``."""
     return np.cumsum(rewards[::-1], dtype=np.float64)[::-1].astype(np.float32)
-
-
-def channel_first(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns images ``(N, H, W, C)`` as ``(N, C, H, W)``, contiguous; anything else as it is.
-
-    The channels are the last axis where it is the shortest of the three, and shorter than the first; a frame stack
-    of 4 images of 84x84 is told from its transpose by that.
-    """
-    if observations.ndim != 4:
-        return observations
-    first, middle, last = observations.shape[1:]
-    if last < first and last < middle:
-        return np.ascontiguousarray(observations.transpose(0, 3, 1, 2))
-    return observations
 
 
 def one_step_buffer(

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import pickle
 import secrets
 import weakref
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .base import Shared
 
-__all__ = ["Mapped"]
+__all__ = ["Mapped", "OnThisMachine"]
 
 T = TypeVar("T")
 KEPT = 6  # values that a process keeps ready: a dataset, its arms, and those before them
 ALIGNED = 64  # bytes, as NumPy likes its arrays
 
 _ready: OrderedDict[Path, Any] = OrderedDict()
+
+
+@runtime_checkable
+class OnThisMachine(Protocol):
+    """A value that other processes of this machine can get without its bytes: from a file that all of them see."""
+
+    def reduce_here(self) -> tuple[Any, ...]:
+        """Returns what :meth:`object.__reduce__` returns, for a process of this machine."""
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: object) -> Any:
+        if isinstance(value, OnThisMachine) and not isinstance(value, type):
+            return value.reduce_here()
+        return NotImplemented
 
 
 class Mapped(Shared[T]):
@@ -34,11 +50,12 @@ class Mapped(Shared[T]):
 
     def __init__(self, value: T, directory: Path) -> None:
         buffers: list[pickle.PickleBuffer] = []
-        data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        data = io.BytesIO()
+        _Pickler(data, protocol=5, buffer_callback=buffers.append).dump(value)
         self._path = directory / f"{secrets.token_hex(8)}.shared"
         self._parts: list[tuple[int, int]] = []  # where each begins and ends
         with self._path.open("wb") as file:
-            for part in (memoryview(data), *(buffer.raw() for buffer in buffers)):
+            for part in (data.getbuffer(), *(buffer.raw() for buffer in buffers)):
                 file.write(b"\0" * (-file.tell() % ALIGNED))
                 start = file.tell()
                 file.write(part)

@@ -2,7 +2,7 @@
 
 from .claim import claim_of, claimed
 from .documents import read_document, read_json, write_document, write_json
-from .seal import SEAL_BYTES, check_seal, write_seal
+from .seal import SEAL_BYTES, bytes_sha256, check_seal, write_seal
 from .states import load_state, save_state
 from .tensors import load_tensors, read_metadata, save_tensors
 from .writing import LOCK, appears_atomically, check_directory, check_empty, check_output
@@ -11,6 +11,7 @@ __all__ = [
     "LOCK",
     "SEAL_BYTES",
     "appears_atomically",
+    "bytes_sha256",
     "check_directory",
     "check_empty",
     "check_output",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import DamagedFileError
 
-__all__ = ["SEAL_BYTES", "check_seal", "write_seal"]
+__all__ = ["SEAL_BYTES", "bytes_sha256", "check_seal", "write_seal"]
 
 SEAL_BYTES = 512
 """The length of the block; the smallest that HDF5 allows."""
@@ -43,16 +43,35 @@ def check_seal(path: Path) -> bool:
         OSError: If it cannot be read.
     """
     state = path.stat()
-    return _check(path, state.st_size, state.st_mtime_ns, state.st_ino)
+    return _check(path, state.st_size, state.st_mtime_ns, state.st_ino) is not None
+
+
+def bytes_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, hexadecimal, without the block of its seal if it has one.
+
+    Raises: those of :func:`check_seal`.
+    """
+    state = path.stat()
+    of_state = path, state.st_size, state.st_mtime_ns, state.st_ino
+    return _check(*of_state) or _digest(*of_state)
 
 
 @functools.lru_cache(maxsize=256)
-def _check(path: Path, size: int, modified: int, inode: int) -> bool:
-    """The check, once for each state of a file: a command opens a dataset several times."""
+def _digest(path: Path, size: int, modified: int, inode: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _check(path: Path, size: int, modified: int, inode: int) -> str | None:
+    """The check, once for each state of a file: a command opens a dataset several times. Returns what the seal says."""
     with path.open("rb") as file:
         block = file.read(SEAL_BYTES)
         if not block.startswith(MAGIC):
-            return False
+            return None
         said = SAID.fullmatch(block[len(MAGIC) :])
         if said is None:
             raise DamagedFileError(
@@ -71,4 +90,4 @@ def _check(path: Path, size: int, modified: int, inode: int) -> bool:
         raise DamagedFileError(
             f"{path} is damaged: its bytes were changed after it was written; make it again, or copy it again."
         )
-    return True
+    return digest.hexdigest()

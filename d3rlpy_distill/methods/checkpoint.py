@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..data.mapped import in_pieces
 from ..data.transitions import TransitionArrays
 from ..errors import CheckpointError, DamagedFileError
 from ..files import load_state, save_state
@@ -24,7 +25,8 @@ def data_fingerprint(data: TransitionArrays) -> str:
     digest = hashlib.sha256()
     for array in (data.observations, data.actions, data.returns_to_go, data.probabilities):
         if array is not None:
-            digest.update(array.data)
+            for piece in in_pieces(array):
+                digest.update(piece.data)
     return digest.hexdigest()
 
 

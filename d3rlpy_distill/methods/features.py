@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data.mapped import in_pieces
+
 __all__ = ["pooled_pixels"]
 
 POOLED = 8
@@ -14,6 +16,10 @@ POOLED = 8
 
 def pooled_pixels(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Averages images ``(N, C, H, W)`` over a grid of 8x8 cells; other observations are flattened."""
+    return np.concatenate([_pooled(piece) for piece in in_pieces(observations)])
+
+
+def _pooled(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if observations.ndim != 4 or min(observations.shape[2:]) < POOLED:
         return observations.reshape(len(observations), -1).astype(np.float32)
     n, channels, height, width = observations.shape

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..data import TransitionArrays
+from ..data.mapped import in_pieces
 from .coreset import Coreset
 from .features import pooled_pixels
 
@@ -35,12 +37,17 @@ def k_center(features: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[n
     Returns:
         Indices in the order of picking, ``(n_samples,)``.
     """
-    exact = features.astype(np.float64)
     picked = np.empty(n_samples, np.int64)
-    picked[0] = int(np.argmin(((exact - exact.mean(0)) ** 2).sum(1)))
-    nearest = np.full(len(exact), np.inf)
+    picked[0] = int(np.argmin(_squared_distances(features, features.mean(0, dtype=np.float64))))
+    nearest = np.full(len(features), np.inf)
     for k in range(1, n_samples):
-        nearest = np.minimum(nearest, ((exact - exact[picked[k - 1]]) ** 2).sum(1))
+        nearest = np.minimum(nearest, _squared_distances(features, features[picked[k - 1]]))
         nearest[picked[:k]] = -1.0  # duplicates of a picked sample stay eligible, the picked ones do not
         picked[k] = int(np.argmax(nearest))
     return picked
+
+
+def _squared_distances(features: npt.NDArray[np.float32], point: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Squared distances of ``(N, D)`` from ``(D,)``, float64 ``(N,)``; few features are float64 at once."""
+    exact = point.astype(np.float64)
+    return np.concatenate([((one.astype(np.float64) - exact) ** 2).sum(1) for one in in_pieces(features)])

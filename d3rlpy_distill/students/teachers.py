@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
+from ..data.mapped import in_pieces
 from ..learners.bounded import no_larger_than
 from ..learners.learner import build_learner, imitator_logits, keep_heap, learner_network
 
@@ -70,8 +71,7 @@ class Teachers:
 
     def label(self, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns the mean policy, float32 ``(N, A)``, at observations ``(N, ...)`` in the data's units."""
-        labels: npt.NDArray[np.float32] = self._mean(torch.from_numpy(observations)).numpy()
-        return labels
+        return np.concatenate([self._mean(torch.from_numpy(one)).numpy() for one in in_pieces(observations)])
 
     def logits(self, observations: torch.Tensor) -> torch.Tensor:
         """Maps observations of any dtype ``(B, ...)`` to float32 log-probabilities ``(B, A)``."""

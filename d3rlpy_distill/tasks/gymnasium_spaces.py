@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete, Space
 
-from ..data.transitions import channel_first
+from ..data.images import channel_first
 from ..errors import DistillError
 
 __all__ = ["ActionLayout", "ObservationLayout"]

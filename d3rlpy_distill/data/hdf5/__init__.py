@@ -1,7 +1,8 @@
 """d3rlpy's HDF5 2.1, compressed, atomic and with provenance; stock d3rlpy loads the files unmodified."""
 
+from .loading import load_dataset
 from .provenance import Provenance, package_versions
-from .reader import DatasetInfo, load_dataset, read_episodes, read_extras, read_info, read_own
+from .reader import DatasetInfo, read_episodes, read_extras, read_info, read_own
 from .writer import EpisodeData, EpisodeWriter
 
 __all__ = [

@@ -18,6 +18,7 @@ SIGNATURE = b"GCOL\x01"
 """What a heap begins with, and its version; see "Global Heap" in HDF5's file format specification."""
 
 HEADER = 16  # bytes of a heap's header, and of an object's
+WINDOW = 1 << 26  # bytes of the file that are looked through at a time
 
 
 def check_heaps(path: Path) -> None:
@@ -34,11 +35,15 @@ def check_heaps(path: Path) -> None:
 @functools.lru_cache(maxsize=256)
 def _end(path: Path, size: int, modified: int, inode: int) -> bool:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(SIGNATURE)
-        while start >= 0:
-            if not _ends(data, start):
-                return False
-            start = data.find(SIGNATURE, start + len(SIGNATURE))
+        for begin in range(0, size, WINDOW):
+            end = min(begin + WINDOW + len(SIGNATURE) - 1, size)
+            start = data.find(SIGNATURE, begin, end)
+            while start >= 0:
+                if not _ends(data, start):
+                    return False
+                start = data.find(SIGNATURE, start + len(SIGNATURE), end)
+            if hasattr(mmap, "MADV_DONTNEED"):  # else the whole file would count as this process's memory
+                data.madvise(mmap.MADV_DONTNEED)
     return True
 
 

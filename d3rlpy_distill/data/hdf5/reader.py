@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
 from ...cores import available_cores
 from ...errors import DatasetFormatError, OutputExistsError
@@ -26,7 +23,16 @@ from .plain import has, plain_dataset, plain_group
 from .provenance import Provenance
 from .writer import COLUMNS, FORMAT, EpisodeData
 
-__all__ = ["DatasetInfo", "check_episode", "load_dataset", "read_episodes", "read_extras", "read_info", "read_own"]
+__all__ = [
+    "DatasetInfo",
+    "check_episode",
+    "checked_episodes",
+    "info_of",
+    "read_episodes",
+    "read_extras",
+    "read_info",
+    "read_own",
+]
 
 READ_AHEAD = 4  # episodes that are decompressed while others are read
 
@@ -63,7 +69,7 @@ def read_info(path: str | Path) -> DatasetInfo:
         DatasetFormatError: If it is not a complete dataset.
     """
     with open_dataset(Path(path)) as file:
-        return _info(Path(path), file)
+        return info_of(Path(path), file)
 
 
 def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
@@ -82,7 +88,8 @@ def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
     return info
 
 
-def _info(path: Path, file: h5py.File) -> DatasetInfo:
+def info_of(path: Path, file: h5py.File) -> DatasetInfo:
+    """Returns the description of an open file."""
     attrs = dict(file.attrs)
     ours = "format" in attrs
     if ours and attrs["format"] == FORMAT and not check_seal(path):
@@ -142,63 +149,6 @@ def read_extras(path: str | Path, group: str) -> dict[str, npt.NDArray[Any]]:
         return {key: each[()] for key, each in members.items()}
 
 
-def load_dataset(
-    path: str | Path,
-    *,
-    observation_shape: tuple[int, ...] | None = None,
-    action_size: int | None = None,
-) -> tuple[ReplayBuffer, DatasetInfo]:
-    """Loads a dataset into a d3rlpy ``ReplayBuffer`` with the right number of actions.
-
-    Args:
-        path: The file, ours or written by d3rlpy's own ``dump``.
-        observation_shape: Refuse any other, for example ``(3, 64, 64)``.
-        action_size: Number of actions, where the file does not say it; by default inferred as d3rlpy does.
-
-    Returns:
-        The buffer and the file's description.
-
-    Raises:
-        DatasetFormatError: If the file is damaged or cut short, if a shape, an action or a value is off, or
-            if the content is not that of the recorded hash.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    episodes = []
-    with open_dataset(Path(path)) as file:
-        info = _info(path, file)
-        if action_size is not None and info.provenance is None:
-            info = dataclasses.replace(info, action_size=action_size)
-        count = range(info.num_episodes)
-        names = (f"{column}_{i}" for i in count for column in ("observations", "actions", "rewards"))
-        check_fits(str(path), sum(plain_dataset(file, name).nbytes for name in names if has(file, name)))
-        unsealed = info.content_sha256 is not None and not check_seal(path)  # version 0.1's
-        for episode in _episodes(path, file, info.action_size, observation_shape):
-            if unsealed:
-                digest.update(episode.digest())
-            episodes.append(
-                Episode(
-                    episode.observations,
-                    episode.actions if episode.actions.ndim == 2 else episode.actions[:, None],
-                    episode.rewards[:, None],
-                    episode.terminated,
-                )
-            )
-    if unsealed and digest.hexdigest() != info.content_sha256:
-        raise DatasetFormatError(
-            f"{path} has content {digest.hexdigest()[:12]}, its record says "
-            f"{str(info.content_sha256)[:12]}: the file was changed; make it again."
-        )
-    continuous = np.issubdtype(episodes[0].actions.dtype, np.floating)
-    buffer = ReplayBuffer(
-        InfiniteBuffer(),
-        episodes=episodes,
-        action_space=ActionSpace.CONTINUOUS if continuous else ActionSpace.DISCRETE,
-        action_size=info.action_size,
-    )
-    return buffer, info
-
-
 def read_episodes(path: str | Path, *, action_size: int | None = None) -> Iterator[EpisodeData]:
     """Yields a file's episodes one by one, with what the groups ``episodes`` and ``steps`` say of them.
 
@@ -207,18 +157,18 @@ def read_episodes(path: str | Path, *, action_size: int | None = None) -> Iterat
         action_size: Number of actions, where the file does not say it; by default inferred as d3rlpy does.
 
     Raises:
-        DatasetFormatError: As :func:`load_dataset`.
+        DatasetFormatError: As :func:`~.loading.load_dataset`.
     """
     path = Path(path)
     info, steps = read_extras(path, "episodes"), read_extras(path, "steps")
     with open_dataset(Path(path)) as file:
         count, start = _num_episodes(path, file), 0
-        about = _info(path, file)
+        about = info_of(path, file)
         size = about.action_size if action_size is None or about.provenance is not None else action_size
         for key, values in info.items():
             if values.shape != (count,):
                 raise DatasetFormatError(f"{path}: episodes/{key} has shape {values.shape}: expected {(count,)}.")
-        for i, episode in enumerate(_episodes(path, file, size, None)):
+        for i, episode in enumerate(checked_episodes(path, file, size, None)):
             stop = start + len(episode.actions)
             for key, values in steps.items():
                 if not values.ndim or len(values) < stop:
@@ -233,10 +183,20 @@ def read_episodes(path: str | Path, *, action_size: int | None = None) -> Iterat
             start = stop
 
 
-def _episodes(
+def checked_episodes(
     path: Path, file: h5py.File, action_size: int, observation_shape: tuple[int, ...] | None
 ) -> Iterator[EpisodeData]:
-    """Yields checked episodes; while one is used, the next ones are decompressed."""
+    """Yields an open file's episodes, checked; while one is used, the next ones are decompressed.
+
+    Args:
+        path: The file, for messages.
+        file: It, open.
+        action_size: Number of discrete actions, or D.
+        observation_shape: Refuse any other.
+
+    Raises:
+        DatasetFormatError: If an episode is none.
+    """
     columns = set(plain_dataset(file, "columns", text=True).asstr()[()])
     if columns != set(COLUMNS):
         raise DatasetFormatError(f"{path} has columns {sorted(columns)}: expected {sorted(COLUMNS)}.")
