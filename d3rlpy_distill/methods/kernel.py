@@ -58,12 +58,13 @@ class KernelRegressionConfig(DecisionMethod):
         * `Nguyen et al., Dataset Meta-Learning from Kernel Ridge-Regression (KIP) <https://arxiv.org/abs/2011.00050>`_
 
     Args, beside those of :class:`~.decisions.DecisionMethod`:
-        ridge: Regularisation, as a share of the kernel's mean diagonal.
+        ridge: Regularisation, as a share of the kernel's mean diagonal. Far below the default the last layer that is
+            solved for fits labels that no student reaches in its steps.
         networks: Networks at once.
         horizon: Steps after which a network begins anew at the latest.
     """
 
-    ridge: float = option(1e-6, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
+    ridge: float = option(1e-2, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
     networks: int = option(10, "Networks at once, one of which is used in a step.", minimum=1)
     horizon: int = option(100, "Steps after which a network begins anew at the latest.", minimum=1)
 
