@@ -9,6 +9,7 @@ from .evaluation import Protocol, Results
 from .learners.convergence import ConvergenceConfig
 from .methods import Coreset, Distilled, Method, Run, option
 from .methods.gradient import GradientMatchingConfig
+from .methods.kernel import KernelRegressionConfig
 from .methods.labels import LabelDistillationConfig
 from .methods.unrolled import UnrolledMatchingConfig
 from .pipeline import distill, evaluate, load
@@ -33,6 +34,7 @@ __all__ = [
     "GradientMatchingConfig",
     "GymnasiumTask",
     "ImpalaEncoderFactory",
+    "KernelRegressionConfig",
     "LabelDistillationConfig",
     "Method",
     "OfflineDataset",

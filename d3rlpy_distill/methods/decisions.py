@@ -89,7 +89,7 @@ class DecisionMethod(MovingMethod):
     policy: ContinuousPolicy | None = dataclasses.field(
         default=None, repr=False, compare=False, metadata={"json": False}
     )
-    policy_sha256: str | None = None
+    policy_sha256: str | None = dataclasses.field(default=None, metadata={"json": False})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,6 +107,11 @@ class DecisionMethod(MovingMethod):
             )
         if self.weighting != "even" and self.real_batch_size is None:
             raise SettingsError(f"weighting={self.weighting!r} with all data in each batch: give real_batch_size.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the configuration as JSON values, with the hash of the policy's file where it has one."""
+        known = {} if self.policy_sha256 is None else {"policy_sha256": self.policy_sha256}
+        return {**super().to_json(), **known}
 
     @property
     def needs_policy(self) -> bool:
