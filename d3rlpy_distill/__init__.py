@@ -9,7 +9,7 @@ from .evaluation import Protocol, Results
 from .learners.convergence import ConvergenceConfig
 from .methods import Coreset, Distilled, Method, Run, option
 from .methods.gradient import GradientMatchingConfig
-from .methods.kernel import KernelRegressionConfig
+from .methods.kernel_actions import ActionKernelConfig
 from .methods.labels import LabelDistillationConfig
 from .methods.unrolled import UnrolledMatchingConfig
 from .pipeline import distill, evaluate, load
@@ -23,6 +23,7 @@ from .tasks.gymnasium import GymnasiumTask
 __version__ = version("d3rlpy-distill")
 
 __all__ = [
+    "ActionKernelConfig",
     "PAPER_FULL",
     "PAPER_SMALL",
     "Budget",
@@ -34,7 +35,6 @@ __all__ = [
     "GradientMatchingConfig",
     "GymnasiumTask",
     "ImpalaEncoderFactory",
-    "KernelRegressionConfig",
     "LabelDistillationConfig",
     "Method",
     "OfflineDataset",

@@ -70,9 +70,9 @@ METHODS.add(
     "Differentiate a student's real loss through its training on the samples (arXiv 2311.07025).",
 )
 METHODS.add(
-    "kernel",
-    f"{_METHODS}.kernel:KernelRegressionConfig",
-    "Fit real labels by ridge regression on networks' features (arXiv 2206.00719).",
+    "kernel-actions",
+    f"{_METHODS}.kernel_actions:ActionKernelConfig",
+    "Fit continuous actions by ridge regression on networks' features (arXiv 2206.00719).",
 )
 METHODS.add(
     "labels",

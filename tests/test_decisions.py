@@ -22,7 +22,7 @@ from d3rlpy_distill.methods.decisions import (
     policy_actions,
     value_weights,
 )
-from d3rlpy_distill.methods.kernel import KernelRegressionConfig
+from d3rlpy_distill.methods.kernel_actions import ActionKernelConfig
 from d3rlpy_distill.students.base import Budget
 from d3rlpy_distill.tasks import LoadedPolicy
 
@@ -43,7 +43,7 @@ class Valued(Plain):
         return observations.sum(1) + actions.sum(1)
 
 
-@pytest.mark.parametrize("kind", [UnrolledMatchingConfig, KernelRegressionConfig])
+@pytest.mark.parametrize("kind", [UnrolledMatchingConfig, ActionKernelConfig])
 def test_imitating_a_policy_is_distilling_data_that_it_labelled(kind: type[Any]) -> None:
     buffer = vectors(continuous=True)
     labelled = vectors(continuous=True)

@@ -70,7 +70,6 @@ def flat(continuous: bool = False) -> OfflineDataset:
 FAST: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 2, "real_batch_size": 8},
     "unrolled": {"steps": 1, "real_batch_size": 8, "window": 1, "horizon": 2},
-    "kernel": {"steps": 1, "real_batch_size": 8, "networks": 2},
     "labels": {"teacher_steps": 2, "n_teachers": 2},
 }
 
@@ -93,7 +92,7 @@ def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(metho
         "preset": "default",
         **({"expert_sha256": None} if learned else {}),
         "method": method,
-        "steps": {"gradient": 2, "unrolled": 1, "kernel": 1, "labels": 4}.get(method, 0),
+        "steps": {"gradient": 2, "unrolled": 1, "labels": 4}.get(method, 0),
         "seed": 5,
         "config": config,
         "source": "images.h5",

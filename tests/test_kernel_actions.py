@@ -20,7 +20,7 @@ from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.learners.learner import build_learner, learner_features, learner_network
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
 from d3rlpy_distill.methods.decisions import RealRows
-from d3rlpy_distill.methods.kernel import KernelObjective, KernelRegressionConfig, kernel_regression
+from d3rlpy_distill.methods.kernel_actions import ActionKernelObjective, ActionKernelConfig, kernel_regression
 
 SMALL = VectorEncoderFactory(hidden_units=[6], activation="tanh")
 
@@ -46,13 +46,13 @@ def test_it_is_ridge_regression() -> None:
 
 @pytest.mark.parametrize("continuous", [True, False])
 def test_gradient_equals_finite_differences(continuous: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("d3rlpy_distill.methods.kernel", "d3rlpy_distill.learners.training"):
+    for module in ("d3rlpy_distill.methods.kernel_actions", "d3rlpy_distill.learners.training"):
         monkeypatch.setattr(f"{module}.scale", lambda learner, x: torch.as_tensor(x).double())
     data = TransitionArrays.from_buffer(vectors(continuous))
     learner = (BCConfig if continuous else DiscreteBCConfig)(
         batch_size=4, learning_rate=1e-2, encoder_factory=SMALL
     )
-    config = KernelRegressionConfig(
+    config = ActionKernelConfig(
         learner=learner, n_samples=5, ridge=1e-2, real_batch_size=None, output_dtype="float32", networks=2
     )
     generator = torch.Generator().manual_seed(0)
@@ -64,7 +64,7 @@ def test_gradient_equals_finite_differences(continuous: bool, monkeypatch: pytes
     )
 
     def value(x: torch.Tensor, a: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
-        objective = KernelObjective(config, data, config.real_rows(data), np.random.default_rng(7), "cpu:0")
+        objective = ActionKernelObjective(config, data, config.real_rows(data), np.random.default_rng(7), "cpu:0")
         for network in objective._networks:
             learner_network(network.learner).double()
         leaves = {"x": x.clone().requires_grad_()}
@@ -93,10 +93,10 @@ def test_the_error_is_that_of_a_last_layer_solved_for() -> None:
     """A network's own features, its last layer fitted to the samples, on all real data."""
     data = TransitionArrays.from_buffer(vectors(continuous=True))
     learner = BCConfig(batch_size=4, learning_rate=1e-2, encoder_factory=SMALL)
-    config = KernelRegressionConfig(
+    config = ActionKernelConfig(
         learner=learner, n_samples=5, networks=1, real_batch_size=None, output_dtype="float32", ridge=1e-3
     )
-    objective = KernelObjective(config, data, RealRows(len(data), None), np.random.default_rng(0), "cpu:0")
+    objective = ActionKernelObjective(config, data, RealRows(len(data), None), np.random.default_rng(0), "cpu:0")
     samples: Any = SimpleNamespace(
         observations=torch.from_numpy(data.observations[:5]).requires_grad_(),
         actions=torch.from_numpy(data.actions[:5]),
@@ -132,7 +132,7 @@ def test_students_of_the_samples_fit_the_real_data_better(continuous: bool) -> N
     encoder = VectorEncoderFactory(hidden_units=[32, 32])
     common: dict[str, Any] = {"batch_size": 12, "learning_rate": 3e-3, "encoder_factory": encoder}
     learner = BCConfig(**common) if continuous else DiscreteBCConfig(**common, beta=0.0)
-    config = KernelRegressionConfig(
+    config = ActionKernelConfig(
         learner=learner, n_samples=12, steps=300, learning_rate=0.03, label_learning_rate=0.03, momentum=0.9,
         learn_actions=continuous, real_batch_size=None, output_dtype="float32", networks=4,
     )  # fmt: skip
@@ -156,7 +156,7 @@ def test_students_of_the_samples_fit_the_real_data_better(continuous: bool) -> N
 
 def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
     buffer = make_buffer([9, 9], shape=(3, 16, 16))
-    config = KernelRegressionConfig(
+    config = ActionKernelConfig(
         learner=paper_learner(Budget(1, 5)), n_samples=8, steps=7, networks=2, horizon=3, real_batch_size=6
     )
     whole = distil(config, buffer, seed=3).samples
@@ -178,4 +178,4 @@ def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
 
 def test_it_is_for_imitation() -> None:
     with pytest.raises(SettingsError, match="kernel regression with DQNConfig: it is for imitation"):
-        KernelRegressionConfig(learner=DQNConfig())
+        ActionKernelConfig(learner=DQNConfig())

@@ -28,11 +28,11 @@ from .decisions import DecisionMethod, RealRows
 from .moving import Objective
 from .synthetic import SyntheticSet
 
-__all__ = ["KernelObjective", "KernelRegressionConfig", "kernel_regression"]
+__all__ = ["ActionKernelObjective", "ActionKernelConfig", "kernel_regression"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class KernelRegressionConfig(DecisionMethod):
+class ActionKernelConfig(DecisionMethod):
     r"""Fit the real labels by ridge regression from the samples, on the features of networks.
 
     A student's last layer is linear. Instead of training a student, its last layer is solved for: with the features f
@@ -80,11 +80,11 @@ class KernelRegressionConfig(DecisionMethod):
         self, data: TransitionArrays, samples: SyntheticSet, rng: np.random.Generator, device: str
     ) -> Objective:
         """Returns the real error of the regression."""
-        return KernelObjective(self, data, self.real_rows(data), rng, device)
+        return ActionKernelObjective(self, data, self.real_rows(data), rng, device)
 
 
-class KernelObjective:
-    """See :class:`KernelRegressionConfig`.
+class ActionKernelObjective:
+    """See :class:`ActionKernelConfig`.
 
     Args:
         config: Its configuration.
@@ -96,7 +96,7 @@ class KernelObjective:
 
     def __init__(
         self,
-        config: KernelRegressionConfig,
+        config: ActionKernelConfig,
         data: TransitionArrays,
         real: RealRows,
         rng: np.random.Generator,
@@ -181,25 +181,3 @@ class _Network:
         self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
         self.horizon, self.steps = state["horizon"], state["steps"]
 
-
-def kernel_regression(
-    support: torch.Tensor, labels: torch.Tensor, features: torch.Tensor, ridge: float
-) -> torch.Tensor:
-    r"""Returns the predictions of ridge regression, :math:`K_{XS} (K_{SS} + \lambda I)^{-1} Y_S`, differentiable.
-
-    Args:
-        support: Features of the samples, ``(M, F)``.
-        labels: Theirs, ``(M, K)``.
-        features: Of what is predicted, ``(B, F)``.
-        ridge: :math:`\lambda` as a share of the mean diagonal of the kernel.
-
-    Returns:
-        ``(B, K)``, in the features' dtype; computed in double precision, as the kernel is nearly singular.
-    """
-    left, right = support.double(), features.double()
-    kernel = left @ left.T + 1
-    weight = ridge * kernel.diagonal().mean()
-    regularised = kernel + weight * torch.eye(len(left), dtype=left.dtype, device=left.device)
-    solved = torch.linalg.solve(regularised, labels.double())
-    predicted: torch.Tensor = (right @ left.T + 1) @ solved
-    return predicted.to(support.dtype)
