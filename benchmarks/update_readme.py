@@ -10,18 +10,20 @@ from pathlib import Path
 
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.report import Table, build_tables, games_table, read_report, render
+from d3rlpy_distill.report.leaderboard import leaderboard_table
 from d3rlpy_distill.report.paper import PAPER_RETURNS
 from d3rlpy_distill.report.sweep import sweep_tables
 from procgen_datasets.expert import bundled_experts, load_expert
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+BOARDS = RESULTS / "leaderboard"
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)) -->\n)"
+    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -32,12 +34,16 @@ def updated(text: str) -> str:
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
-    the bundled experts' cards.
+    the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``.
     """
 
     def block(match: re.Match[str]) -> str:
         if match["experts"]:
             tables = [experts_table()]
+        elif match["board"]:
+            tables = board_tables()
+            if not tables:
+                return f"{match[1]}No results are kept yet.\n<!-- end -->"
         elif match["games"]:
             tables = [arm_table(match["games"])]
         else:
@@ -51,6 +57,12 @@ def updated(text: str) -> str:
 def arm_table(name: str) -> Table:
     """Returns the table of ``report --compare NAME`` over the games' files of the arm's budget."""
     return games_table([Results.load(RESULTS / COMPARED[name].format(game=game)) for game in GAMES], name)
+
+
+def board_tables(directory: Path = BOARDS) -> list[Table]:
+    """Returns a table for each file of results of ``benchmarks.leaderboard``, and for each of its splits."""
+    every = [Results.load(path) for path in sorted(directory.glob("*.json"))]
+    return [leaderboard_table(one, split) for one in every for split in one.splits]
 
 
 def experts_table() -> Table:

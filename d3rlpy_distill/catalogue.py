@@ -79,6 +79,16 @@ METHODS.add(
     f"{_METHODS}.labels:LabelDistillationConfig",
     "Give few real observations the soft labels of students of all the data.",
 )
+METHODS.add(
+    "unrolled-labels",
+    f"{_METHODS}.unrolled_labels:UnrolledLabelsConfig",
+    "Learn the labels of real observations through a student's training on them (arXiv 2311.07025, 1910.02551).",
+)
+METHODS.add(
+    "kernel",
+    f"{_METHODS}.kernel:KernelRegressionConfig",
+    "Move samples by kernel regression on students' features (arXiv 2206.00719).",
+)
 METHODS.add("random", f"{_METHODS}.random:RandomCoreset", "Transitions drawn uniformly.", group=CORESET)
 METHODS.add(
     "balanced",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from .learners.convergence import ConvergenceConfig
 from .methods.base import Method, Run
 from .pipeline import Evaluation, load
 from .policies import DiscretePolicy, Policy
-from .students.base import Student
+from .students.base import Budget, Student
 from .sweeping import Cell, Sweep
 from .tasks.base import CollectSettings, Task, TrainSettings
 
@@ -142,11 +143,25 @@ def evaluation_units(plan: Evaluation, *, device: str = "cpu:0", cell: str = "")
     for arm in plan.arms:
         mine = samples[arm.about.student or ""]
         full, _ = protocol.budgets(arm.student)
+        tuning = protocol.tuning if isinstance(arm.budget, Budget) else None
+        if tuning is not None:
+            watched = tuning.episodes * EVALUATE_STEPS / 3
+            costs += [
+                UnitCost(
+                    cell,
+                    f"tuning {arm.name}, {one}",
+                    tuning.students,
+                    mine * (one.budget.n_steps * one.budget.batch_size + watched),
+                )
+                for one in tuning.trials
+            ]
         steps, batch = (
             (arm.budget.steps, full.batch_size)
             if isinstance(arm.budget, ConvergenceConfig)
             else (arm.budget.n_steps, arm.budget.batch_size)
         )
+        if tuning is not None:  # whichever is chosen
+            steps, batch = max(((one.n_steps, one.batch_size) for one in tuning.budgets), key=math.prod)
         costs.append(UnitCost(cell, f"training {arm.name}", protocol.students, mine * steps * batch))
         costs.append(UnitCost(cell, f"playing {arm.name}", combinations, protocol.students * mine * played))
     return costs

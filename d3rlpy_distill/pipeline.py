@@ -26,6 +26,7 @@ from .evaluation.results import Results
 from .evaluation.run import OnArm, Place, PolicyArm, run_arms
 from .evaluation.stage import Stage
 from .evaluation.store import EvaluationStore, check_store
+from .evaluation.tuning import VALIDATION
 from .executors import HERE, Board, Executor, Flow, Progress, run_flow
 from .files import check_directory, check_output, claim_of, claimed
 from .machine import describe_machine
@@ -33,6 +34,7 @@ from .methods.base import Method
 from .methods.distilled import Distilled
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
+from .methods.taught import TaughtMethod
 from .methods.unit import Made, checkpoint_of, distil_here, distil_unit
 from .options import options_of
 from .students.base import Student
@@ -57,8 +59,8 @@ __all__ = [
 ]
 
 SUFFIXES = (".h5", ".hdf5")
-OF_SAMPLES = ("n_samples", "steps")
-"""Settings of labels that say nothing of their teachers."""
+OF_TEACHERS = frozenset(field.name for field, _ in options_of(LabelDistillationConfig)) - {"n_samples", "steps"}
+"""Settings that say how teachers were trained."""
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # it becomes part of file names
 
 
@@ -199,6 +201,8 @@ def configure(
     known = given.settings(kind) if preset == "default" else {}
     if student is None:
         known["learner"] = given.teachers.config
+    if settings.get("begin") == "given":
+        known["given_samples"], known["n_samples"] = given.samples, len(given.samples)
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
     recorded["teachers_sha256"] = given.sha256
     return given.label(configured, seed), recorded
@@ -465,11 +469,11 @@ class Evaluation:
         protocol = {**self.protocol.to_json(dict(self.students)), **self.identity}
         with claimed(directory, directory=True):
             store = EvaluationStore(directory, {"task": self.task.name, **protocol})
-            entries = yield from run_arms(
+            entries, tuning = yield from run_arms(
                 stage, self.policies, self.arms, self.protocol, self.splits, store, place, on_arm
             )
             splits = {split: self.task.split_title(split) for split in self.splits}
-            results = Results(self.task.name, protocol, self.provenance, splits, entries)
+            results = Results(self.task.name, protocol, self.provenance, splits, entries, tuning)
             results.save(directory / "results.json", overwrite=True)
         return results
 
@@ -494,6 +498,8 @@ def evaluate(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     out: str | Path | None = None,
@@ -515,6 +521,8 @@ def evaluate(
         protocol: Numbers of students and episodes, budgets, seed.
         arms: Only these.
         coresets: Further coresets as arms.
+        random_soft: Further sizes of random samples with labels of the sets' teachers.
+        add_arms: These arms beside the usual ones, which are left out unless they are named.
         expert: The expert's name or file; by default the one that played the dataset.
         trust: Load an expert's file that holds pickled code.
         out: Directory that keeps everything; by default nothing is kept.
@@ -536,6 +544,8 @@ def evaluate(
         protocol=protocol,
         arms=arms,
         coresets=coresets,
+        random_soft=random_soft,
+        add_arms=add_arms,
         expert=expert,
         trust=trust,
         device=device,
@@ -559,6 +569,8 @@ def plan_evaluation(
     protocol: Protocol | None = None,
     arms: Sequence[str] | None = None,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
+    add_arms: Sequence[str] = (),
     expert: str | None = None,
     trust: bool = False,
     device: str = "cpu:0",
@@ -580,15 +592,24 @@ def plan_evaluation(
         raise SettingsError(f"split {unknown[0]!r}: {played.name} has {', '.join(played.splits)}.")
     standard = len(students) == 1 and next(iter(students.values())).imitates
     make = standard_arms if standard else compared_arms
-    rows = [arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, coresets)]
+    if random_soft and all(one.teachers is None for one in sets.values()):
+        raise SettingsError(
+            "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
+        )
+    rows = [
+        arm
+        for name, one in students.items()
+        for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
+    ]
     player, policies = _policies(dataset, played, sets, expert, device, trust)
+    known = [*(one.name for one in policies), *(arm.name for arm in rows)]
+    if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
+        raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
     if arms is not None:
-        known = [*(one.name for one in policies), *(arm.name for arm in rows)]
-        if missing := [name for name in arms if name not in known]:
-            raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
-        rows, policies = [a for a in rows if a.name in arms], [p for p in policies if p.name in arms]
+        wanted = {*arms, *add_arms}
+        rows, policies = [a for a in rows if a.name in wanted], [p for p in policies if p.name in wanted]
     else:
-        rows = [arm for arm in rows if not arm.optional]
+        rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]
     identity = {
         "real_sha256": dataset.sha256,
         "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
@@ -604,6 +625,10 @@ def plan_evaluation(
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
     notes = [*_without_expert(dataset, played, player), *equal_arms(dataset, rows)]
+    if chosen.tuning is not None:
+        chosen.tuning.check(played, dataset, students)
+        if VALIDATION in known_splits:
+            notes.append("budgets are chosen on the split 'validation': what students return on it is no test.")
     return Evaluation(
         played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance), notes
     )
@@ -639,7 +664,7 @@ def _policies(
         policies.append(PolicyArm("expert", ArmKind("expert"), loaded.policy))
     for arm, one in sets.items():
         if one.teachers is not None:
-            about = ArmKind("teachers", labels="soft", of=arm)
+            about = ArmKind("teachers", labels="soft", of=arm, teachers=one.teachers.sha256)
             policies.append(PolicyArm(f"teachers-of-{arm}", about, one.teachers))
     return loaded, policies
 
@@ -685,16 +710,26 @@ def _by_arm(
                 f"{one.provenance.kind} dataset; {_swapped(dataset)}"
             )
         if one.source_sha256 is not None and one.source_sha256 != dataset.sha256:
-            source = one.provenance.settings.get("source") if one.provenance else None
-            raise DistillError(
-                f"{name} was not distilled from {dataset.name}: give the dataset it was made from ({source!r})."
-            )
+            raise DistillError(_of_another(name, one, dataset))
         if len(one) > len(dataset):
             raise DistillError(
                 f"{name} has {len(one)} samples, more than the {len(dataset)} transitions of {dataset.name}: the "
                 "real dataset comes first."
             )
     return sets
+
+
+def _of_another(name: str, one: Distilled, dataset: OfflineDataset) -> str:
+    """Says what a set was distilled from, where that is not the dataset; of several versions, which there are."""
+    source = one.provenance.settings.get("source") if one.provenance else None
+    stem = Path(dataset.name).stem
+    versions = [known for known in DATASETS.names() if known.partition("@")[0] == stem.partition("@")[0]]
+    others = [known for known in versions if known != stem]
+    remedy = f"give {' or '.join(others)}" if others and Path(str(source)).stem in versions else "give that one"
+    return (
+        f"{name} was not distilled from {dataset.name} (content SHA-256 {dataset.sha256[:12]}), but from {source!r} "
+        f"({str(one.source_sha256)[:12]}): {remedy}."
+    )
 
 
 def _swapped(dataset: OfflineDataset) -> str:
@@ -710,12 +745,14 @@ class _GivenTeachers:
 
     Args:
         path: The file.
+        samples: What they labelled.
         teachers: They.
         theirs: The configuration that the file records, and its seed.
         sha256: Hash of the file's content.
     """
 
     path: Path
+    samples: Distilled
     teachers: Teachers
     theirs: Mapping[str, Any]
     sha256: str | None
@@ -725,7 +762,7 @@ class _GivenTeachers:
         return {
             field.name: self.theirs[field.name]
             for field, _ in options_of(kind)
-            if field.name in self.theirs and field.name not in OF_SAMPLES
+            if field.name in self.theirs and field.name in OF_TEACHERS
         }
 
     def label(self, method: LabelDistillationConfig, seed: int) -> LabelDistillationConfig:
@@ -734,16 +771,22 @@ class _GivenTeachers:
         Raises:
             DistillError: If they were trained with other settings than the method's.
         """
-        asked = {**json.loads(json.dumps(method.to_json())), "seed": seed}
+        asked = json.loads(json.dumps(method.to_json()))
+        known_to_teachers = {"learner", "learner_type", *OF_TEACHERS}
+        if not isinstance(method, TaughtMethod):  # where samples move, a seed says more than who taught them
+            asked["seed"] = seed
+            known_to_teachers.add("seed")
         defaults = {f.name: f.default for f in dataclasses.fields(method)}
         for name, value in asked.items():
+            if name not in known_to_teachers:
+                continue
             # what version 0.1 did not record was as it is now
             known = self.theirs.get(name, defaults.get(name, value))
             if name == "learner" and value != known:  # too long to print
                 raise DistillError(
                     f"{self.path}'s teachers are another student's: give the one that the file was made for."
                 )
-            if name not in OF_SAMPLES and value != known:
+            if value != known:
                 raise DistillError(
                     f"{self.path}'s teachers have {name}={known!r}, asked for was {value!r}: leave it out, or give "
                     "the one that the file was made with."
@@ -764,12 +807,9 @@ def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTe
             "make the file with distill()."
         )
     if settings["source_sha256"] != dataset.sha256:
-        raise DistillError(
-            f"{path} was distilled from {settings.get('source')!r}, not from {dataset.name}: teachers are for the "
-            "dataset that they were trained on."
-        )
+        raise DistillError(f"{_of_another(str(path), other, dataset)} Teachers are for what they were trained on.")
     theirs = {"seed": settings.get("seed"), **settings["config"]}
-    return _GivenTeachers(path, other.teachers, theirs, other.recorded_sha256)
+    return _GivenTeachers(path, other, other.teachers, theirs, other.recorded_sha256)
 
 
 def _provenance(

@@ -26,6 +26,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 import d3rlpy  # noqa: E402
 from d3rlpy.dataset import ReplayBufferBase  # noqa: E402
 
+from cartpole import collect_cartpole  # noqa: E402
 from d3rlpy_distill import OfflineDataset  # noqa: E402
 from d3rlpy_distill.pipeline import distill_to_file, load  # noqa: E402
 from procgen_datasets import CollectConfig, collect  # noqa: E402
@@ -68,3 +69,17 @@ def seeded() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten episodes of random play, in a directory of the module's own."""
+    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
+
+
+@pytest.fixture(scope="module")
+def small(cartpole: Path) -> Path:
+    """Five random samples of it."""
+    out = cartpole.with_name("cart-5.h5")
+    distill_to_file(load(cartpole), out, "random", n_samples=5)
+    return out

@@ -139,8 +139,10 @@ def test_evaluate_report_and_gallery(distilled_file: Path, starpilot_file: Path,
     kept = json.loads((out / "results.json").read_text())
     assert value == {key: kept[key] for key in value} and (out / "results.npz").exists()
     assert set(value) == {"schema", "task", "protocol", "provenance", "splits", "arms"}
-    keys = "name kind size labels student of split mode mean std iqm ci95 normalised n_students n_episodes samples"
-    keys += " bytes train_seconds"
+    keys = (
+        "name kind size labels student of teachers split mode mean std iqm ci95 normalised n_students n_episodes"
+    )
+    keys += " samples bytes train_seconds"
     assert all(set(arm) == set(keys.split()) for arm in value["arms"]) and len(value["arms"]) == 12 * 4
     budgets = value["protocol"]["budgets"]["paper"]  # what is given, and the student's own batch on small sets
     assert budgets == {"full": {"n_steps": 2, "batch_size": 8}, "small": {"n_steps": 2, "batch_size": 15}}
@@ -187,6 +189,8 @@ def test_evaluate_names_what_is_off(starpilot_file: Path, distilled_file: Path, 
     fails(2, "names one twice", *files, "--student", "mlp,mlp")
     fails(2, "expected some of balanced, herding", *files, "--coresets", "herdin")
     fails(2, "procgen/starpilot has id, ood, validation", *files, "--splits", "test")
+    fails(2, "expected numbers of 1 or more with commas between", *files, "--random-soft", "150,x")
+    fails(2, "the sets have no teachers", *files, "--random-soft", "150")
     fails(2, "did you mean 'procgen/bigfish'", *files, "--task", "bigfis")
     fails(2, "Missing argument", "evaluate", starpilot_file)
     assert list(tmp_path.iterdir()) == []

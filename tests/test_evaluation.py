@@ -45,6 +45,7 @@ from d3rlpy_distill.students.cql import CqlStudent
 from d3rlpy_distill.students.dqn import DqnStudent
 from d3rlpy_distill.students.dt import DecisionTransformerStudent
 from d3rlpy_distill.students.mlp import MlpStudent
+from d3rlpy_distill.students.teachers import Teachers
 from d3rlpy_distill.tasks import Mode, Task
 from d3rlpy_distill.tasks.gymnasium import GymnasiumTask
 from entries import constant
@@ -206,12 +207,14 @@ def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
 ) -> None:
     ready = plan(dataset, task, soft, also={"mine": distilled}, coresets=["herding"])
     results = ready.run(tmp_path / "a")
+    assert soft.teachers is not None
+    taught = soft.teachers.sha256
     new = {name: results.about(name) for name in results.names() if name not in ARMS}
     assert new == {
-        f"teachers-of-soft-{N}": ArmKind("teachers", labels="soft", of=f"soft-{N}"),
+        f"teachers-of-soft-{N}": ArmKind("teachers", labels="soft", of=f"soft-{N}", teachers=taught),
         f"herding-{N}": ArmKind("herding", N, student="mlp"),
-        f"random-soft-{N}": ArmKind("random", N, "soft", "mlp", of=f"soft-{N}"),
-        f"soft-{N}": ArmKind("distilled", N, "soft", "mlp"),
+        f"random-soft-{N}": ArmKind("random", N, "soft", "mlp", f"soft-{N}", taught),
+        f"soft-{N}": ArmKind("distilled", N, "soft", "mlp", teachers=taught),
         "mine": ArmKind("distilled", N, student="mlp"),
     }
     drawn = (
@@ -219,8 +222,70 @@ def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
         .draw(dataset, np.random.default_rng(0))
         .transitions
     )
-    assert soft.teachers is not None and drawn.probabilities is not None
+    assert drawn.probabilities is not None
     np.testing.assert_array_equal(drawn.probabilities, soft.teachers.label(drawn.observations))
+
+
+def test_random_samples_of_further_sizes_have_labels_of_the_same_teachers(
+    dataset: OfflineDataset, soft: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    assert soft.teachers is not None
+    fewer = dataclasses.replace(soft, samples=soft.samples.take(np.arange(5)))
+    other = distill(dataset, "labels", n_samples=7, teacher_steps=1, n_teachers=1)
+    assert other.teachers is not None and other.teachers.sha256 != soft.teachers.sha256
+    ready = plan(dataset, task, soft, fewer, other, random_soft=(30, 5, 7, 30))
+    found = {arm.name: arm for arm in ready.arms if arm.about.kind == "random" and arm.about.labels == "soft"}
+    sizes = {name: (arm.about.size, arm.about.of, arm.about.teachers) for name, arm in found.items()}
+    ours, theirs = soft.teachers.sha256, other.teachers.sha256
+    assert sizes == {
+        f"random-soft-{N}": (N, f"soft-{N}", ours),
+        "random-soft-5": (5, "soft-5", ours),  # the set's own, and no second one
+        "random-soft-7": (7, "soft-7", theirs),
+        f"random-soft-{N}-7": (7, f"soft-{N}", ours),
+        "random-soft-7-5": (5, "soft-7", theirs),
+        "random-soft-30": (30, f"soft-{N}", ours),
+        "random-soft-7-30": (30, "soft-7", theirs),
+    }
+    for name, labelled in ((f"random-soft-{N}-7", soft), ("random-soft-7-30", other)):
+        drawn = found[name].draw(dataset, np.random.default_rng(1)).transitions
+        assert len(drawn) == sizes[name][0] and drawn.probabilities is not None and labelled.teachers is not None
+        np.testing.assert_array_equal(drawn.probabilities, labelled.teachers.label(drawn.observations))
+    results = plan(dataset, task, soft, random_soft=[20], arms=["random-soft-20"]).run(tmp_path / "a")
+    assert [arm.samples for arm in results.arms] == [20] * 4
+    assert Results.load(tmp_path / "a").about("random-soft-20").teachers == ours
+    several = plan(dataset, task, soft, student=["mlp", "cql"], random_soft=[20])
+    assert [arm.name for arm in several.arms if arm.about.size == 20] == ["mlp-random-soft-20"]
+    for size in (0, len(dataset) + 1):
+        with pytest.raises(SettingsError, match=f"random-soft {size}: expected 1 to {len(dataset)}"):
+            plan(dataset, task, soft, random_soft=[size])
+
+
+def test_a_set_with_soft_labels_is_trained_on_its_actions_for_who_asks(
+    dataset: OfflineDataset, soft: Distilled, task: Counting, tmp_path: Path
+) -> None:
+    name = f"actions-of-soft-{N}"
+    usual = [arm.name for arm in plan(dataset, task, soft).arms]
+    added = plan(dataset, task, soft, add_arms=[name])
+    assert name not in usual and {arm.name for arm in added.arms} == {*usual, name}
+    alone = plan(dataset, task, soft, arms=["bc-10"], add_arms=[name])
+    assert [arm.name for arm in alone.arms] == ["bc-10", name]
+    arm = alone.arms[1]
+    drawn = arm.draw(dataset, np.random.default_rng(0)).transitions
+    assert drawn.probabilities is None and arm.budget == TINY.small
+    np.testing.assert_array_equal(drawn.observations, soft.samples.observations)
+    np.testing.assert_array_equal(drawn.actions, soft.samples.actions)
+    results = alone.run(tmp_path / "a")
+    assert results.about(name) == ArmKind("distilled-actions", N, student="mlp", of=f"soft-{N}")
+
+
+def test_teachers_are_told_apart_by_their_weights(soft: Distilled, tmp_path: Path) -> None:
+    soft.save(tmp_path / "soft.h5")
+    again = Distilled.load(tmp_path / "soft.h5")
+    assert soft.teachers is not None and again.teachers is not None
+    assert again.teachers.sha256 == soft.teachers.sha256
+    changed = [{name: value + 1 for name, value in state.items()} for state in soft.teachers.weights]
+    others = Teachers(soft.teachers.config, changed, soft.samples.observations.shape[1:], 2)
+    assert others.sha256 != soft.teachers.sha256
 
 
 def test_the_subset_arms_differ_by_student_and_the_shared_ones_do_not(
@@ -276,6 +341,8 @@ def test_seeds_of_students_depend_on_their_arm_and_number_only() -> None:
         ({"coresets": ["herd"]}, SettingsError, "coreset 'herd': expected some of"),
         ({"also": {"bc-7": None}}, SettingsError, "also 'bc-7': the table has an arm of that name"),
         ({"also": {"a/b": None}}, SettingsError, "also 'a/b': expected a name of letters, digits and hyphens"),
+        ({"random_soft": [20]}, SettingsError, "random_soft: the sets have no teachers"),
+        ({"add_arms": ["bc-100-hard"]}, SettingsError, "arm 'bc-100-hard': expected some of random-policy"),
         ({"task": "gym/Acrobot-v1"}, DistillError, "expected observations of shape"),
     ],
 )

@@ -16,11 +16,11 @@ import torch
 from d3rlpy.algos import BC, DiscreteBC, DiscreteDecisionTransformer
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 
-from commands import fails, run
+from commands import fails_dry_too, planned, run
 from d3rlpy_distill import OfflineDataset, SoftBC
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
-from d3rlpy_distill.errors import DistillError, OutputExistsError, SettingsError
+from d3rlpy_distill.errors import DistillError
 from d3rlpy_distill.exchange import export_d3rlpy, save_d3
 from d3rlpy_distill.exchange.d3rlpy_export import REGISTERED
 from d3rlpy_distill.registry import load_plugin
@@ -146,19 +146,21 @@ def test_a_student_of_soft_labels_goes_on_training_in_d3rlpy(tmp_path: Path) -> 
 
 def test_what_is_no_student_or_is_in_the_way_is_refused(tmp_path: Path) -> None:
     student = kept("mlp", "vectors, continuous", tmp_path / "s.safetensors")
+    would = planned("export", "d3rlpy", student)
+    assert would["path"] == str(tmp_path / "s.d3") and not (tmp_path / "s.d3").exists()
     assert isinstance(export_d3rlpy(student).learner, BC)
+    assert would["bytes"] == (tmp_path / "s.d3").stat().st_size
     before = (tmp_path / "s.d3").read_bytes()
-    with pytest.raises(OutputExistsError, match=r"s\.d3 exists already"):
-        export_d3rlpy(student)
+    fails_dry_too(1, "s.d3 exists already", "export", "d3rlpy", student)
+    fails_dry_too(1, "is a file", "export", "d3rlpy", student, "--out", student / "x.d3")
     assert (tmp_path / "s.d3").read_bytes() == before
     export_d3rlpy(student, overwrite=True)
-    with pytest.raises(SettingsError, match=r"expected a path that ends in \.d3"):
-        export_d3rlpy(student, tmp_path / "s.zip")
-    fails(2, "does not exist: expected a .safetensors", "export", "d3rlpy", tmp_path / "none.safetensors")
-    fails(2, "is no student", "export", "d3rlpy", tmp_path / "s.d3", "--out", tmp_path / "t.d3")
+    fails_dry_too(2, "expected a path that ends in .d3", "export", "d3rlpy", student, "--out", tmp_path / "s.zip")
+    fails_dry_too(2, "does not exist: expected a .safetensors", "export", "d3rlpy", tmp_path / "none.safetensors")
+    fails_dry_too(2, "is no student", "export", "d3rlpy", tmp_path / "s.d3", "--out", tmp_path / "t.d3")
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(student.read_bytes()[:-1] + b"\x01")
-    fails(1, "is damaged", "export", "d3rlpy", damaged)
+    fails_dry_too(1, "is damaged", "export", "d3rlpy", damaged)
     assert not damaged.with_suffix(".d3").exists()
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from cartpole import collect_cartpole
 from commands import fails, run
 from d3rlpy_distill.errors import CheckpointError
 from d3rlpy_distill.files import load_tensors, save_tensors
@@ -24,11 +23,6 @@ from d3rlpy_distill.threads import ThreadsWarning, with_threads
 from rld_distill.failures import explain
 
 FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--splits", "train"]
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from buffers import make_buffer, unseal, vectors
-from commands import fails, run
+from commands import fails, fails_dry_too, planned, run
 from d3rlpy_distill import Distilled, OfflineDataset, distill
 from d3rlpy_distill.data import Provenance, read_info
 from d3rlpy_distill.errors import (
@@ -93,6 +93,9 @@ def test_the_commands_say_what_to_type_next(hub: HubServer, small: Path) -> None
     again = run("push", small, REPO, "--endpoint", hub.url)
     assert again.exit_code == 0 and "was there already, unchanged" in again.stdout
     assert "next: rld-distill pull me/tiny" in again.stdout and len(hub.repos[REPO].commits) == 2
+    would = planned("pull", REPO, "--sha256", told["sha256"], "--endpoint", hub.url)
+    assert (would["path"], would["beside"]) == ("data/tiny-4.h5", "data/tiny-4.md")
+    assert would["bytes"] == would["source_bytes"] == small.stat().st_size and not Path("data").exists()
     pulled = run("pull", REPO, "--sha256", told["sha256"], "--endpoint", hub.url, "--json")
     assert pulled.exit_code == 0 and pulled.stderr == "", pulled.output
     got = json.loads(pulled.stdout)
@@ -101,6 +104,7 @@ def test_the_commands_say_what_to_type_next(hub: HubServer, small: Path) -> None
     same = run("pull", REPO, "--endpoint", hub.url)
     assert same.exit_code == 0 and f"SHA-256 {told['sha256']}" in same.stdout
     assert len(hub.asked) == asked + 1  # it is not downloaded once more
+    assert "nothing would be done" in run("pull", REPO, "--endpoint", hub.url, "-n").stdout
 
 
 def test_a_card_says_what_it_is_and_how_it_was_made(hub: HubServer, small: Path) -> None:
@@ -206,9 +210,9 @@ def test_texts_of_others_are_kept_and_several_sets_share_a_card(
     )
     assert run("push", small, REPO, "--card", mine, "--overwrite", "--endpoint", hub.url).exit_code == 0
     assert hub.repos[REPO].commits[-1][1]["README.md"] == b"# Mine alone\n"
-    fails(2, "has several datasets: name one with --file", "pull", REPO, "--endpoint", hub.url)
+    fails_dry_too(2, "has several datasets: name one with --file", "pull", REPO, "--endpoint", hub.url)
     assert pull_from_hub(REPO, file="other-5.h5", endpoint=hub.url).info.num_episodes == 5
-    fails(2, "has no 'third.h5', or several", "pull", REPO, "--file", "third.h5", "--endpoint", hub.url)
+    fails_dry_too(2, "has no 'third.h5', or several", "pull", REPO, "--file", "third.h5", "--endpoint", hub.url)
 
 
 def test_a_card_cannot_be_broken_by_what_a_file_says(hub: HubServer, tmp_path: Path) -> None:
@@ -231,18 +235,17 @@ def test_a_revision_or_a_hash_pins_what_is_pulled(hub: HubServer, small: Path, t
     push_to_hub(small, REPO, overwrite=True, endpoint=hub.url)
     old = pull_from_hub(REPO, tmp_path / "old.h5", revision=first.revision, sha256=first.sha256, endpoint=hub.url)
     assert old.path.read_bytes() == before
-    with pytest.raises(DamagedFileError, match="and the one that was expected"):
-        pull_from_hub(REPO, tmp_path / "new.h5", sha256=first.sha256, endpoint=hub.url)
+    pinned = ["pull", REPO, "--sha256", first.sha256, "--endpoint", hub.url]
+    fails_dry_too(1, "and the one that was expected", *pinned, "--out", tmp_path / "new.h5")
     assert not (tmp_path / "new.h5").exists()
-    fails(2, "has no revision 'nowhere'", "pull", REPO, "--revision", "nowhere", "--endpoint", hub.url)
-    fails(2, "expected 64 hexadecimal digits", "pull", REPO, "--sha256", "12ab", "--endpoint", hub.url)
-    with pytest.raises(OutputExistsError, match=r"old\.h5 exists already"):
-        pull_from_hub(REPO, tmp_path / "old.h5", endpoint=hub.url)
+    fails_dry_too(2, "has no revision 'nowhere'", "pull", REPO, "--revision", "nowhere", "--endpoint", hub.url)
+    fails_dry_too(2, "expected 64 hexadecimal digits", "pull", REPO, "--sha256", "12ab", "--endpoint", hub.url)
+    there = ["pull", REPO, "--out", tmp_path / "old.h5", "--endpoint", hub.url]
+    fails_dry_too(1, "old.h5 exists already", *there)
     assert (tmp_path / "old.h5").read_bytes() == before
     (tmp_path / "old.md").write_text("what I think of it")
     (tmp_path / "old.h5").unlink()
-    with pytest.raises(OutputExistsError, match=r"old\.md exists already"):
-        pull_from_hub(REPO, tmp_path / "old.h5", endpoint=hub.url)
+    fails_dry_too(1, "old.md exists already", *there)
     assert not (tmp_path / "old.h5").exists()
     new = pull_from_hub(REPO, tmp_path / "old.h5", overwrite=True, endpoint=hub.url)
     assert new.path.read_bytes() == small.read_bytes()
@@ -331,7 +334,7 @@ def test_names_that_a_repository_chooses_lead_nowhere(hub: HubServer, small: Pat
     assert sorted(one.name for one in Path("data").iterdir()) == ["tiny-4.h5"]
     assert not list(tmp_path.parent.glob("up.h5"))
     hub.commit("me/none", {"README.md": b"# nothing"})
-    fails(1, "has no dataset: expected an .h5 file", "pull", "me/none", "--endpoint", hub.url)
+    fails_dry_too(1, "has no dataset: expected an .h5 file", "pull", "me/none", "--endpoint", hub.url)
 
 
 def test_a_card_that_is_no_text_is_left_out(hub: HubServer, small: Path) -> None:
@@ -343,8 +346,10 @@ def test_a_card_that_is_no_text_is_left_out(hub: HubServer, small: Path) -> None
 def test_what_the_server_refuses_is_one_line(
     hub: HubServer, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fails(1, "shows no dataset repository me/none: check the name", "pull", "me/none", "--endpoint", hub.url)
-    fails(2, "is no repository's name: expected OWNER/NAME", "pull", "a/b/c", "--endpoint", hub.url)
+    fails_dry_too(
+        1, "shows no dataset repository me/none: check the name", "pull", "me/none", "--endpoint", hub.url
+    )
+    fails_dry_too(2, "is no repository's name: expected OWNER/NAME", "pull", "a/b/c", "--endpoint", hub.url)
     fails(2, "is no repository's name: expected OWNER/NAME", "push", small, "../up", "--endpoint", hub.url)
     hub.commit(REPO, {})
     hub.race = True
@@ -355,7 +360,7 @@ def test_what_the_server_refuses_is_one_line(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
-    fails(1, f"{nowhere} cannot be reached", "pull", REPO, "--endpoint", nowhere)
+    fails_dry_too(1, f"{nowhere} cannot be reached", "pull", REPO, "--endpoint", nowhere)
     fails(1, f"{nowhere} cannot be reached", "push", small, REPO, "--endpoint", nowhere)
 
 
@@ -379,4 +384,4 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_sent(
     assert hub.asked == [] and hub.repos == {}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     fails(1, "pip install 'd3rlpy-distill[hub]'", "push", small, REPO, "--endpoint", hub.url)
-    fails(1, "pip install 'd3rlpy-distill[hub]'", "pull", REPO, "--endpoint", hub.url)
+    fails_dry_too(1, "pip install 'd3rlpy-distill[hub]'", "pull", REPO, "--endpoint", hub.url)

@@ -16,10 +16,10 @@ import pytest
 from d3rlpy.dataset import EpisodeBase, load_v1
 
 from buffers import make_buffer, vectors
-from commands import fails, run
+from commands import fails_dry_too, planned, run
 from d3rlpy_distill import OfflineDataset, distill
 from d3rlpy_distill.data import read_info
-from d3rlpy_distill.errors import DatasetFormatError, DistillError, UnknownNameError
+from d3rlpy_distill.errors import DatasetFormatError, DistillError
 from d3rlpy_distill.exchange import import_d3rlpy
 from d3rlpy_distill.exchange.d3rlpy_names import DOWNLOADS
 
@@ -90,7 +90,7 @@ def test_a_file_of_version_2_keeps_its_episodes(continuous: bool, tmp_path: Path
     other_out = ["import", "d3rlpy", source, "--task", "gym/Acrobot-v1", "--out", out]
     with source.open("w+b") as file:
         vectors(continuous, terminated=False, seed=1).dump(file)
-    fails(1, "holds something else", *other_out)
+    fails_dry_too(1, "holds something else", *other_out)
 
 
 def test_the_number_of_actions_is_the_tasks_or_the_one_given(tmp_path: Path) -> None:
@@ -105,8 +105,10 @@ def test_the_number_of_actions_is_the_tasks_or_the_one_given(tmp_path: Path) -> 
     out = tmp_path / "e.h5"
     import_d3rlpy(source, out, task="starpilot")  # by the name that version 0.1 had for it
     assert OfflineDataset.load(out).task == "procgen/starpilot" and read_info(out).action_size == 15
-    fails(2, "did you mean", "import", "d3rlpy", source, "--task", "gym/Acrobot-v9", "--out", tmp_path / "d.h5")
-    fails(1, "expected 0 to 0", "import", "d3rlpy", source, "--actions", 1, "--out", tmp_path / "d.h5")
+    fails_dry_too(
+        2, "did you mean", "import", "d3rlpy", source, "--task", "gym/Acrobot-v9", "--out", tmp_path / "d.h5"
+    )
+    fails_dry_too(1, "expected 0 to 0", "import", "d3rlpy", source, "--actions", 1, "--out", tmp_path / "d.h5")
     assert not (tmp_path / "d.h5").exists()
 
 
@@ -138,11 +140,16 @@ def test_a_name_is_downloaded_once(
     write_1(directory / "cartpole.h5")
     moved = dataclasses.replace(DOWNLOADS["cartpole-replay"], url=f"{url}/cartpole.h5")
     monkeypatch.setitem(DOWNLOADS, "cartpole-replay", moved)
-    kept = tmp_path / "kept"
+    kept, source = tmp_path / "kept", directory / "cartpole.h5"
+    asked = ["import", "d3rlpy", "cartpole", "--data-directory", kept, "--out", tmp_path / "a.h5"]
+    would = planned(*asked)
+    assert (would["source"], would["source_bytes"]) == ("cartpole-replay", source.stat().st_size)
+    assert would["bytes"] is None and not kept.exists() and not (tmp_path / "a.h5").exists()
     first = import_d3rlpy("cartpole", tmp_path / "a.h5", data_directory=kept)
     assert first.provenance is not None and first.provenance.task == "gym/CartPole-v1"
     assert first.provenance.settings["source"] == "cartpole-replay" and first.action_size == 2
-    (directory / "cartpole.h5").unlink()
+    assert "nothing would be done" in run(*asked, "-n").stdout
+    source.unlink()
     second = import_d3rlpy("cartpole-replay", tmp_path / "b.h5", data_directory=kept)
     assert second.content_sha256 == first.content_sha256
 
@@ -157,30 +164,33 @@ def test_a_download_that_breaks_leaves_nothing(
         with pytest.raises(DistillError, match="where there is no network, copy d3rlpy's file to"):
             import_d3rlpy(name, tmp_path / "a.h5", data_directory=kept)
         assert not any(kept.glob("*")) and not (tmp_path / "a.h5").exists()
-        fails(1, "cannot be downloaded", "import", "d3rlpy", name, "--data-directory", kept)
+        fails_dry_too(1, "cannot be downloaded", "import", "d3rlpy", name, "--data-directory", kept)
 
 
 def test_what_cannot_be_imported_is_said(tmp_path: Path, starpilot_file: Path) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'pendulum-random'"):
-        import_d3rlpy("pendulum-randm", tmp_path / "a.h5")
-    fails(1, "is one of our datasets already", "import", "d3rlpy", starpilot_file, "--out", tmp_path / "a.h5")
-    fails(1, "does not exist", "import", "d3rlpy", tmp_path / "none.h5", "--out", tmp_path / "a.h5")
+    fails_dry_too(2, "did you mean 'pendulum-random'", "import", "d3rlpy", "pendulum-randm")
+    fails_dry_too(1, "needs a package that is missing", "import", "d3rlpy", "hopper-medium-v0")
+    fails_dry_too(
+        1, "is one of our datasets already", "import", "d3rlpy", starpilot_file, "--out", tmp_path / "a.h5"
+    )
+    fails_dry_too(1, "does not exist", "import", "d3rlpy", tmp_path / "none.h5", "--out", tmp_path / "a.h5")
     source = write_1(tmp_path / "old.h5")
-    fails(2, "is the file to import itself", "import", "d3rlpy", source, "--out", source)
+    fails_dry_too(1, "is a file", "import", "d3rlpy", source, "--out", source / "x.h5")
+    fails_dry_too(2, "is the file to import itself", "import", "d3rlpy", source, "--out", source)
     with h5py.File(source, "r+") as file:
         file["rewards"][3] = np.nan
-    fails(1, "episode 0: NaN or infinite rewards", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
+    fails_dry_too(1, "episode 0: NaN or infinite rewards", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
     with h5py.File(source, "r+") as file:
         file["episode_terminals"][:] = 0
-    fails(1, "no episode ends", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
+    fails_dry_too(1, "no episode ends", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
     with h5py.File(source, "r+") as file:
         del file["rewards"]
         file["rewards"] = np.zeros(3, np.float32)
-    fails(1, "3 rewards", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
+    fails_dry_too(1, "3 rewards", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
     with h5py.File(source, "r+") as file:
         del file["rewards"]
         file["rewards"] = h5py.ExternalLink(str(starpilot_file), "rewards_0")
-    fails(1, "is a link to elsewhere", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
+    fails_dry_too(1, "is a link to elsewhere", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
     source.write_bytes(source.read_bytes()[:900])
-    fails(1, "damaged", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
+    fails_dry_too(1, "damaged", "import", "d3rlpy", source, "--out", tmp_path / "a.h5")
     assert not (tmp_path / "a.h5").exists()

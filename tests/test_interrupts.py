@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cartpole import collect_cartpole
 from commands import run
 from d3rlpy_distill.pipeline import distill_to_file, load
 from processes import ctrl_c, finish, start, wait_for
 
 ANEW = "Interrupted: nothing of it was kept; run the same command again to begin anew.\n"
 AGAIN = "Interrupted: run the same command again to go on.\n"
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
 
 
 def test_while_modules_are_imported(tmp_path: Path, cartpole: Path) -> None:

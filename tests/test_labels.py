@@ -198,9 +198,11 @@ def test_random_observations_beside_soft_labels_carry_the_same_teachers_labels()
     arms = standard_arms(
         "paper", PaperStudent(), real, {"soft-10": Distilled(soft, teachers=teachers)}, Protocol()
     )
-    assert [arm.name for arm in arms][-2:] == ["random-soft-10", "soft-10"]
-    assert [arm.about.labels for arm in arms][-2:] == ["soft", "soft"] and arms[-2].about.of == "soft-10"
-    first, second = (arms[-2].draw(real, np.random.default_rng(seed)).transitions for seed in (0, 1))
+    beside, own, actions = arms[-3:]
+    assert [arm.name for arm in (beside, own, actions)] == ["random-soft-10", "soft-10", "actions-of-soft-10"]
+    assert [arm.about.labels for arm in (beside, own, actions)] == ["soft", "soft", "actions"]
+    assert beside.about.of == actions.about.of == "soft-10" and actions.optional
+    first, second = (beside.draw(real, np.random.default_rng(seed)).transitions for seed in (0, 1))
     assert len(first) == 10 and not np.array_equal(first.observations, second.observations)
     assert first.probabilities is not None
     np.testing.assert_array_equal(first.probabilities, teachers.label(first.observations))
@@ -297,7 +299,7 @@ def test_teachers_that_do_not_fit_are_refused(
     refused(DistillError, "teachers are another student's: give the one", student="impala-s2d")
     other = tmp_path / "other.h5"
     collect(CollectConfig("starpilot", episodes=2, seed=9), other)
-    refused(DistillError, r"was distilled from 'starpilot\.h5', not from other\.h5", dataset=load(other))
+    refused(DistillError, r"was not distilled from other\.h5 .* but from 'starpilot\.h5'", dataset=load(other))
     teachers = Teachers(LEARNER, [learner_network(build_learner(LEARNER, (4,), 3, seed=0)).state_dict()], (4,), 3)
     with pytest.raises(SettingsError, match="steps=1 with given teachers: expected 0"):
         LabelDistillationConfig(learner=LEARNER, n_samples=5, steps=1, given=teachers)

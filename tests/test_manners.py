@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from buffers import make_buffer
-from cartpole import collect_cartpole
 from commands import fails, run
 from d3rlpy_distill import Distilled, OfflineDataset
 from d3rlpy_distill.data import read_info
@@ -30,19 +29,6 @@ from test_gen_dgrl import as_npy, episode, make_archive, name_of
 
 COLLECTED = next(name for name in list_recipes() if name.startswith("starpilot-expert"))
 FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--converged-steps", 2]
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
-
-
-@pytest.fixture(scope="module")
-def small(cartpole: Path) -> Path:
-    """Five random samples of it."""
-    out = cartpole.with_name("cart-5.h5")
-    distill_to_file(load(cartpole), out, "random", n_samples=5)
-    return out
 
 
 @pytest.fixture

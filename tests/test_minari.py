@@ -16,10 +16,10 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 from PIL import Image
 
 from buffers import make_buffer, vectors
-from commands import fails, run
+from commands import fails, fails_dry_too, planned, run
 from d3rlpy_distill import OfflineDataset, distill
 from d3rlpy_distill.data import read_episodes, read_extras, read_info
-from d3rlpy_distill.errors import DatasetFormatError, DistillError, OutputExistsError
+from d3rlpy_distill.errors import DatasetFormatError
 from d3rlpy_distill.exchange import export_minari, import_minari
 from d3rlpy_distill.exchange.minari_spaces import read_space, space_json
 from d3rlpy_distill.tasks import CollectSettings, make_task
@@ -282,7 +282,7 @@ def refused(message: str, source: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetFormatError, match=message):
         import_minari(source, out)
     assert not out.exists()
-    fails(1, "", "import", "minari", source, "--out", out)
+    fails_dry_too(1, "", "import", "minari", source, "--out", out)
 
 
 def box(shape: list[int], low: object = 0, dtype: str = "float32") -> str:
@@ -303,8 +303,8 @@ def test_metadata_that_do_not_fit_are_refused(spoilt: Spoil, tmp_path: Path) -> 
     text = spoilt()
     (text / "metadata.json").write_text("[1, 2")
     refused("damaged", text, tmp_path)
-    fails(2, "does not exist: expected a directory", "import", "minari", tmp_path / "none")
-    fails(1, "is no dataset of Minari's", "import", "minari", tmp_path)
+    fails_dry_too(2, "does not exist: expected a directory", "import", "minari", tmp_path / "none")
+    fails_dry_too(1, "is no dataset of Minari's", "import", "minari", tmp_path)
 
 
 def test_arrays_that_are_off_are_refused(spoilt: Spoil, tmp_path: Path, starpilot_file: Path) -> None:
@@ -347,39 +347,54 @@ def test_what_is_there_is_kept_and_what_fails_leaves_nothing(
 ) -> None:
     file = tmp_path / "x.h5"
     OfflineDataset(vectors(False)).save(file)
+    would = planned("export", "minari", file)
+    assert would["path"] == str(root / "x-v0") and not root.exists()
     export_minari(file)
+    made = sum(one.stat().st_size for one in (root / "x-v0" / "data").iterdir())
+    assert would["bytes"] == pytest.approx(made, rel=0.01)  # its id is the same, all episodes were tried
     before = (root / "x-v0" / "data" / "main_data.hdf5").read_bytes()
-    with pytest.raises(OutputExistsError, match="x-v0 exists already: give another --id"):
-        export_minari(file)
+    fails_dry_too(1, "x-v0 exists already: give another --id", "export", "minari", file)
+    fails_dry_too(1, "is a file", "export", "minari", file, "--root", file / "datasets")
     assert (root / "x-v0" / "data" / "main_data.hdf5").read_bytes() == before
     export_minari(file, overwrite=True)
     (root / "x-v0" / "mine.txt").touch()
-    with pytest.raises(OutputExistsError, match="is no dataset of Minari's alone"):
-        export_minari(file, overwrite=True)
+    fails_dry_too(1, "is no dataset of Minari's alone", "export", "minari", file, "--overwrite")
     assert (root / "x-v0" / "mine.txt").exists()
     for name in ("../x", "x", "x-v", "/x-v0", "a/x-v0"):  # Minari takes no namespace of one letter
-        fails(2, "expected (NAMESPACE/)NAME-vNUMBER", "export", "minari", file, "--id", name)
+        fails_dry_too(2, "expected (NAMESPACE/)NAME-vNUMBER", "export", "minari", file, "--id", name)
     # frames of three columns, which Minari 0.5.3 takes for pictures when it writes, and for numbers when it reads
     odd = tmp_path / "odd.h5"
     OfflineDataset(make_buffer([3], shape=(4, 8, 3))).save(odd)
-    with pytest.raises(DistillError, match=r"Minari reads other observations of episode 0|Minari cannot keep it"):
-        export_minari(odd)
+    fails_dry_too(1, "Minari", "export", "minari", odd)
     assert sorted(one.name for one in root.iterdir()) == ["x-v0"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DistillError, match=r"pip install 'd3rlpy-distill\[minari\]'"):
-        export_minari(file, "other-v0")
-    with pytest.raises(DistillError, match=r"pip install 'd3rlpy-distill\[hub,minari\]'"):
-        import_minari("me/none-v0", tmp_path / "none.h5")
+    fails_dry_too(1, "pip install 'd3rlpy-distill[minari]'", "export", "minari", file, "--id", "other-v0")
+    fails_dry_too(1, "pip install 'd3rlpy-distill[hub,minari]'", "import", "minari", "me/none-v0")
 
 
 def test_an_id_that_cannot_be_downloaded_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(name: str) -> None:
+    def unreachable(*name: str, **asked: object) -> None:
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(minari, "download_dataset", unreachable)
-    fails(
+    monkeypatch.setattr(minari, "list_remote_datasets", unreachable)
+    fails_dry_too(
         1, "cannot be downloaded (no route to host)", "import", "minari", "me/none-v0", "--out", tmp_path / "x.h5"
     )
+
+
+def test_a_dry_run_asks_how_much_would_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def there(**asked: object) -> dict[str, dict[str, float]]:
+        assert asked == {"prefix": "me/made", "compatible_minari_version": True}
+        return {"me/made-v0": {"dataset_size": 2.5}}
+
+    monkeypatch.setattr(minari, "list_remote_datasets", there)
+    out = tmp_path / "x.h5"
+    would = planned("import", "minari", "me/made-v0", "--out", out)
+    assert (would["source_bytes"], would["bytes"], out.exists()) == (2_500_000, None, False)
+    fails(1, "there is none of that id", "import", "minari", "me/made-v1", "--out", out, "-n")
+    out.write_bytes(b"mine")
+    fails(1, "cannot be read", "import", "minari", "me/made-v0", "--out", out, "-n")
 
 
 @pytest.mark.parametrize("space", [space for pair in SPACES.values() for space in pair], ids=str)
@@ -413,10 +428,14 @@ def test_files_are_named_after_the_dataset(
 
 def test_an_import_is_made_once(made: Path, spoilt: Spoil, tmp_path: Path) -> None:
     source, out = spoilt(), tmp_path / "x.h5"
+    would = planned("import", "minari", source, "--out", out)
+    assert not out.exists()
     first = import_minari(source, out)
+    assert would["bytes"] == pytest.approx(out.stat().st_size, rel=0.01)  # all episodes were tried
+    assert "nothing would be done" in run("import", "minari", source, "--out", out, "-n").stdout
     assert (
         dataclasses.asdict(import_minari(source, out))
         == dataclasses.asdict(first)
         == dataclasses.asdict(read_info(out))
     )
-    fails(1, "holds something else", "import", "minari", made / "picture-v0", "--out", out)
+    fails_dry_too(1, "holds something else", "import", "minari", made / "picture-v0", "--out", out)

@@ -42,6 +42,7 @@ from d3rlpy_distill.pipeline import (
     distill_to_file,
     load,
     load_distilled,
+    plan_evaluation,
     task_of,
 )
 from procgen_datasets import load_expert
@@ -304,11 +305,30 @@ def test_a_file_is_made_whole_or_not_at_all_and_only_once(method: str, tmp_path:
         distill_to_file(OfflineDataset(vectors(False, seed=1)), out, method, **settings)
 
 
+def test_a_set_of_an_earlier_version_of_the_data_says_which(
+    starpilot_dataset: OfflineDataset, tmp_path: Path
+) -> None:
+    """Bundled sets were made from version 0.1's data, whose files have the names of today's."""
+    old = load_distilled("starpilot-soft-150", data_directory=tmp_path)
+    new = dataclasses.replace(starpilot_dataset, name="starpilot-expert.h5")
+    said = (
+        f"was not distilled from starpilot-expert.h5 (content SHA-256 {new.sha256[:12]}), but from "
+        f"'starpilot-expert.h5' ({str(old.source_sha256)[:12]}): give starpilot-expert@1."
+    )
+    with pytest.raises(DistillError) as evaluated:
+        plan_evaluation(new, [old])
+    with pytest.raises(DistillError) as labelled:
+        distill(new, "labels", teachers=tmp_path / "starpilot-soft-150.h5", n_samples=5)
+    assert said in str(evaluated.value) and said in str(labelled.value)
+
+
 def test_teachers_of_version_0_1_label_new_samples(starpilot_dataset: OfflineDataset, tmp_path: Path) -> None:
     """A file that records less than today's is taken, its dataset given; another dataset is still refused."""
     theirs = load_distilled("starpilot-soft-150", data_directory=tmp_path)
     path = tmp_path / "starpilot-soft-150.h5"
-    with pytest.raises(DistillError, match=r"was distilled from 'starpilot-expert\.h5', not from starpilot\.h5"):
+    with pytest.raises(
+        DistillError, match=r"was not distilled from starpilot\.h5 .* but from 'starpilot-expert\.h5'"
+    ):
         distill(starpilot_dataset, "labels", teachers=path, n_samples=5)
     dataset = dataclasses.replace(starpilot_dataset, recorded_sha256=theirs.source_sha256)
     few = distill(dataset, "labels", teachers=path, n_samples=5)

@@ -24,6 +24,7 @@ SCRIPTS = [
     for group in ("speed", "findings")
     for path in sorted((ROOT / "benchmarks" / group).glob("*.py"))
 ]
+SCRIPTS.append("benchmarks.leaderboard")
 COMMAND = re.compile(r"^ *(?:\$ )?rld-distill (?P<line>.+)$|`rld-distill (?P<inline>[^`]+)`", re.MULTILINE)
 SCRIPT = re.compile(r"python (?:-m (?P<module>benchmarks[\w.]*)|(?P<file>benchmarks/[\w/]+\.py))")
 
@@ -41,6 +42,24 @@ def commands(text: str) -> list[list[str]]:
     """The arguments of every command of a document, in blocks and in sentences; GAME stands for a game."""
     found = [match["line"] or match["inline"] for match in COMMAND.finditer(text.replace("\\\n", " "))]
     return [shlex.split(line.replace("GAME", "starpilot"), comments=True) for line in found]
+
+
+def test_the_readme_fits_on_a_page() -> None:
+    """One film, one plot, one table of six rows, two commands, eight lines of Python, four of shell, four links."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    assert re.findall(r"^!\[[^]]+\]\(\S+\.(\w+)\)$", text, re.MULTILINE) == ["gif", "png"]
+    tables = re.findall(r"^\|[ -:|]+\|$\n((?:^\|.*\|$\n)+)", text, re.MULTILINE)
+    assert [len(rows.splitlines()) for rows in tables] == [6]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    code = [(language, [line for line in block.splitlines() if line]) for language, block in blocks]
+    (made, python, typed) = (lines for _, lines in code)
+    assert [line.partition("  ")[0] for line in made] == ["make quickstart", "make test"]
+    assert code[1][0] == "python" and len(python) <= 8
+    assert len(typed) == 4 and all(line.startswith("rld-distill ") for line in typed)
+    (extend,) = re.findall(r"^## Extend it\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    assert len(re.findall(r"\]\(", extend)) == 4
+    assert {"## What it works on", "## Cite", "## Licence"} <= set(text.splitlines())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -276,7 +276,9 @@ SEVERAL = {"random-policy": ArmKind("random-policy"), **STUDENTS}
 
 def test_several_students_make_a_table_student_by_dataset() -> None:
     means = {"random-policy": 1.0, **{name: float(i) for i, name in enumerate(STUDENTS)}}
-    first, second = build_tables(constant(means, "procgen/starpilot", about=SEVERAL, modes=("sampled", "greedy")))
+    first, second, gains = build_tables(
+        constant(means, "procgen/starpilot", about=SEVERAL, modes=("sampled", "greedy"))
+    )
     assert first.title == (
         "Algorithms: starpilot, seen levels (ID), 5 students x 4 episodes, real data 1000 x 256, small sets 100 x 15, "
         "actions sampled (best action for cql and dqn)"
@@ -289,6 +291,23 @@ def test_several_students_make_a_table_student_by_dataset() -> None:
         ("cql", "3.00 ± 0.00", "4.00 ± 0.00", "5.00 ± 0.00"),
         ("dqn", "6.00 ± 0.00", "7.00 ± 0.00", "8.00 ± 0.00"),
     ]
+    assert "gain over as many random samples with labels of the same kind" in gains.title
+    assert gains.columns == (
+        "algorithm", "distilled-20, seen levels (ID)", "distilled-20, unseen levels (OOD)",
+    )  # fmt: skip
+    assert gains.rows == [(student, *["+1.00 [+1.00, +1.00]"] * 2) for student in ("bc", "cql", "dqn")]
+
+
+def test_what_students_gain_is_over_labels_of_the_same_teachers() -> None:
+    about = {
+        "bc-random-20": ArmKind("random", 20, student="bc"),
+        "bc-random-soft-20": ArmKind("random", 20, "soft", "bc", of="soft-20"),
+        "bc-soft-20": ArmKind("distilled", 20, "soft", "bc"),
+        "cql-full": ArmKind("full", student="cql"),
+    }
+    means = {"bc-random-20": 1.0, "bc-random-soft-20": 4.0, "bc-soft-20": 6.0, "cql-full": 3.0}
+    gains = build_tables(constant(means, about=about))[-1]
+    assert gains.rows == [("bc", *["+2.00 [+2.00, +2.00]"] * 2), ("cql", "", "")]
 
 
 def test_several_students_are_compared_each_with_its_own_baselines() -> None:

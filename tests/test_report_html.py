@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -163,13 +164,16 @@ def test_the_commands_stand_in_their_order() -> None:
         "command": "third < 'x'",
         "real": {"command": "first"},
         "distilled": {"a": {"command": "second"}, "b": {"command": "second"}},
-        "packages": {"torch": "2.13.0"},
+        "packages": {"torch": "2.13.0", "d3rlpy-distill": "0.0.9"},
         "machine": {"cores": 2},
     }
     results = Results(plain.task, {"real_sha256": "abc"}, provenance, plain.splits, plain.arms)
     page = Page(write_report(Report([results]), "html"))
     assert "first\nsecond\nthird < 'x'" in page.texts
-    assert all(text in page.texts for text in ("torch 2.13.0", "cores 2", "abc"))
+    assert all(text in page.texts for text in ("torch 2.13.0, d3rlpy-distill 0.0.9", "cores 2", "abc"))
+    assert any("commands are those of d3rlpy-distill 0.0.9" in text for text in page.texts)
+    provenance["packages"] = {"d3rlpy-distill": importlib.metadata.version("d3rlpy-distill")}
+    assert "commands are those of" not in write_report(Report([results]), "html")
     without = Page(write_report(Report([plain]), "html"))
     assert any("do not record the commands" in text for text in without.texts)
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartpole import collect_cartpole
 from commands import fails, run
 from d3rlpy_distill.data.hdf5 import read_info
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
@@ -30,11 +29,6 @@ CONFIG = SweepConfig(
     steps=1,
     protocol=Protocol(2, 2, full=PartialBudget(2), small=PartialBudget(2, 4)),
 )
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
 
 
 def arm(

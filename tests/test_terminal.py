@@ -14,32 +14,20 @@ from pathlib import Path
 import pytest
 from click.shell_completion import get_completion_class
 
-from cartpole import TINY, collect_cartpole
+from cartpole import TINY
 from commands import fails, run
 from d3rlpy_distill import OfflineDataset
 from d3rlpy_distill.catalogue import METHODS
 from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.evaluation import ArmResult
 from d3rlpy_distill.options import options_of
-from d3rlpy_distill.pipeline import configure, distill_to_file, load, load_distilled, plan_evaluation
+from d3rlpy_distill.pipeline import configure, load, load_distilled, plan_evaluation
 from d3rlpy_distill.presets import KINDS, preset_table, preset_values
 from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 from rld_distill.group import cli
 from test_tables import in_terminal
 
 FEW = ["--students", 1, "--episodes", 1, "--full-steps", 2, "--small-steps", 2, "--converged-steps", 2]
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
-
-
-@pytest.fixture(scope="module")
-def small(cartpole: Path) -> Path:
-    out = cartpole.with_name("cart-5.h5")
-    distill_to_file(load(cartpole), out, "random", n_samples=5)
-    return out
 
 
 def test_v_and_q_say_more_and_less(cartpole: Path, small: Path, tmp_path: Path) -> None:
@@ -245,6 +233,50 @@ def test_print_config_tells_the_presets_values_and_is_the_same_again(
     assert {'student = ["paper"]', 'splits = ["id", "ood"]', "full_steps = 1000", "small_batch = 15"} <= set(
         evaluation
     )
+
+
+def test_print_config_of_a_collection_says_what_the_task_gives(tmp_path: Path) -> None:
+    procgen = run("collect", "starpilot", "--episodes", 3, "--print-config").stdout.splitlines()
+    assert {'policy = "starpilot"', "envs = 3", 'out = "data/starpilot.h5"'} <= set(procgen)
+    out = tmp_path / "c.h5"
+    command = ["collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 20, "-o", out]
+    printed = run(*command, "--print-config").stdout
+    (envs,) = [line for line in printed.splitlines() if line.startswith("envs = ")]
+    assert run(*command).exit_code == 0
+    assert OfflineDataset.load(out).provenance.settings["num_slots"] == int(envs.partition(" = ")[2])  # type: ignore[union-attr]
+    (tmp_path / "c.toml").write_text(printed)
+    again = ["collect", "gym/CartPole-v1", "--config", tmp_path / "c.toml"]
+    assert run(*again, "--print-config").stdout == printed
+    assert "nothing would be done" in run(*again, "--dry-run").stdout  # it is the very same collection
+
+
+def test_print_config_of_a_sweep_says_what_tasks_and_methods_give(cartpole: Path, tmp_path: Path) -> None:
+    command = ["sweep", cartpole, "--methods", "random,gradient", "--sizes", 5, "-o", tmp_path / "s", "--full"]
+    printed = run(*command, "--print-config").stdout
+    lines = dict(line.split(" = ", 1) for line in printed.splitlines())
+    steps = preset_values("gradient", load(cartpole))["steps"]
+    expected = {"student": "mlp", "task": "gym/CartPole-v1", "splits": ["test"], "steps": steps, "sizes": [5]}
+    assert {name: json.loads(lines[name]) for name in expected} == expected
+    assert {name for name in lines if name.endswith(("_steps", "_batch"))} == {
+        f"{kind}_{of}" for kind in ("full", "small") for of in ("steps", "batch")
+    }
+    (tmp_path / "s.toml").write_text(printed)
+    assert run("sweep", cartpole, "--config", tmp_path / "s.toml", "--print-config").stdout == printed
+    short = ["sweep", cartpole, "--methods", "random", "--sizes", 5, *FEW[:-2], "-o", tmp_path / "t"]
+    (tmp_path / "t.toml").write_text(run(*short, "--print-config").stdout)
+    assert run(*short).exit_code == 0
+    before = json.loads((tmp_path / "t" / "sweep.json").read_bytes())["returns_sha256"]
+    assert run("sweep", cartpole, "--config", tmp_path / "t.toml").exit_code == 0  # it finds its own work
+    assert json.loads((tmp_path / "t" / "sweep.json").read_bytes())["returns_sha256"] == before
+    two = run("sweep", cartpole, "--methods", "gradient,labels", "--print-config").stdout
+    assert "\nsteps = " not in two  # each has its own
+    absent = run("sweep", tmp_path / "absent.h5", "--print-config")
+    assert absent.exit_code == 0 and "student" not in absent.stdout.replace("students", "")
+    assert "is no file" in absent.stderr
+    study = tmp_path / "study.toml"
+    study.write_text(f'datasets = ["{cartpole}"]\n')
+    told = run("sweep", study, "--cores", 2, "--print-config")
+    assert "cores = 2" in told.stdout and "methods" not in told.stdout and "says what the cells are" in told.stderr
 
 
 def test_the_help_of_distill_groups_options_by_method() -> None:

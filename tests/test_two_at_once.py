@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cartpole import collect_cartpole
 from commands import fails, run
 from d3rlpy_distill.files import claimed
 from d3rlpy_distill.pipeline import distill_to_file, load
 from processes import finish, start, wait_for
 
 LONG = ["collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 10_000]
-
-
-@pytest.fixture(scope="module")
-def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect_cartpole(tmp_path_factory.mktemp("cartpole") / "cart.h5")
 
 
 @pytest.fixture(scope="module")

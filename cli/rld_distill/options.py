@@ -24,6 +24,7 @@ __all__ = [
     "Command",
     "ConfigCommand",
     "Names",
+    "Numbers",
     "check_device",
     "command_line",
     "device_option",
@@ -71,6 +72,24 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         if len(set(names)) < len(names):
             self.fail(f"{','.join(names)}: names one twice.", param, ctx)
         return names
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """A list of whole numbers of 1 or more, comma-separated on the command line."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        parts = value.split(",") if isinstance(value, str) else value  # a list of a TOML file
+        try:
+            numbers = [int(str(part)) for part in parts]
+        except (TypeError, ValueError):
+            numbers = [0]
+        if min(numbers, default=0) < 1:
+            self.fail(
+                f"{value!r}: expected numbers of 1 or more with commas between, for example 150,600.", param, ctx
+            )
+        return numbers
 
 
 def read_config(path: Path) -> dict[str, Any]:

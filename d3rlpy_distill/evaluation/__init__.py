@@ -7,8 +7,10 @@ from .run import Place, PolicyArm, run_arms, student_seeds
 from .stage import Stage
 from .statistics import Summary, difference_interval, summarise
 from .store import EvaluationStore
+from .tuning import GRIDS, Trial, Tuned, Tuning
 
 __all__ = [
+    "GRIDS",
     "Arm",
     "ArmKind",
     "ArmResult",
@@ -20,6 +22,9 @@ __all__ = [
     "Results",
     "Stage",
     "Summary",
+    "Trial",
+    "Tuned",
+    "Tuning",
     "compared_arms",
     "difference_interval",
     "is_reserved",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -48,11 +49,13 @@ class ArmKind:
 
     Args:
         kind: ``"random-policy"``, ``"expert"``, ``"teachers"``, ``"full"``, ``"percentile"``, ``"converged"``, the
-            name of a coreset, ``"initial"`` or ``"distilled"``.
+            name of a coreset, ``"initial"``, ``"distilled"`` or, for a set with soft labels that is trained on its
+            actions, ``"distilled-actions"``.
         size: Samples, where they are few.
         labels: ``"actions"`` or ``"soft"``.
         student: Name of the student; None for policies that nothing trains.
         of: The distilled set that it stands beside, by its arm's name; None where it belongs to all.
+        teachers: Hash of the teachers that gave the soft labels, hexadecimal; None where none did.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class ArmKind:
     labels: str = "actions"
     student: str | None = None
     of: str | None = None
+    teachers: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ class Arm:
 
 def is_reserved(name: str) -> bool:
     """Tells whether a table may have an arm of this name by itself, whatever the size of its small sets."""
-    kinds = ("bc", "init", "distilled", "teachers-of", *METHODS.names("coreset"))
+    kinds = ("bc", "init", "distilled", "teachers-of", "actions-of", *METHODS.names("coreset"))
     return name == "expert" or name.startswith(tuple(f"{kind}-" for kind in kinds))
 
 
@@ -96,12 +100,14 @@ def standard_arms(
     distilled: Mapping[str, Distilled],
     protocol: Protocol,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
 ) -> list[Arm]:
     """Returns the arms of an imitating student.
 
     A student of a coreset that draws has a subset of its own, so that these arms do not hang on one lucky draw; all
     students of a distilled set share it, being one dataset. Beside a set with soft labels, NAME, stands
-    ``random-NAME``: as many random observations, a student's own, labelled by the same teachers.
+    ``random-NAME``: as many random observations, a student's own, labelled by the same teachers. ``actions-of-NAME``,
+    if it is asked for, is the set with the actions that it carries as labels.
 
     Args:
         name: Of the student, as registered.
@@ -110,6 +116,8 @@ def standard_arms(
         distilled: Distilled sets by arm; the first one's size is that of the coresets.
         protocol: Budgets.
         coresets: Further coresets, by name.
+        random_soft: Further sizes of random observations with labels of each set's teachers: ``random-soft-600``
+            beside ``soft-150``. Sets of the same teachers share them.
     """
     full, small = protocol.budgets(student)
     n = len(next(iter(distilled.values())))
@@ -131,7 +139,7 @@ def standard_arms(
         arms.append(Arm(f"{coreset}-{n}", about, student, _coreset(coreset, n), small))
     for arm, one in distilled.items():
         arms += _of_distilled(arm, name, student, one, small)
-    return arms
+    return arms + _random_soft(name, student, dataset, distilled, random_soft, small)
 
 
 def compared_arms(
@@ -141,6 +149,7 @@ def compared_arms(
     distilled: Mapping[str, Distilled],
     protocol: Protocol,
     coresets: Sequence[str] = (),
+    random_soft: Sequence[int] = (),
 ) -> list[Arm]:
     """Returns the arms of a student among several: all data, the best tenth, random samples, distilled sets.
 
@@ -163,6 +172,9 @@ def compared_arms(
             continue
         of = [each for each in _of_distilled(arm, name, student, one, small) if each.about.kind != "initial"]
         arms += [dataclasses.replace(each, name=f"{name}-{each.name}") for each in of]
+    if student.takes_soft_labels:
+        further = _random_soft(name, student, dataset, distilled, random_soft, small)
+        arms += [dataclasses.replace(each, name=f"{name}-{each.name}") for each in further]
     return arms
 
 
@@ -189,17 +201,55 @@ def equal_arms(dataset: OfflineDataset, arms: Sequence[Arm]) -> list[str]:
 
 
 def _of_distilled(arm: str, name: str, student: Student, distilled: Distilled, small: Budget) -> list[Arm]:
-    """A distilled set, and what stands beside it: what it started from, or random samples with such labels."""
-    n, labels = len(distilled), "soft" if distilled.soft else "actions"
-    own = Arm(arm, ArmKind("distilled", n, labels, name), student, Whole(distilled.training_set()), small)
-    if distilled.teachers is not None:
-        about = ArmKind("random", n, "soft", name, of=arm)
-        return [Arm(f"random-{arm}", about, student, RandomSoft(n, distilled.teachers), small), own]
+    """A distilled set, and what stands beside it: its start, or random samples with such labels and its actions."""
+    n, labels, taught = len(distilled), "soft" if distilled.soft else "actions", _taught_by(distilled)
+    about = ArmKind("distilled", n, labels, name, teachers=taught)
+    own = Arm(arm, about, student, Whole(distilled.training_set()), small)
+    if distilled.soft:
+        hard = TrainingSet(dataclasses.replace(distilled.samples, probabilities=None))
+        about = ArmKind("distilled-actions", n, "actions", name, of=arm)
+        of_actions = Arm(f"actions-of-{arm}", about, student, Whole(hard), small, optional=True)
+        if distilled.teachers is None:
+            return [own, of_actions]
+        about = ArmKind("random", n, "soft", name, of=arm, teachers=taught)
+        random = Arm(f"random-{arm}", about, student, RandomSoft(n, distilled.teachers), small)
+        return [random, own, of_actions]
     if distilled.initial is not None and arm == f"distilled-{n}":
         about = ArmKind("initial", n, labels, name, of=arm)
         initial = Whole(TrainingSet(distilled.initial))
         return [Arm(f"init-{n}", about, student, initial, small), own]
     return [own]
+
+
+def _random_soft(
+    name: str,
+    student: Student,
+    dataset: OfflineDataset,
+    distilled: Mapping[str, Distilled],
+    sizes: Sequence[int],
+    small: Budget,
+) -> list[Arm]:
+    """Random samples of further sizes, once for all sets that have the same teachers."""
+    there = {(_taught_by(one), len(one)) for one in distilled.values()}
+    names = {f"random-{arm}" for arm in distilled}
+    arms = []
+    for size, (arm, one) in itertools.product(sorted(set(sizes)), distilled.items()):
+        taught = _taught_by(one)
+        if one.teachers is None or (taught, size) in there:
+            continue
+        if not 1 <= size <= len(dataset):
+            raise SettingsError(f"random-soft {size}: expected 1 to {len(dataset)}, the size of {dataset.name}.")
+        there.add((taught, size))
+        free = f"random-{arm.removesuffix(f'-{len(one)}')}-{size}"
+        free = f"random-{arm}-{size}" if free in names else free
+        names.add(free)
+        about = ArmKind("random", size, "soft", name, of=arm, teachers=taught)
+        arms.append(Arm(free, about, student, RandomSoft(size, one.teachers), small))
+    return arms
+
+
+def _taught_by(distilled: Distilled) -> str | None:
+    return None if distilled.teachers is None else distilled.teachers.sha256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..learners.convergence import ConvergenceConfig
 from ..students.base import Budget, Student
+from .tuning import Tuning
 
 __all__ = ["PartialBudget", "Protocol"]
 
@@ -40,6 +41,8 @@ class Protocol:
         small: Budget of the students on as many samples as a distilled set has; None likewise.
         convergence: How the arm that trains to convergence does so.
         seed: Fixes subsets, students, starts and action sampling.
+        tuning: Chooses each arm's budget on validation starts, in the place of ``full`` and ``small``; training to
+            convergence is left as it is. None tunes nothing.
     """
 
     students: int = 10
@@ -48,6 +51,7 @@ class Protocol:
     small: Budget | PartialBudget | None = None
     convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
     seed: int = 0
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         if self.students < 1 or self.episodes < 1:
@@ -69,6 +73,8 @@ class Protocol:
             "budgets": budgets,
             "convergence": dataclasses.asdict(self.convergence),
             "seed": self.seed,
+            # only where there is some: a directory of an earlier version is gone on with
+            **({} if self.tuning is None else {"tuning": self.tuning.to_json()}),
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DistillError
+from ..errors import DistillError, SettingsError
 from ..files import check_output, read_document, write_document
 from ..tasks.base import MODES
 from .arms import ArmKind
@@ -18,6 +18,7 @@ from .layout import lay_out
 from .legacy import from_0_1
 from .returns import load_returns, save_returns
 from .statistics import summarise
+from .tuning import Tuned
 
 __all__ = ["SCHEMA", "ArmResult", "Results", "shapes"]
 
@@ -116,6 +117,7 @@ class Results:
         provenance: Datasets, packages, machine, command (JSON values).
         splits: What was played, each with its title.
         arms: One entry for each arm, split and mode.
+        tuning: What was tried for the budget of each arm, by its name; none where budgets were not tuned.
     """
 
     task: str
@@ -123,6 +125,7 @@ class Results:
     provenance: Mapping[str, Any]
     splits: Mapping[str, str]
     arms: Sequence[ArmResult]
+    tuning: Mapping[str, Tuned] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -171,6 +174,7 @@ class Results:
             "protocol": dict(self.protocol),
             "provenance": dict(self.provenance),
             "splits": dict(self.splits),
+            **({"tuning": {name: one.to_json() for name, one in self.tuning.items()}} if self.tuning else {}),
             "arms": [arm.to_json() for arm in self.arms],
         }
 
@@ -221,11 +225,17 @@ class Results:
             elif returns is None:
                 returns = load_returns(path.with_suffix(".npz"), value["returns_sha256"], shapes(value))
             arms = [_arm(arm, one) for arm, one in zip(value["arms"], returns, strict=True)]
+            tuning = {str(name): Tuned.from_json(one) for name, one in value.get("tuning", {}).items()}
             results = cls(
-                str(value["task"]), dict(value["protocol"]), dict(value["provenance"]), dict(value["splits"]), arms
+                str(value["task"]),
+                dict(value["protocol"]),
+                dict(value["provenance"]),
+                dict(value["splits"]),
+                arms,
+                tuning,
             )
             results._check()
-        except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, IndexError, SettingsError) as error:
             reason = " ".join(f"{type(error).__name__} {error}".split())
             raise DistillError(f"{path} does not follow the schema of 'rld-distill evaluate': {reason}") from error
         return results
@@ -259,13 +269,19 @@ def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResul
     size, normalised = value["size"], value["normalised"]
     low, high = value["ci95"]
     texts = {key: value[key] for key in ("name", "kind", "labels", "split", "mode", "student", "of")}
+    texts["teachers"] = value.get("teachers")  # earlier results do not say it
     for key, text in texts.items():
-        if not isinstance(text, str) and not (text is None and key in ("student", "of")):
+        if not isinstance(text, str) and not (text is None and key in ("student", "of", "teachers")):
             raise TypeError(f"an arm has {key} {text!r}")
     return ArmResult(
         name=str(value["name"]),
         about=ArmKind(
-            value["kind"], None if size is None else int(size), value["labels"], value["student"], value["of"]
+            value["kind"],
+            None if size is None else int(size),
+            value["labels"],
+            value["student"],
+            value["of"],
+            value.get("teachers"),
         ),
         split=str(value["split"]),
         mode=str(value["mode"]),

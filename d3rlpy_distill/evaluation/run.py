@@ -16,6 +16,7 @@ from ..errors import CheckpointError, DamagedFileError
 from ..executors import Board, Branch, Flow, Pool, Unit
 from ..learners.convergence import ConvergenceConfig
 from ..policies import Policy
+from ..students.base import Budget
 from ..students.kept import PackedStudent, read_weights, write_student
 from ..tasks.base import Mode
 from .arms import Arm, ArmKind
@@ -23,9 +24,10 @@ from .protocol import Protocol
 from .results import ArmResult
 from .stage import Stage
 from .store import EvaluationStore
-from .units import GivenPolicies, Players, TrainedStudents, play, train_student
+from .tuning import Trial, Tuned, Tuning
+from .units import GivenPolicies, Players, TrainedStudents, learner_config, play, train_student, try_trial
 
-__all__ = ["OnArm", "Place", "PolicyArm", "run_arms", "student_seeds"]
+__all__ = ["OnArm", "Place", "PolicyArm", "is_tuned", "run_arms", "student_seeds", "tuning_seeds"]
 
 OnArm = Callable[[Sequence[ArmResult]], None]
 """Called with the entries of each arm when it is done."""
@@ -78,6 +80,11 @@ def student_seeds(protocol: Protocol, arm: str, i: int) -> tuple[int, int]:
     return data_seed, student_seed
 
 
+def tuning_seeds(protocol: Protocol, arm: str, i: int) -> tuple[int, int]:
+    """Returns the seeds of student ``i`` of each trial of an arm's budget, which no student that is evaluated has."""
+    return student_seeds(protocol, f"{arm} tuned", i)  # no arm's name has a space
+
+
 def run_arms(
     stage: Stage,
     policies: Sequence[PolicyArm],
@@ -87,7 +94,7 @@ def run_arms(
     store: EvaluationStore,
     place: Place,
     on_arm: OnArm = lambda entries: None,
-) -> Flow[list[ArmResult]]:
+) -> Flow[tuple[list[ArmResult], dict[str, Tuned]]]:
     """Evaluates policies and arms; run again with the same store, it goes on where it stopped.
 
     Args:
@@ -101,16 +108,27 @@ def run_arms(
         on_arm: Told of each arm that is done.
 
     Returns:
-        An entry for each arm, split and mode: policies first, then arms.
+        An entry for each arm, split and mode: policies first, then arms. And what was tried for each arm's budget,
+        where budgets are tuned.
     """
     run = _Run(stage, protocol, splits, store, place, on_arm)
     place.board.expect(len(policies) * len(run.combinations))
     place.board.expect(len(arms) * (protocol.students + len(run.combinations)))
+    if protocol.tuning is not None:
+        trials = protocol.tuning.students * len(protocol.tuning.trials)
+        place.board.expect(trials * sum(is_tuned(arm) for arm in arms))
     entries = yield [
         *(Branch(run.policy_arm(one)) for one in policies),
         *(Branch(run.student_arm(arm)) for arm in arms),
     ]
-    return [entry for each in entries for entry in each]
+    return [entry for each in entries for entry in each], {
+        arm.name: run.tuned[arm.name] for arm in arms if arm.name in run.tuned
+    }
+
+
+def is_tuned(arm: Arm) -> bool:
+    """Tells whether an arm has a budget that can be tuned: one that trains to convergence has its own end."""
+    return isinstance(arm.budget, Budget)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,6 +139,7 @@ class _Run:
     store: EvaluationStore
     place: Place
     on_arm: OnArm
+    tuned: dict[str, Tuned] = dataclasses.field(default_factory=dict)
 
     @property
     def combinations(self) -> list[tuple[str, Mode]]:
@@ -132,7 +151,16 @@ class _Run:
     def student_arm(self, arm: Arm) -> Flow[list[ArmResult]]:
         """Trains the students of an arm, or takes them from the store, and plays them."""
         dataset, full = self.stage.dataset, self.protocol.budgets(arm.student)[0]
-        config = arm.student.learner(dataset, full if isinstance(arm.budget, ConvergenceConfig) else arm.budget)
+        if isinstance(arm.budget, ConvergenceConfig):
+            config = arm.student.learner(dataset, full)
+        elif self.protocol.tuning is None:
+            config = arm.student.learner(dataset, arm.budget)
+        else:
+            tuned = self.tuned[arm.name] = yield from self.tune(arm, self.protocol.tuning)
+            arm, config = (
+                dataclasses.replace(arm, budget=tuned.best.budget),
+                learner_config(arm.student, dataset, tuned.best),
+            )
         shared = functools.cache(lambda: self.place.pool.share(arm))
         students: list[PackedStudent] = yield [
             Branch(self.student(arm, config, i, shared)) for i in range(self.protocol.students)
@@ -150,6 +178,35 @@ class _Run:
         }
         players = self.players(arm, config, students)
         return (yield from self.play(arm.name, arm.about, players, known))
+
+    def tune(self, arm: Arm, tuning: Tuning) -> Flow[Tuned]:
+        """Tries every budget, or takes what the store has."""
+        shared = functools.cache(lambda: self.place.pool.share(arm))
+        every = [(trial, i) for trial in tuning.trials for i in range(tuning.students)]
+        scores = yield [Branch(self.trial(arm, trial, i, tuning, shared)) for trial, i in every]
+        rows = np.array(scores).reshape(len(tuning.trials), tuning.students)
+        return Tuned(tuning.trials, rows.tolist())
+
+    def trial(self, arm: Arm, trial: Trial, i: int, tuning: Tuning, shared: Any) -> Flow[float]:
+        place, protocol, stage = self.place, self.protocol, self.stage
+        kept = self.store.load_trial(arm.name, trial.key, i, tuning.episodes)
+        if kept is not None:
+            place.board.skip()
+            return float(kept.mean())
+        seeds = tuning_seeds(protocol, arm.name, i)
+        arguments = stage.shared_dataset, stage.shared_task, shared(), trial, seeds
+        (returns,) = yield [
+            place.unit(
+                f"tuning {arm.name}, {trial}, student {i + 1}",
+                try_trial,
+                *arguments,
+                place.device,
+                tuning.episodes,
+                protocol.seed,
+            )
+        ]
+        self.store.save_trial(arm.name, trial.key, i, returns)
+        return float(returns.mean())
 
     def players(self, arm: Arm, config: LearnableConfig, packed: Sequence[PackedStudent]) -> TrainedStudents:
         dataset, device = self.stage.dataset, self.place.device

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Summary", "difference_interval", "interquartile_mean", "summarise"]
+__all__ = ["N_BOOTSTRAP", "Summary", "difference_interval", "interquartile_mean", "student_scores", "summarise"]
 
 N_BOOTSTRAP = 10_000
 
@@ -33,7 +33,15 @@ class Summary:
     ci95: tuple[float, float]
 
 
-def _scores(returns: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+def student_scores(returns: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Returns the units of replication: the mean return of each student, ``(S,)``; of one policy, its episodes.
+
+    Args:
+        returns: ``(S, K)``.
+
+    Raises:
+        ValueError: If there are none, or some are NaN or infinite.
+    """
     if returns.ndim != 2 or returns.size == 0:
         raise ValueError(f"returns of shape {returns.shape}: expected (students, episodes), not empty.")
     if not np.isfinite(returns).all():
@@ -62,7 +70,7 @@ def summarise(returns: npt.NDArray[np.floating[Any]], rng: np.random.Generator) 
         returns: ``(S, K)``.
         rng: Draws the bootstrap samples.
     """
-    scores = _scores(returns)
+    scores = student_scores(returns)
     resampled = rng.choice(scores, (N_BOOTSTRAP, len(scores)))
     low, high = np.quantile(interquartile_mean(resampled), (0.025, 0.975))
     return Summary(
@@ -90,7 +98,7 @@ def difference_interval(
     Returns:
         Difference, lower end, upper end.
     """
-    a, b = _scores(returns), _scores(baseline)
+    a, b = student_scores(returns), student_scores(baseline)
     drawn = rng.choice(a, (N_BOOTSTRAP, len(a))).mean(1) - rng.choice(b, (N_BOOTSTRAP, len(b))).mean(1)
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(a.mean() - b.mean()), float(low), float(high)

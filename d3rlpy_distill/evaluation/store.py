@@ -81,5 +81,32 @@ class EvaluationStore:
         """Keeps returns."""
         write_document(self._returns(arm, split, mode), {"returns": returns.tolist()})
 
+    def load_trial(self, arm: str, trial: str, i: int, episodes: int) -> npt.NDArray[np.float64] | None:
+        """Returns what student ``i`` of a trial of an arm's budget returned, ``(episodes,)``, or None before that.
+
+        Raises:
+            DamagedFileError: If the file holds something else.
+        """
+        path = self._trial(arm, trial, i)
+        if not path.exists():
+            return None
+        value = read_document(path).get("returns")
+        try:
+            returns = np.array(value, np.float64)
+        except (TypeError, ValueError):
+            returns = np.zeros(0)
+        if returns.shape != (episodes,) or not np.isfinite(returns).all():
+            raise DamagedFileError(
+                f"{path} holds no {episodes} returns: remove it with 'rm {path}' to have them played again."
+            )
+        return returns
+
+    def save_trial(self, arm: str, trial: str, i: int, returns: npt.NDArray[np.float64]) -> None:
+        """Keeps what a student of a trial returned; the student itself is not kept."""
+        write_document(self._trial(arm, trial, i), {"returns": returns.tolist()})
+
+    def _trial(self, arm: str, trial: str, i: int) -> Path:
+        return self.directory / "tuning" / arm / f"{trial}-{i}.json"
+
     def _returns(self, arm: str, split: str, mode: str) -> Path:
         return self.directory / "returns" / f"{arm}-{split}-{mode}.json"

@@ -1,4 +1,4 @@
-"""What an evaluation does in units: one student trained, one arm played on one split in one mode."""
+"""What an evaluation does in units: a student trained, an arm played on one split in one mode, a budget tried."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from ..students.base import Student
 from ..students.kept import PackedStudent, pack_student
 from ..tasks.base import Mode, Task
 from .arms import Arm
+from .tuning import VALIDATION, Trial
 
-__all__ = ["GivenPolicies", "Players", "TrainedStudents", "play", "train_student"]
+__all__ = ["GivenPolicies", "Players", "TrainedStudents", "learner_config", "play", "train_student", "try_trial"]
 
 TARGET_PERCENTILE = 90
 
@@ -120,3 +121,44 @@ def play(
 ) -> npt.NDArray[np.float64]:
     """Plays an arm and returns the returns, ``(S, K)``; see :meth:`~..tasks.Task.play`."""
     return task.play(players.ready(), split=split, mode=mode, episodes=episodes, seed=seed)
+
+
+def learner_config(student: Student, dataset: OfflineDataset, trial: Trial) -> LearnableConfig:
+    """Returns a student's learner for a trial: its own, with the trial's batch size and learning rate."""
+    config = student.learner(dataset, trial.budget)
+    if trial.learning_rate is None:
+        return config
+    return dataclasses.replace(config, learning_rate=trial.learning_rate)
+
+
+def try_trial(
+    tell: Tell,
+    dataset: OfflineDataset,
+    task: Task,
+    arm: Arm,
+    trial: Trial,
+    seeds: tuple[int, int],
+    device: str,
+    episodes: int,
+    seed: int,
+) -> npt.NDArray[np.float64]:
+    """Trains one student and plays it on validation starts; returns its returns, ``(episodes,)``.
+
+    Args:
+        tell: Told of each step.
+        dataset: The real data.
+        task: What is played.
+        arm: What it is trained on.
+        trial: For how long, and at which learning rate.
+        seeds: Of its data, and of its weights and batches.
+        device: torch device.
+        episodes: Episodes to play.
+        seed: Of the playing.
+    """
+    config = learner_config(arm.student, dataset, trial)
+    tried = dataclasses.replace(arm, budget=trial.budget)
+    packed = train_student(tell, dataset, tried, config, seeds, device)
+    shape, size = dataset.observation_shape, dataset.action_size
+    players = TrainedStudents(arm.student, config, shape, size, device, [packed])
+    returns: npt.NDArray[np.float64] = play(tell, task, players, VALIDATION, task.modes[0], episodes, seed)[0]
+    return returns

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +13,13 @@ from d3rlpy.base import LearnableConfig
 from d3rlpy.serializable_config import DynamicConfig
 
 from ..errors import DistillError, SettingsError
-from ..files import appears_atomically
+from ..files import appears_atomically, check_output
 from ..learners.learner import AnyLearner
 from ..registry import PLUGIN_PREFIX
 from ..students.kept import KeptStudent, is_student, load_student
+from .transfer import Transfer
 
-__all__ = ["export_d3rlpy", "save_d3"]
+__all__ = ["check_export_d3rlpy", "export_d3rlpy", "save_d3"]
 
 SUFFIX = ".d3"
 REGISTERED = "registered_by"
@@ -44,15 +47,44 @@ def export_d3rlpy(student: str | Path, path: str | Path | None = None, *, overwr
         DistillError: If its network comes from a plug-in that is a file, which d3rlpy could not import.
     """
     student = Path(student)
+    kept = _kept(student)
+    save_d3(kept.learner, _target(student, path), overwrite=overwrite)
+    return kept
+
+
+def check_export_d3rlpy(
+    student: str | Path, path: str | Path | None = None, *, overwrite: bool = False
+) -> Transfer:
+    """Says what :func:`export_d3rlpy` would do; the model is written into a temporary directory.
+
+    Args: those of :func:`export_d3rlpy`.
+
+    Raises: those of :func:`export_d3rlpy`.
+    """
+    start = time.perf_counter()
+    student = Path(student)
+    kept, path = _kept(student), _target(student, path)
+    _check_suffix(path)
+    check_output(path, overwrite=overwrite)
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / f"student{SUFFIX}"
+        save_d3(kept.learner, made)
+        seconds = time.perf_counter() - start
+        return Transfer(str(student), student.stat().st_size, path, made.stat().st_size, seconds)
+
+
+def _target(student: Path, path: str | Path | None) -> Path:
+    return student.with_suffix(SUFFIX) if path is None else Path(path)
+
+
+def _kept(student: Path) -> KeptStudent:
     if not student.is_file() or not is_student(student):
         found = "is no student" if student.is_file() else "does not exist"
         raise SettingsError(
             f"{student} {found}: expected a .safetensors that 'rld-distill evaluate' kept, for example "
             "results/starpilot/students/distilled-150/0.safetensors."
         )
-    kept = load_student(student)
-    save_d3(kept.learner, student.with_suffix(SUFFIX) if path is None else Path(path), overwrite=overwrite)
-    return kept
+    return load_student(student)
 
 
 def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None:
@@ -68,8 +100,7 @@ def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None
         OutputExistsError: If there is a file and ``overwrite`` is False.
         DistillError: If its network comes from a plug-in that is a file, which d3rlpy could not import.
     """
-    if path.suffix != SUFFIX:
-        raise SettingsError(f"{path}: expected a path that ends in {SUFFIX}, as d3rlpy's models do.")
+    _check_suffix(path)
     foreign = list(_foreign(learner.config))
     for one in foreign:
         if one.__module__.startswith(PLUGIN_PREFIX):
@@ -82,6 +113,11 @@ def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None
         if foreign:  # what was just written is ours: it is safe to load
             model = pickle.loads(partial.read_bytes())
             partial.write_bytes(pickle.dumps({REGISTERED: foreign, **model}))
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise SettingsError(f"{path}: expected a path that ends in {SUFFIX}, as d3rlpy's models do.")
 
 
 def _foreign(config: LearnableConfig | DynamicConfig) -> Iterator[type[DynamicConfig]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,20 @@ from ..data.hdf5.plain import has, plain_dataset
 from ..data.offline import episode_data
 from ..errors import DatasetFormatError, SettingsError
 from ..memory import check_fits
-from .d3rlpy_names import DOWNLOADS, by_getter, download
-from .writing import file_sha256, known_task, plain_observations, write_import
+from .d3rlpy_names import DOWNLOADS, by_getter, check_getter, download, download_bytes
+from .transfer import Transfer
+from .writing import (
+    Episodes,
+    EpisodeStream,
+    check_target,
+    file_sha256,
+    known_task,
+    plain_observations,
+    try_import,
+    write_import,
+)
 
-__all__ = ["import_d3rlpy"]
+__all__ = ["check_import_d3rlpy", "import_d3rlpy"]
 
 SUFFIXES = (".h5", ".hdf5")
 COLUMNS_OF_1 = ("observations", "actions", "rewards", "terminals")
@@ -56,41 +67,108 @@ def import_d3rlpy(
         DistillError: If the data cannot be downloaded.
         OutputExistsError: If ``path`` holds anything else.
     """
-    named = Path(source).suffix not in SUFFIXES and not Path(source).exists()
-    name, path = str(source), Path(path)
-    if not named and path.resolve() == Path(source).resolve():
-        raise SettingsError(f"{path} is the file to import itself: give another path to make.")
-    if named and name.partition("-")[0] + "-replay" in DOWNLOADS and "-" not in name:
-        name += "-replay"  # as d3rlpy's own documentation calls it
-    if named and name in DOWNLOADS:
-        task = task or DOWNLOADS[name].task
-    if task is not None:
-        task, count = known_task(task)
-        action_size = action_size or count
-    if named and name not in DOWNLOADS:
-        buffer, known = by_getter(name)
-        info = buffer.dataset_info
-        discrete = info.action_space == ActionSpace.DISCRETE
-        size = action_size if discrete and action_size is not None else int(info.action_size)
-        provenance = Provenance("imported", task or known, size, command, {"source": name})
+    path = Path(path)
+    asked = _Asked.of(source, path, task, action_size)
+    if asked.by_getter:
+        name, provenance, episodes = _from_getter(asked, command)
+    else:
+        file = download(asked.name, Path(data_directory)) if asked.named else Path(source)
+        name = str(file)
+        provenance, episodes, _ = _from_file(asked, file, command)
+    return write_import(name, path, provenance, episodes, on_episode)
 
-        def from_buffer(writer: EpisodeWriter) -> Iterator[EpisodeData]:
-            yield from (episode_data(episode, discrete) for episode in buffer.episodes)
 
-        return write_import(name, path, provenance, from_buffer, on_episode)
-    file = download(name, Path(data_directory)) if named else Path(source)
-    read, size = _reader(file, action_size)
+def check_import_d3rlpy(
+    source: str | Path,
+    path: str | Path,
+    *,
+    task: str | None = None,
+    action_size: int | None = None,
+    data_directory: str | Path = DATA_DIRECTORY,
+) -> Transfer:
+    """Says what :func:`import_d3rlpy` would do. Nothing is downloaded: the server is asked how much that would be.
+
+    Args: those of :func:`import_d3rlpy`.
+
+    Raises: those of :func:`import_d3rlpy`, as far as the first episodes show them, but for InUseError.
+    """
+    path = Path(path)
+    asked = _Asked.of(source, path, task, action_size)
+    if asked.by_getter:
+        check_getter(asked.name)
+        check_target(path, asked.name)
+        return Transfer(asked.name, None, path, None, None)
+    file = Path(data_directory) / DOWNLOADS[asked.name].file if asked.named else Path(source)
+    if asked.named and not file.exists():
+        check_target(path, asked.name)
+        return Transfer(asked.name, download_bytes(asked.name, Path(data_directory)), path, None, None)
+    provenance, episodes, total = _from_file(asked, file, "")
+    return try_import(file, path, provenance, episodes, total)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What is to be imported.
+
+    Args:
+        name: The file, or the name.
+        named: Whether it is a name.
+        task: What it was recorded on, where that is known.
+        action_size: Number of discrete actions, likewise.
+    """
+
+    name: str
+    named: bool
+    task: str | None
+    action_size: int | None
+
+    @classmethod
+    def of(cls, source: str | Path, path: Path, task: str | None, action_size: int | None) -> _Asked:
+        named = Path(source).suffix not in SUFFIXES and not Path(source).exists()
+        name = str(source)
+        if not named and path.resolve() == Path(source).resolve():
+            raise SettingsError(f"{path} is the file to import itself: give another path to make.")
+        if named and name.partition("-")[0] + "-replay" in DOWNLOADS and "-" not in name:
+            name += "-replay"  # as d3rlpy's own documentation calls it
+        if named and name in DOWNLOADS:
+            task = task or DOWNLOADS[name].task
+        if task is not None:
+            task, count = known_task(task)
+            action_size = action_size or count
+        return cls(name, named, task, action_size)
+
+    @property
+    def by_getter(self) -> bool:
+        """Whether d3rlpy's own getter has to download it."""
+        return self.named and self.name not in DOWNLOADS
+
+
+def _from_getter(asked: _Asked, command: str) -> tuple[str, Provenance, Episodes]:
+    buffer, known = by_getter(asked.name)
+    info = buffer.dataset_info
+    discrete = info.action_space == ActionSpace.DISCRETE
+    size = asked.action_size if discrete and asked.action_size is not None else int(info.action_size)
+    provenance = Provenance("imported", asked.task or known, size, command, {"source": asked.name})
+
+    def episodes(writer: EpisodeWriter) -> EpisodeStream:
+        yield from (episode_data(episode, discrete) for episode in buffer.episodes)
+
+    return asked.name, provenance, episodes
+
+
+def _from_file(asked: _Asked, file: Path, command: str) -> tuple[Provenance, Episodes, int]:
+    """What is recorded of a file, its episodes, and how many they are."""
+    episodes, size, total = _reader(file, asked.action_size)
     settings = {
-        "source": name if named else file.name,
+        "source": asked.name if asked.named else file.name,
         "file_bytes": file.stat().st_size,
         "file_sha256": file_sha256(file),
     }
-    provenance = Provenance("imported", task, size, command, settings)
-    return write_import(str(file), path, provenance, read, on_episode)
+    return Provenance("imported", asked.task, size, command, settings), episodes, total
 
 
-def _reader(path: Path, action_size: int | None) -> tuple[Callable[[EpisodeWriter], Iterator[EpisodeData]], int]:
-    """What reads a file's episodes, and the number of its actions or of their dimensions."""
+def _reader(path: Path, action_size: int | None) -> tuple[Episodes, int, int]:
+    """What reads a file's episodes, the number of its actions or of their dimensions, and that of its episodes."""
     with open_hdf5(path) as file:
         if not has(file, "observations"):  # each episode has arrays of its own since version 2
             info = read_info(path)
@@ -98,13 +176,13 @@ def _reader(path: Path, action_size: int | None) -> tuple[Callable[[EpisodeWrite
                 raise DatasetFormatError(f"{path} is one of our datasets already: use it as it is.")
             discrete = np.issubdtype(plain_dataset(file, "actions_0").dtype, np.integer)
             size = action_size if discrete and action_size is not None else info.action_size
-            return (lambda writer: _converted(path, size)), size
+            return (lambda writer: _converted(path, size)), size, info.num_episodes
         columns = _Columns(path, file)
         size = columns.action_size if action_size is None or not columns.discrete else action_size
-    return (lambda writer: _read_1(path)), size
+        return (lambda writer: _read_1(path)), size, int(columns.ends.sum())
 
 
-def _converted(path: Path, action_size: int) -> Iterator[EpisodeData]:
+def _converted(path: Path, action_size: int) -> EpisodeStream:
     for episode in read_episodes(path, action_size=action_size):
         actions = episode.actions.astype(np.int32 if episode.actions.ndim == 1 else np.float32)
         yield EpisodeData(
@@ -173,6 +251,6 @@ class _Columns:
             start = end
 
 
-def _read_1(path: Path) -> Iterator[EpisodeData]:
+def _read_1(path: Path) -> EpisodeStream:
     with open_hdf5(path) as file:
         yield from _Columns(path, file).episodes()

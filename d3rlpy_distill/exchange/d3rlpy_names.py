@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import importlib.util
+import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import d3rlpy.datasets
@@ -15,13 +19,15 @@ import gymnasium
 from d3rlpy.dataset import ReplayBuffer
 
 from ..errors import DistillError, MissingExtraError, UnknownNameError
-from ..files import appears_atomically
+from ..files import appears_atomically, check_output
 
-__all__ = ["DOWNLOADS", "Download", "by_getter", "download"]
+__all__ = ["DOWNLOADS", "Download", "by_getter", "check_getter", "download", "download_bytes"]
 
 SECONDS = 30  # without a byte
 PIECE = 1 << 20
 LARGEST = 1 << 31  # bytes; the four files have some megabytes
+OF_D4RL = re.compile(r"bullet-.+|hopper|halfcheetah|walker|ant")
+"""As d3rlpy's ``get_dataset`` tells them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,25 +67,49 @@ def download(name: str, directory: Path) -> Path:
     path = directory / one.file
     if path.exists():
         return path
+    with _asked(name, path, "GET") as answer, appears_atomically(path) as partial:
+        length = answer.headers.get("Content-Length")
+        done = 0
+        with partial.open("wb") as file:
+            while piece := answer.read(PIECE):
+                done += len(piece)
+                if done > LARGEST:
+                    raise OSError(f"it has more than {LARGEST} bytes")
+                file.write(piece)
+        if length is not None and done != int(length):
+            raise OSError(f"{done} of {length} bytes arrived")
+    return path
+
+
+def download_bytes(name: str, directory: Path) -> int | None:
+    """Returns the size of what :func:`download` would fetch, as the server tells it; None if it does not.
+
+    Raises: those of :func:`download`, as far as the server shows them.
+    """
+    path = directory / DOWNLOADS[name].file
+    check_output(path)
+    with _asked(name, path, "HEAD") as answer:
+        length = answer.headers.get("Content-Length")
+        return None if length is None else int(length)
+
+
+@contextlib.contextmanager
+def _asked(name: str, path: Path, method: str) -> Iterator[HTTPResponse]:
+    """Yields the server's answer.
+
+    Raises:
+        DistillError: If there is none, or it breaks off.
+    """
     try:
-        with urllib.request.urlopen(one.url, timeout=SECONDS) as answer, appears_atomically(path) as partial:
-            length = answer.headers.get("Content-Length")
-            done = 0
-            with partial.open("wb") as file:
-                while piece := answer.read(PIECE):
-                    done += len(piece)
-                    if done > LARGEST:
-                        raise OSError(f"it has more than {LARGEST} bytes")
-                    file.write(piece)
-            if length is not None and done != int(length):
-                raise OSError(f"{done} of {length} bytes arrived")
+        request = urllib.request.Request(DOWNLOADS[name].url, method=method)
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            yield answer
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
         raise _unreachable(name, str(getattr(error, "reason", error)), path) from error
     except OSError as error:
         if error.errno is not None:  # of our own disk
             raise
         raise _unreachable(name, str(error), path) from error
-    return path
 
 
 def _unreachable(name: str, reason: str, path: Path) -> DistillError:
@@ -87,6 +117,15 @@ def _unreachable(name: str, reason: str, path: Path) -> DistillError:
         f"d3rlpy's dataset {name!r} cannot be downloaded ({reason}): where there is no network, copy d3rlpy's file to "
         f"{path}, or give any d3rlpy HDF5 file: rld-distill import d3rlpy FILE."
     )
+
+
+def check_getter(name: str) -> None:
+    """Refuses a name that :func:`by_getter` refuses before it downloads anything.
+
+    Raises: those of :func:`by_getter`.
+    """
+    if importlib.util.find_spec("d4rl") is None or not OF_D4RL.match(name):
+        by_getter(name)
 
 
 def by_getter(name: str) -> tuple[ReplayBuffer, str | None]:

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,13 @@ from ..pipeline import dataset_file
 from ..report import save_gallery
 from ..report.gallery import has_images
 from .card import CardFacts, describes, merged
+from .transfer import Transfer
 from .writing import file_sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["Pulled", "Pushed", "preview_card", "pull_from_hub", "push_to_hub"]
+__all__ = ["Pulled", "Pushed", "check_pull", "preview_card", "pull_from_hub", "push_to_hub"]
 
 KIND = "dataset"
 CARD, PICTURE = "README.md", "samples.png"
@@ -207,30 +208,19 @@ def pull_from_hub(
         DatasetFormatError: If it is no dataset of ours.
         DistillError: If the server cannot be reached, or refuses.
     """
-    if sha256 is not None and not HEXADECIMAL.fullmatch(sha256):
-        raise SettingsError(f"sha256 {sha256!r}: expected 64 hexadecimal digits, as a card says them.")
-    api = _api(endpoint)
-    with _talking(repo, revision, api):
-        known = api.dataset_info(repo, revision=revision, files_metadata=True)
-    there = {one.rfilename: one for one in known.siblings or []}
-    name = _chosen(repo, [one for one in there if PurePosixPath(one).suffix in SUFFIXES], file)
-    out = Path("data") / PurePosixPath(name).name if path is None else Path(path)
-    said = _lfs_sha256(there[name])
+    asked = _Asked.of(repo, path, file, revision, sha256, endpoint)
+    out = asked.out
     with claimed(out):
-        if out.exists() and _is(there[name], out) and sha256 in (None, file_sha256(out)):
-            return Pulled(out, _beside(out), repo, known.sha, file_sha256(out), _verified(out))
+        if asked.is_there():
+            return Pulled(out, _beside(out), repo, asked.revision, file_sha256(out), _verified(out))
         check_output(out, overwrite=overwrite)
         with tempfile.TemporaryDirectory() as directory:
-            with _talking(repo, revision, api):
-                got = _download(api, repo, name, known.sha, Path(directory))
-                card = _read_card(api, repo, known.sha, Path(directory)) if CARD in there else None
+            with _talking(repo, revision, asked.api):
+                got = _download(asked.api, repo, asked.name, asked.revision, Path(directory))
+                card = asked.card(Path(directory))
             found = file_sha256(got)
-            for expected, whose in ((said, f"that {repo} says"), (sha256, "that was expected")):
-                if expected is not None and found != expected:
-                    raise DamagedFileError(
-                        f"{repo}, {name}: its SHA-256 is {found}, and the one {whose} {expected}: it is refused."
-                    )
-            info = _verified(got, f"{repo}, {name}")
+            asked.check_sha256(found)
+            info = _verified(got, f"{repo}, {asked.name}")
             beside = out.with_suffix(".md")
             if card is not None:
                 check_output(beside, overwrite=overwrite or _says(beside, card))
@@ -240,8 +230,106 @@ def pull_from_hub(
             with appears_atomically(beside, overwrite=True) as partial:
                 partial.write_text(card, encoding="utf-8")
     return Pulled(
-        out, None if card is None else beside, repo, known.sha, found, dataclasses.replace(info, path=out)
+        out, None if card is None else beside, repo, asked.revision, found, dataclasses.replace(info, path=out)
     )
+
+
+def check_pull(
+    repo: str,
+    path: str | Path | None = None,
+    *,
+    file: str | None = None,
+    revision: str | None = None,
+    sha256: str | None = None,
+    overwrite: bool = False,
+    endpoint: str | None = None,
+) -> Transfer:
+    """Says what :func:`pull_from_hub` would do: the server is asked, and its card is read. Nothing is written.
+
+    Args: those of :func:`pull_from_hub`.
+
+    Raises: those of :func:`pull_from_hub`, but for InUseError and for what the file itself shows.
+    """
+    asked = _Asked.of(repo, path, file, revision, sha256, endpoint)
+    out, source, size = asked.out, f"{repo}, {asked.name}", asked.there[asked.name].size
+    if asked.is_there():
+        _verified(out)
+        return Transfer(source, size, out, size, 0.0, beside=_beside(out), done=True)
+    check_output(out, overwrite=overwrite)
+    said = _lfs_sha256(asked.there[asked.name])
+    if said is not None:
+        asked.check_sha256(said)
+    with tempfile.TemporaryDirectory() as directory, _talking(repo, revision, asked.api):
+        card = asked.card(Path(directory))
+    beside = out.with_suffix(".md")
+    if card is not None:
+        check_output(beside, overwrite=overwrite or _says(beside, card))
+    return Transfer(source, size, out, size, None, beside=None if card is None else beside)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Asked:
+    """A file that a repository says that it has.
+
+    Args:
+        api: Of the server.
+        repo: The repository.
+        revision: The commit.
+        there: What it holds, by name.
+        name: The file's name in it.
+        out: The file to make.
+        sha256: Hash that the file must have; None takes any.
+    """
+
+    api: HfApi
+    repo: str
+    revision: str
+    there: Mapping[str, Any]
+    name: str
+    out: Path
+    sha256: str | None
+
+    @classmethod
+    def of(
+        cls,
+        repo: str,
+        path: str | Path | None,
+        file: str | None,
+        revision: str | None,
+        sha256: str | None,
+        endpoint: str | None,
+    ) -> _Asked:
+        if sha256 is not None and not HEXADECIMAL.fullmatch(sha256):
+            raise SettingsError(f"sha256 {sha256!r}: expected 64 hexadecimal digits, as a card says them.")
+        api = _api(endpoint)
+        with _talking(repo, revision, api):
+            known = api.dataset_info(repo, revision=revision, files_metadata=True)
+        there = {one.rfilename: one for one in known.siblings or []}
+        name = _chosen(repo, [one for one in there if PurePosixPath(one).suffix in SUFFIXES], file)
+        out = Path("data") / PurePosixPath(name).name if path is None else Path(path)
+        return cls(api, repo, str(known.sha), there, name, out, sha256)
+
+    def is_there(self) -> bool:
+        """Whether the file to make is the repository's already."""
+        found = self.out.exists() and _is(self.there[self.name], self.out)
+        return found and self.sha256 in (None, file_sha256(self.out))
+
+    def card(self, directory: Path) -> str | None:
+        """Returns the card's text, downloaded; None if there is none."""
+        return _read_card(self.api, self.repo, self.revision, directory) if CARD in self.there else None
+
+    def check_sha256(self, found: str) -> None:
+        """Refuses a hash that is not the repository's, or not the one that was expected.
+
+        Raises:
+            DamagedFileError: If it is not.
+        """
+        said = _lfs_sha256(self.there[self.name])
+        for expected, whose in ((said, f"that {self.repo} says"), (self.sha256, "that was expected")):
+            if expected is not None and found != expected:
+                raise DamagedFileError(
+                    f"{self.repo}, {self.name}: its SHA-256 is {found}, and the one {whose} {expected}: it is refused."
+                )
 
 
 def _api(endpoint: str | None) -> HfApi:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import itertools
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +22,18 @@ from gymnasium.spaces import Box, Discrete
 
 from ..data import DatasetInfo, EpisodeData, read_episodes, read_extras, read_info
 from ..errors import DistillError, MissingExtraError, OutputExistsError, SettingsError
-from ..files import claimed
+from ..files import check_directory, claimed
 from ..tasks import make_task
 from ..tasks.gymnasium import GymnasiumTask
 from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
 from .minari_import import DATASET_ID, FINAL, OURS, UNKNOWN_SEED, datasets_root
 from .minari_spaces import AnySpace, is_jpeg_space, read_space
+from .transfer import Transfer, Tried
 
 if TYPE_CHECKING:
     from minari import MinariDataset
 
-__all__ = ["MinariExport", "export_minari"]
+__all__ = ["MinariExport", "check_export_minari", "export_minari"]
 
 COLOURS = 3
 
@@ -84,38 +87,78 @@ def export_minari(
         DatasetFormatError: If the file is damaged.
         DistillError: If Minari cannot keep such data, or reads back something else.
     """
-    if importlib.util.find_spec("minari") is None:
-        raise MissingExtraError("Minari is not installed; type: pip install 'd3rlpy-distill[minari]'")
     file = Path(file)
-    name = dataset_id or re.sub(r"[^-\w]+", "-", file.stem) + "-v0"
-    if DATASET_ID.fullmatch(name) is None:
-        raise SettingsError(f"id {name!r}: expected (NAMESPACE/)NAME-vNUMBER, for example me/cartpole-v0.")
-    path = (datasets_root() if root is None else Path(root)).absolute() / name  # Minari fails at relative ones
+    name, path = _target(file, dataset_id, root)
     info = read_info(file)
     plan = _Plan.of(file, info)
     with claimed(path.parent / f".{path.name}.export"):
-        if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} exists already: give another --id, or replace it with --overwrite.")
+        _check_free(path, overwrite)
         partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
         partial.mkdir(parents=True)
         try:
-            _write(partial / "data", name, file, info, plan)
-            steps = _check(partial / "data", file, plan)
+            _write(partial / "data", name, file, info, plan, plan.episodes(file))
+            steps = _check(partial / "data", file, plan, info.num_episodes)
             if path.exists():
-                _discard(path)
+                _check_theirs(path)
+                shutil.rmtree(path)
             partial.rename(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return MinariExport(name, path, info.num_episodes, steps, plan.jpeg, plan.final is None)
 
 
-def _discard(path: Path) -> None:
-    """Removes a dataset of Minari's, and nothing else."""
+def check_export_minari(
+    file: str | Path,
+    dataset_id: str | None = None,
+    *,
+    root: str | Path | None = None,
+    overwrite: bool = False,
+) -> Transfer:
+    """Says what :func:`export_minari` would do; the first episodes are exported into a temporary directory.
+
+    Args: those of :func:`export_minari`.
+
+    Raises: those of :func:`export_minari`, as far as these episodes show them, but for InUseError.
+    """
+    file = Path(file)
+    name, path = _target(file, dataset_id, root)
+    info = read_info(file)
+    plan = _Plan.of(file, info)
+    check_directory(path.parent)
+    _check_free(path, overwrite)
+    if path.exists():
+        _check_theirs(path)
+    with tempfile.TemporaryDirectory() as directory:
+        data = Path(directory).absolute() / "data"
+        tried = Tried(plan.episodes(file), info.num_episodes)
+        _write(data, name, file, info, plan, tried)
+        _check(data, file, plan, tried.count)
+        return tried.transfer(file, path, sum(one.stat().st_size for one in data.iterdir()))
+
+
+def _target(file: Path, dataset_id: str | None, root: str | Path | None) -> tuple[str, Path]:
+    """The dataset's id and its directory."""
+    if importlib.util.find_spec("minari") is None:
+        raise MissingExtraError("Minari is not installed; type: pip install 'd3rlpy-distill[minari]'")
+    name = dataset_id or re.sub(r"[^-\w]+", "-", file.stem) + "-v0"
+    if DATASET_ID.fullmatch(name) is None:
+        raise SettingsError(f"id {name!r}: expected (NAMESPACE/)NAME-vNUMBER, for example me/cartpole-v0.")
+    return name, (
+        datasets_root() if root is None else Path(root)
+    ).absolute() / name  # Minari fails at relative ones
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already: give another --id, or replace it with --overwrite.")
+
+
+def _check_theirs(path: Path) -> None:
+    """Refuses to replace anything but a dataset of Minari's alone."""
     there = {one.name for one in path.iterdir()} if path.is_dir() else set()
     inside = {one.name for one in (path / "data").iterdir()} if there == {"data"} else set()
     if not inside <= {"main_data.hdf5", "metadata.json"} or not inside:
         raise OutputExistsError(f"{path} is no dataset of Minari's alone: move it, or give another --id.")
-    shutil.rmtree(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,7 +199,7 @@ class _Plan:
         """Whether Minari keeps frames as JPEG."""
         return is_jpeg_space(self.observations)
 
-    def episodes(self, file: Path) -> Iterator[_Episode]:
+    def episodes(self, file: Path) -> Generator[_Episode, None, None]:
         """Yields the file's episodes as Minari has them."""
         for i, episode in enumerate(read_episodes(file)):
             seen = episode.observations
@@ -265,7 +308,9 @@ def _as_done(actions: npt.NDArray[Any], space: AnySpace) -> npt.NDArray[Any]:
     return done
 
 
-def _write(path: Path, dataset_id: str, file: Path, info: DatasetInfo, plan: _Plan) -> None:
+def _write(
+    path: Path, dataset_id: str, file: Path, info: DatasetInfo, plan: _Plan, episodes: Iterable[_Episode]
+) -> None:
     import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
@@ -304,7 +349,7 @@ def _write(path: Path, dataset_id: str, file: Path, info: DatasetInfo, plan: _Pl
                 truncations=one.truncations,
                 infos={},
             )
-            for one in plan.episodes(file)
+            for one in episodes
         )
     except (DistillError, OSError, MemoryError):
         raise
@@ -318,8 +363,14 @@ def _rows(observations: npt.NDArray[Any]) -> Any:
     return observations if plain else list(observations)
 
 
-def _check(path: Path, file: Path, plan: _Plan) -> int:
+def _check(path: Path, file: Path, plan: _Plan, count: int) -> int:
     """Reads a dataset by Minari's own loader and compares it with what was to be written; returns its steps.
+
+    Args:
+        path: Where Minari wrote it.
+        file: What was to be written.
+        plan: How.
+        count: Number of episodes that were.
 
     Raises:
         DistillError: If anything differs; frames that Minari keeps as JPEG are compared by their shape alone.
@@ -327,9 +378,9 @@ def _check(path: Path, file: Path, plan: _Plan) -> int:
     from minari import MinariDataset
 
     dataset = MinariDataset(path)
-    theirs = dataset.iterate_episodes()
+    mine, theirs = itertools.islice(plan.episodes(file), count), dataset.iterate_episodes()
     seeds = dataset.storage.get_episode_metadata(range(dataset.total_episodes))
-    for i, (one, read, about) in enumerate(zip(plan.episodes(file), theirs, seeds, strict=True)):
+    for i, (one, read, about) in enumerate(zip(mine, theirs, seeds, strict=True)):
         same = {
             "observations": _same(one.observations, read.observations, plan.jpeg),
             "actions": _same(one.actions, read.actions),

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance
 from ..data.hdf5.opening import open_hdf5
@@ -30,9 +30,10 @@ from ..files import read_json
 from ..memory import check_fits
 from ..tasks.gymnasium_spaces import ActionLayout, ObservationLayout
 from .minari_spaces import AnySpace, Parts, is_jpeg_space, read_goal_space, read_space, space_json
-from .writing import file_sha256, known_task, write_import
+from .transfer import Transfer
+from .writing import Episodes, EpisodeStream, check_target, file_sha256, known_task, try_import, write_import
 
-__all__ = ["DATASET_ID", "FINAL", "OURS", "UNKNOWN_SEED", "datasets_root", "import_minari"]
+__all__ = ["DATASET_ID", "FINAL", "OURS", "UNKNOWN_SEED", "check_import_minari", "datasets_root", "import_minari"]
 
 DATA, METADATA = "main_data.hdf5", "metadata.json"
 FINAL = "final/observations"
@@ -76,7 +77,32 @@ def import_minari(
         DatasetFormatError: If the dataset is damaged, or not of observations and actions that we have arrays for.
         OutputExistsError: If ``path`` holds anything else.
     """
+    if _is_to_be_downloaded(source):
+        _download(str(source))
     file = _find(source)
+    provenance, episodes, _ = _planned(file, task, command)
+    return write_import(str(file), Path(path), provenance, episodes, on_episode)
+
+
+def check_import_minari(source: str | Path, path: str | Path, *, task: str | None = None) -> Transfer:
+    """Says what :func:`import_minari` would do. Nothing is downloaded: the server is asked how much that would be.
+
+    Args: those of :func:`import_minari`.
+
+    Raises: those of :func:`import_minari`, as far as the first episodes show them, but for InUseError.
+    """
+    path = Path(path)
+    if _is_to_be_downloaded(source):
+        if task is not None:
+            known_task(task)
+        check_target(path, str(source))
+        return Transfer(str(source), _download_bytes(str(source)), path, None, None)
+    file = _find(source)
+    return try_import(file, path, *_planned(file, task, ""))
+
+
+def _planned(file: Path, task: str | None, command: str) -> tuple[Provenance, Episodes, int]:
+    """What is recorded of a dataset, its episodes, and how many they are."""
     about = _About.read(file)
     settings = {
         "source": about.dataset_id or file.parent.name,
@@ -93,10 +119,10 @@ def import_minari(
     recorded = about.task if task is None else known_task(task)[0]
     provenance = Provenance("imported", recorded, layout.actions.size, command, settings)
 
-    def episodes(writer: EpisodeWriter) -> Iterator[EpisodeData]:
+    def episodes(writer: EpisodeWriter) -> EpisodeStream:
         return _episodes(file, layout, writer)
 
-    return write_import(str(file), Path(path), provenance, episodes, on_episode)
+    return provenance, episodes, layout.count
 
 
 def datasets_root() -> Path:
@@ -105,8 +131,18 @@ def datasets_root() -> Path:
     return Path(given) if given else Path.home() / ".minari" / "datasets"
 
 
+def _is_to_be_downloaded(source: str | Path) -> bool:
+    """Whether a source is an id that Minari does not have."""
+    name = str(source)
+    return (
+        not Path(source).exists()
+        and DATASET_ID.fullmatch(name) is not None
+        and not (datasets_root() / name / "data").exists()
+    )
+
+
 def _find(source: str | Path) -> Path:
-    """Returns the HDF5 file of a dataset, downloaded if need be."""
+    """Returns the HDF5 file of a dataset that lies here."""
     path = Path(source)
     if path.is_file():
         return path
@@ -128,24 +164,49 @@ def _find(source: str | Path) -> Path:
             "mujoco/hopper/expert-v0."
         )
     there = datasets_root() / name / "data"
-    if not there.exists():
-        _download(name)
     if not (there / DATA).is_file():
         raise DatasetFormatError(f"{there} has no {DATA}: expected Minari's format hdf5.")
     return there / DATA
 
 
 def _download(name: str) -> None:
+    with _asking(name):
+        import minari
+
+        minari.download_dataset(name)
+
+
+def _download_bytes(name: str) -> int | None:
+    """Returns the size of a dataset, as Minari's server tells it; None if it does not.
+
+    Raises: those of a download.
+    """
+    with _asking(name):
+        import minari
+
+        there = minari.list_remote_datasets(prefix=name.rpartition("-v")[0], compatible_minari_version=True)
+        if name not in there:
+            raise ValueError("there is none of that id which this version of Minari reads")
+        megabytes = there[name].get("dataset_size")
+        return None if megabytes is None else round(float(megabytes) * 1e6)
+
+
+@contextlib.contextmanager
+def _asking(name: str) -> Iterator[None]:
+    """Turns what goes wrong with Minari's server into one line.
+
+    Raises:
+        MissingExtraError: If Minari is not installed.
+        DistillError: If it does not give the dataset.
+    """
     if importlib.util.find_spec("minari") is None:
         raise MissingExtraError(
             f"Minari's dataset {name!r} is not in {datasets_root()}; to download it type: pip install "
             "'d3rlpy-distill[hub,minari]'"
         )
-    import minari
-
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            minari.download_dataset(name)
+            yield
     except Exception as error:  # whatever the library that it downloads with raises
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DistillError(
@@ -280,7 +341,7 @@ def _space_of(first: h5py.Group, name: str, actions: bool, episodes: Sequence[in
     return Box(-np.inf, np.inf, values.shape[1:], np.float32)
 
 
-def _episodes(file: Path, layout: _Layout, writer: EpisodeWriter) -> Iterator[EpisodeData]:
+def _episodes(file: Path, layout: _Layout, writer: EpisodeWriter) -> EpisodeStream:
     """Yields the episodes; attaches the observations after the last actions, ``(E, ...)``."""
     last = []
     with open_hdf5(file) as opened:
@@ -410,7 +471,9 @@ def _decoded(where: str, picture: npt.NDArray[np.uint8], shape: tuple[int, ...] 
                 raise DatasetFormatError(f"{where}: a frame of {sides} pixels: expected {tuple(shape[:2])}.")
             frame: npt.NDArray[np.uint8] = np.asarray(image, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetFormatError(f"{where}: a frame that is no JPEG ({error}).") from error
+        # of what is no picture at all, its message is an address in memory
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise DatasetFormatError(f"{where}: a frame that is no JPEG{reason}.") from error
     if shape is not None and frame.shape != tuple(shape):
         raise DatasetFormatError(f"{where}: a frame of shape {frame.shape}: expected {tuple(shape)}.")
     return frame

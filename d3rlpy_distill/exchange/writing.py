@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,34 @@ import numpy.typing as npt
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.hdf5.reader import check_episode
-from ..errors import MissingExtraError
-from ..files import claimed
+from ..errors import MissingExtraError, OutputExistsError
+from ..files import check_output, claimed
 from ..tasks import make_task
+from .transfer import Transfer, Tried
 
-__all__ = ["file_sha256", "known_task", "plain_observations", "write_import"]
+__all__ = [
+    "EpisodeStream",
+    "Episodes",
+    "check_target",
+    "file_sha256",
+    "known_task",
+    "plain_observations",
+    "try_import",
+    "write_import",
+]
 
 PIECE = 1 << 20
+
+EpisodeStream = Generator[EpisodeData, None, None]
+Episodes = Callable[[EpisodeWriter], EpisodeStream]
+"""Yields episodes one by one, and may attach arrays to the writer."""
 
 
 def write_import(
     source: str,
     path: Path,
     provenance: Provenance,
-    episodes: Callable[[EpisodeWriter], Iterator[EpisodeData]],
+    episodes: Episodes,
     on_episode: Callable[[], None] | None = None,
 ) -> DatasetInfo:
     """Writes episodes as a dataset; returns at once if ``path`` holds just this one already.
@@ -34,7 +50,7 @@ def write_import(
         source: Where they come from, for messages.
         path: The file to make. It appears only when it is complete.
         provenance: What to record.
-        episodes: Yields them one by one, and may attach arrays to the writer.
+        episodes: Yields them.
         on_episode: Called after each.
 
     Raises:
@@ -45,19 +61,63 @@ def write_import(
     with claimed(path):
         if path.exists():
             return read_own(path, provenance)
-        shape = None
         with EpisodeWriter(path, provenance) as writer:
-            for i, episode in enumerate(episodes(writer)):
-                actions = episode.actions if episode.actions.ndim == 2 else episode.actions[:, None]
-                rewards = episode.rewards[:, None]
-                check_episode(
-                    Path(source), i, episode.observations, actions, rewards, provenance.action_size, shape
-                )
-                shape = episode.observations.shape[1:]
+            for episode in _checked(source, episodes(writer), provenance.action_size):
                 writer.write(episode)
                 if on_episode is not None:
                     on_episode()
     return read_info(path)
+
+
+def try_import(source: Path, path: Path, provenance: Provenance, episodes: Episodes, total: int) -> Transfer:
+    """Says what :func:`write_import` would do; its first episodes are written into a temporary directory.
+
+    Args:
+        source: The file that they come from.
+        path: The file that would be made.
+        provenance: What would be recorded.
+        episodes: Yields them.
+        total: How many they are.
+
+    Raises: those of :func:`write_import`, as far as these episodes show them, but for InUseError.
+    """
+    check_output(path, overwrite=True)
+    if path.exists():
+        read_own(path, provenance)
+        return Transfer(str(source), source.stat().st_size, path, path.stat().st_size, 0.0, done=True)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "tried.h5"
+        with EpisodeWriter(file, provenance) as writer:
+            tried = Tried(_checked(str(source), episodes(writer), provenance.action_size), total)
+            for episode in tried:
+                writer.write(episode)
+        return tried.transfer(source, path, file.stat().st_size)
+
+
+def check_target(path: Path, source: str) -> None:
+    """Refuses a file that is no import of a source that is yet to be downloaded.
+
+    Raises: those of :func:`write_import`, as far as they are known before.
+    """
+    check_output(path, overwrite=True)
+    if path.exists():
+        known = read_info(path).provenance
+        if known is None or known.kind != "imported" or known.settings.get("source") != source:
+            raise OutputExistsError(
+                f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
+            )
+
+
+def _checked(source: str, episodes: EpisodeStream, action_size: int) -> EpisodeStream:
+    """Yields the episodes, whose file is closed at once when one is refused."""
+    shape = None
+    with contextlib.closing(episodes):
+        for i, episode in enumerate(episodes):
+            actions = episode.actions if episode.actions.ndim == 2 else episode.actions[:, None]
+            rewards = episode.rewards[:, None]
+            check_episode(Path(source), i, episode.observations, actions, rewards, action_size, shape)
+            shape = episode.observations.shape[1:]
+            yield episode
 
 
 def known_task(task: str) -> tuple[str, int | None]:

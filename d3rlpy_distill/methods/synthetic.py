@@ -13,7 +13,7 @@ import torch
 from ..data.transitions import TransitionArrays
 from ..learners.learner import LearnerConfig, is_value_based
 
-__all__ = ["SyntheticSet", "as_monte_carlo", "source_rewards"]
+__all__ = ["SyntheticSet", "as_monte_carlo", "feature_units", "source_rewards", "value_range"]
 
 
 def source_rewards(learner: LearnerConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
@@ -73,9 +73,9 @@ class SyntheticSet:
         self.index, self.initial_actions, self._action_size = index, actions, data.action_size
         columns = {"observations": data.observations, "actions": data.actions, "rewards": rewards}
         columns = {name: columns[name] for name in learned}
-        self._units = {name: _units(values).to(device) for name, values in columns.items()}
+        self._units = {name: feature_units(values).to(device) for name, values in columns.items()}
         self._bounds = {
-            name: [bound.to(device) / self._units[name] for bound in _range(values)]
+            name: [bound.to(device) / self._units[name] for bound in value_range(values)]
             for name, values in columns.items()
             if name != "rewards"
         }
@@ -139,14 +139,16 @@ class SyntheticSet:
         )
 
 
-def _units(values: npt.NDArray[Any]) -> torch.Tensor:
+def feature_units(values: npt.NDArray[Any]) -> torch.Tensor:
+    """Returns what a learning rate of 1 moves: a grey level of pixels, else the standard deviation of each feature."""
     if values.dtype == np.uint8:
         return torch.ones(())
     deviation = values.astype(np.float64).std(0)
     return torch.from_numpy(np.where(deviation > 0, deviation, 1.0).astype(np.float32))
 
 
-def _range(values: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def value_range(values: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the smallest and the largest value: 0 and 255 of pixels, else of each feature."""
     if values.dtype == np.uint8:
         return torch.tensor(0.0), torch.tensor(255.0)
     low, high = values.min(0).astype(np.float32), values.max(0).astype(np.float32)

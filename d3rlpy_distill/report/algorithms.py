@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..evaluation.results import ArmResult, Results
 from .cells import return_cell
+from .scores import random_alike
 from .table import Table
-from .verdicts import budget
+from .verdicts import budget, gain
 
 __all__ = ["algorithm_tables"]
 
@@ -18,7 +19,8 @@ BUDGETS = ("real data, steps x batch", "small sets, steps x batch")
 def algorithm_tables(results: Results) -> list[Table]:
     """Returns the tables of several students: one a split, a student a row, a dataset a column.
 
-    Policies that nothing trains have a row each, with one figure. Where students have different budgets, the last
+    A last table has what each student gains over random samples. Policies that nothing trains have a row each, with one
+    figure. Where students have different budgets, the last
     columns say them.
     """
     datasets = list(dict.fromkeys(_dataset(arm) for arm in results.arms if arm.about.student is not None))
@@ -39,7 +41,26 @@ def algorithm_tables(results: Results) -> list[Table]:
             cells = [return_cell(own.get(dataset)) for dataset in datasets]
             rows.append((student, *cells, *([] if alike else budgets[student])))
         tables.append(Table(_title(results, split, alike), columns, rows, least=BUDGETS))
-    return tables
+    gains = _gains(results)
+    return tables if gains is None else [*tables, gains]
+
+
+def _gains(results: Results) -> Table | None:
+    """What each student gains by a set over as many random samples with labels of the same kind; None without any."""
+    sets = list(dict.fromkeys(_dataset(arm) for arm in results.arms if arm.about.kind == "distilled"))
+    rows = []
+    for student in results.students:
+        row = [student]
+        for name in sets:
+            for split in results.splits:
+                arm = results.main(f"{student}-{name}", split)
+                row.append("" if arm is None else gain(arm, random_alike(results, arm)))
+        rows.append(tuple(row))
+    if not any(cell for row in rows for cell in row[1:]):
+        return None
+    columns = ("algorithm", *(f"{name}, {results.splits[split]}" for name in sets for split in results.splits))
+    title = f"Algorithms: {results.title}, gain over as many random samples with labels of the same kind [95%]"
+    return Table(f"{title}, {_mode(results)}", columns, rows)
 
 
 def _dataset(arm: ArmResult) -> str:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import DistillError
-from ..evaluation.results import Results
+from ..evaluation.results import ArmResult, Results
 from .cells import return_cell
+from .scores import SCORES, arm_standing, frames_cell, percent_cell, score_cell, worth
 from .table import Table
 from .verdicts import CONVERGED, FULL, as_good, budget, gain, random_arm, reference
 
 __all__ = ["games_table"]
 
+NOTE = "Scores are those of DD-Ranking, on a scale from the random policy (0) to the expert (1)."
+FRAMES = "A frame is worth so many random ones with labels of the same kind."
+
 
 def games_table(results: Sequence[Results], name: str) -> Table:
     """Returns a row for each task and split: the arm beside random samples, all data, and converged cloning of it.
+
+    Its scores (:mod:`~..evaluation.scores`) have a column each where they can be told of some row.
 
     Random samples are random or balanced ones with their actions, whichever return more. All data and converged
     cloning have their columns where a task has that arm.
@@ -36,7 +42,7 @@ def games_table(results: Sequence[Results], name: str) -> Table:
         given = " and ".join(sorted(f"small sets {each or 'unknown'}" for each in budgets))
         raise DistillError(f"the results have different budgets ({given}): compare files of one budget.")
     references = _references(results, students)
-    rows = []
+    rows, scores = [], []
     for result, student in zip(results, students, strict=True):
         for split, where in result.splits.items():
             arm = result.main(name, split)
@@ -47,6 +53,7 @@ def games_table(results: Sequence[Results], name: str) -> Table:
             random = random_arm(result, split, student)
             whole = [reference(result, kind, split, student) for kind in references]
             named = f" ({random.name})" if random is not None else ""
+            scores.append(_scores(result, arm))
             rows.append(
                 (
                     result.title,
@@ -64,8 +71,22 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     small = budgets.pop()
     told = ["mean return ± deviation over students", f"small sets {small}" if small else "", _mode(results)]
     title = f"{name}: {', '.join(text for text in told if text)}"
-    least = ("students x episodes", *references.values(), *verdicts[::-1], "random samples")
-    return Table(title, (*heads, "gain over random [95%]", *verdicts), rows, least=least)
+    told_of = [i for i, _ in enumerate(SCORES) if any(row[i] for row in scores)]
+    shown = [SCORES[i] for i in told_of]
+    least = ("students x episodes", *references.values(), *shown, *verdicts[::-1], "random samples")
+    columns = (*heads, "gain over random [95%]", *verdicts, *shown)
+    cells = [(*row, *(own[i] for i in told_of)) for row, own in zip(rows, scores, strict=True)]
+    note = " ".join(text for text, own in ((NOTE, SCORES[:3]), (FRAMES, SCORES[3:])) if set(own) & set(shown))
+    return Table(title, columns, cells, least=least, note=note)
+
+
+def _scores(results: Results, arm: ArmResult) -> tuple[str, ...]:
+    """The cells of an arm's scores; students that are too few to draw anew have none."""
+    if arm.about.student is None or arm.n_students == 1:
+        return ("",) * len(SCORES)
+    found = arm_standing(results, arm)
+    frames = frames_cell(worth(results, arm), arm.about.size)
+    return score_cell(found.recovery), score_cell(found.improvement), percent_cell(found.robust), frames
 
 
 def _references(results: Sequence[Results], students: Sequence[str | None]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.metadata
 import importlib.resources
 import itertools
 import json
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 from ..errors import SettingsError
 from ..evaluation.results import Results
 from ..methods.distilled import Distilled
+from .arm_sizes import arm_sizes_figure, has_sizes
 from .contents import Report
 from .gallery import gallery_figure, has_images
-from .provenance import commands, facts
+from .provenance import PACKAGE, commands, facts, version
 from .returns import returns_figure
 from .size_curve import size_curve_figure
 from .svg import inline_svg
@@ -99,6 +101,10 @@ def _sections(report: Report) -> Iterator[Section]:
     for one in report.evaluations:
         told = "Mean return of every arm with its 95% interval; a dot is a student."
         parts = [drawn(told, *(returns_figure([(one, split)]) for split in one.splits))]
+        if has_sizes(one):
+            parts.append(
+                drawn("Mean return against the size of the set, with its 95% interval.", arm_sizes_figure([one]))
+            )
         yield _heading(one, report.evaluations), parts + [_table(t) for t in build_tables(one, paper=report.paper)]
     if report.cells:
         told = "Mean return against the number of samples; bars span distillations with different seeds."
@@ -186,7 +192,15 @@ def _commands(every: Sequence[Results]) -> str:
     if not lines:
         return '<p class="note">These results do not record the commands that made them.</p>'
     text = "\n".join(escape(line) for line in lines)
-    return f'<div class="box" tabindex="0" role="region" aria-label="Commands"><pre class="commands">{text}</pre></div>'
+    box = f'<div class="box" tabindex="0" role="region" aria-label="Commands"><pre class="commands">{text}</pre></div>'
+    now = importlib.metadata.version(PACKAGE)
+    if others := sorted({one for one in map(version, every) if one not in (None, now)}):
+        names = escape(f"{PACKAGE} {', '.join(others)}")
+        box += (
+            f'<p class="note">These commands are those of {names}. In version {now} a dataset of the same name may be '
+            "another one: compare the SHA-256 below. 'rld-distill list datasets' shows earlier ones, too.</p>"
+        )
+    return box
 
 
 def _provenance(results: Results) -> Iterator[str]:

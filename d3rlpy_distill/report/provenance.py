@@ -7,7 +7,9 @@ from typing import Any
 
 from ..evaluation.results import Results
 
-__all__ = ["commands", "facts"]
+__all__ = ["commands", "facts", "version"]
+
+PACKAGE = "d3rlpy-distill"
 
 
 def commands(results: Results) -> list[str]:
@@ -16,6 +18,12 @@ def commands(results: Results) -> list[str]:
     made = [_mapping(provenance.get("real")), *map(_mapping, _mapping(provenance.get("distilled")).values())]
     lines = [one.get("command") for one in (*made, provenance)]
     return list(dict.fromkeys(line for line in lines if isinstance(line, str) and line))
+
+
+def version(results: Results) -> str | None:
+    """Returns the version of this package that made them; None if they do not say."""
+    told = _mapping(results.provenance.get("packages")).get(PACKAGE)
+    return told if isinstance(told, str) else None
 
 
 def facts(results: Results) -> list[tuple[str, str]]:

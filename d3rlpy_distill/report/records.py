@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from ..evaluation.results import ArmResult, Results
+from ..evaluation.scores import Score, Standing
 from .contents import Report
 from .intervals import difference, mean_interval
+from .scores import arm_standing, worth
 from .verdicts import CONVERGED, FULL, as_good, random_arm, reference
 
 __all__ = ["Record", "build_records"]
@@ -22,8 +24,9 @@ def build_records(report: Report) -> list[Record]:
 
     ``mean_low`` to ``mean_high`` is the 95% bootstrap interval of the mean, ``iqm_low`` to ``iqm_high`` that of the
     interquartile mean, ``gain_low`` to ``gain_high`` that of the gain, which is over the mean of the arm ``gain_over``.
-    Gains and verdicts are of the mode that tables show first. ``method``, ``distillation_seed`` and
-    ``distillation_seconds`` are there where the report is of a sweep.
+    Gains, verdicts and scores (:mod:`~..evaluation.scores`) are of the mode that tables show first; scores are there
+    for distilled arms of several students. ``frames_worth`` is empty where it is beyond what was measured.
+    ``method``, ``distillation_seed`` and ``distillation_seconds`` are there where the report is of a sweep.
 
     Raises:
         DistillError: If an arm is to be compared that an evaluation has not.
@@ -91,7 +94,34 @@ def _record(results: Results, arm: ArmResult) -> Record:
     record["gain_high"] = None if gain is None or alone else gain[2]
     record["gain_over"] = None if gain is None or random is None else random.name
     record["as_good_as_all_data"] = as_good(arm, full) or None
+    record |= _scores(results, arm, main)
     record["samples"] = arm.samples or None
     record["bytes"] = arm.bytes or None
     record["train_seconds"] = arm.train_seconds if arm.samples else None
     return record
+
+
+def _scores(results: Results, arm: ArmResult, main: bool) -> Record:
+    """The scores of a distilled arm, each with its interval."""
+    told = main and arm.about.kind == "distilled" and arm.n_students > 1
+    found = arm_standing(results, arm) if told else Standing(None, None, None)
+    frames = worth(results, arm) if told else None
+    scores = {
+        "hard_label_recovery": found.recovery,
+        "improvement_over_random": found.improvement,
+        "label_robust_score": found.robust,
+        "frames_worth": None if frames is None else frames[0],
+    }
+    record: Record = {}
+    for name, score in scores.items():
+        for suffix, value in zip(("", "_low", "_high"), _numbers(score), strict=True):
+            record[f"{name}{suffix}"] = value
+    return record
+
+
+def _numbers(score: Score | None) -> tuple[float | None, float | None, float | None]:
+    """A score and the ends of its interval, as JSON has them: without infinity."""
+    if score is None:
+        return None, None, None
+    low, value, high = (one if math.isfinite(one) else None for one in (score.low, score.value, score.high))
+    return value, low, high

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..evaluation.results import ArmResult, Results
 from ..files import appears_atomically
+from .arm_sizes import has_sizes, save_arm_sizes
 from .colours import family
 from .contents import Report
 from .intervals import mean_interval
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SIZE_CURVE", "figure_paths", "returns_figure", "save_figures", "save_returns"]
 
 SIZE_CURVE = "size-curve.png"
+ARM_SIZES = "sizes.png"
 PANELS = 2
 """In a row."""
 KEYS = 3
@@ -92,9 +94,11 @@ def save_returns(results: Results, path: Path, *, overwrite: bool = False) -> Pa
 def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool = False) -> list[Path]:
     """Draws a figure for each split, a panel for each evaluation that has it, see :func:`returns_figure`.
 
+    Evaluations with sets of several sizes have one more, see :func:`~.arm_sizes.arm_sizes_figure`.
+
     Args:
         results: One or more evaluations.
-        directory: Where ``returns-SPLIT.png`` go.
+        directory: Where ``returns-SPLIT.png`` go, and ``sizes.png``.
         overwrite: Replace what is there; by default it is refused.
 
     Returns:
@@ -103,7 +107,7 @@ def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool
     Raises:
         OutputExistsError: If a file exists.
     """
-    return [
+    drawn = [
         _save(
             returns_figure([(result, split) for result in results if split in result.splits]),
             _path(directory, split),
@@ -111,11 +115,15 @@ def save_figures(results: Sequence[Results], directory: Path, *, overwrite: bool
         )
         for split in _splits(results)
     ]
+    if sized := [one for one in results if has_sizes(one)]:
+        drawn.append(save_arm_sizes(sized, directory / ARM_SIZES, overwrite=overwrite))
+    return drawn
 
 
 def figure_paths(report: Report, directory: Path) -> list[Path]:
-    """Returns the files that ``report --figures`` draws: a figure for each split, and the size curve of sweeps."""
+    """Returns the files that ``report --figures`` draws: a figure for each split, and those of sizes."""
     drawn = [_path(directory, split) for split in _splits(report.evaluations)]
+    drawn += [directory / ARM_SIZES] if any(map(has_sizes, report.evaluations)) else []
     return drawn + ([directory / SIZE_CURVE] if report.cells else [])
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ..evaluation.results import ArmResult
+from ..evaluation.scores import break_even
 from ..sweeping.cell import SweepCell
 from .cells import return_cell
 from .table import Table
@@ -104,7 +104,7 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
         if distilled is None:
             continue
         saved = None if full is None else full.train_seconds - distilled.train_seconds
-        known = saved is not None and saved > 0 and math.isfinite(cell.seconds)
+        students = None if full is None else break_even(cell.seconds, full.train_seconds, distilled.train_seconds)
         rows.append(
             (
                 *_key(head, cell),
@@ -112,7 +112,7 @@ def _cost_table(cells: Sequence[SweepCell]) -> Table:
                 f"{distilled.bytes / 1e6:.2f}",
                 f"{distilled.train_seconds:.1f}",
                 "" if saved is None else f"{saved:.1f}",
-                f"{math.ceil(cell.seconds / saved)}" if known and saved else "",
+                "" if students is None else f"{students}",
             )
         )
     columns = ("task", "method", "samples", "seed", "seconds to distil", "MB", "seconds a student",

@@ -86,11 +86,12 @@ def _title(results: Results, split: str, sampled: bool) -> str:
         for what, size in (("real data", "full"), ("small sets", "small"))
         if (given := budget(results, size, student))
     ]
+    trained = "budgets tuned on validation" if results.tuning else f"{', '.join(budgets)} (steps x batch)"
     students = f"{first.n_students} {student} students x " if student else ""
     told = [
         f"{results.title}, {results.splits[split]}",
         f"{students}{first.n_episodes} episodes",
-        f"{', '.join(budgets)} (steps x batch)" if budgets else "",
+        trained if budgets or results.tuning else "",
         "actions sampled unless marked greedy" if sampled else "greedy actions",
     ]
     return ", ".join(text for text in told if text)
@@ -105,10 +106,12 @@ def _data_table(results: Results) -> Table:
     for name in results.names():
         arm = results.main(name, next(iter(results.splits)))
         if arm is not None and arm.samples:
-            rows.append((name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}"))
+            row = (name, f"{arm.samples}", f"{arm.bytes / 1e6:.2f}", f"{arm.train_seconds:.1f}")
+            tuned = results.tuning.get(name)
+            rows.append((*row, *((str(tuned.best) if tuned else "",) if results.tuning else ())))
     return Table(
         f"{results.title}, what a student is trained on",
-        ("arm", "samples", "MB", "seconds a student"),
+        ("arm", "samples", "MB", "seconds a student", *(("budget (steps x batch)",) if results.tuning else ())),
         rows,
         note=_equal(results),
     )

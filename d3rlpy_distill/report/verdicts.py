@@ -70,6 +70,10 @@ def budget(results: Results, size: str, student: str | None) -> str:
         results: The results.
         size: ``"full"`` for real data, ``"small"`` for small sets.
         student: Its name; None gives "".
+
+    Where budgets were tuned, each arm has its own, and that is what is returned.
     """
+    if results.tuning and student is not None:
+        return "tuned on validation"
     given = results.protocol.get("budgets", {}).get(student, {}).get(size)
     return f"{given['n_steps']} x {given['batch_size']}" if given else ""

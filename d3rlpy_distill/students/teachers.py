@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +54,16 @@ class Teachers:
 
     def __len__(self) -> int:
         return len(self._learners)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of their weights, hexadecimal: sets with equal ones have the same teachers."""
+        digest = hashlib.sha256()
+        for state in self.weights:
+            for name, value in sorted(state.items()):
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (self.config, self.weights, self._shape, self._action_size, self._device)

@@ -254,6 +254,17 @@ class Task(abc.ABC):
         """
         raise DistillError(f"{self.name} cannot be collected: its plug-in gives no way to record episodes.")
 
+    def settle(self, settings: CollectSettings) -> CollectSettings:
+        """Returns the settings with the task's own values where they say None.
+
+        Args:
+            settings: Of the type ``collect_settings``.
+
+        Raises:
+            SettingsError: If they do not go together.
+        """
+        return settings
+
     def check_collection(
         self, settings: CollectSettings, path: Path, *, device: str = "cpu:0", trust: bool = False
     ) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -236,7 +237,7 @@ class GymnasiumTask(Task):
             self._player,
             self._collected(settings, device, trust),
             settings,
-            slots=min(settings.envs or self._slots, settings.episodes),
+            slots=self._envs(settings),
             path=path,
             command=command,
             on_episode=on_episode,
@@ -248,8 +249,15 @@ class GymnasiumTask(Task):
         """See :meth:`~.base.Task.check_collection`."""
         from .gymnasium_collect import is_collected
 
-        slots = min(settings.envs or self._slots, settings.episodes)
-        return is_collected(self, self._collected(settings, device, trust), settings, slots=slots, path=path)
+        loaded = self._collected(settings, device, trust)
+        return is_collected(self, loaded, settings, slots=self._envs(settings), path=path)
+
+    def settle(self, settings: CollectSettings) -> CollectSettings:
+        """See :meth:`~.base.Task.settle`; no policy is the task's own."""
+        return dataclasses.replace(settings, envs=self._envs(settings))
+
+    def _envs(self, settings: CollectSettings) -> int:
+        return min(settings.envs or self._slots, settings.episodes)
 
     def _collected(self, settings: CollectSettings, device: str, trust: bool) -> LoadedPolicy:
         """What plays a collection."""

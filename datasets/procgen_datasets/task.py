@@ -157,6 +157,11 @@ class ProcgenTask(Task):
         """See :meth:`d3rlpy_distill.tasks.Task.check_collection`."""
         return is_collected(self._collection(settings), path, device=device)
 
+    def settle(self, settings: CollectSettings) -> CollectSettings:
+        """See :meth:`d3rlpy_distill.tasks.Task.settle`."""
+        config = self._collection(settings)
+        return dataclasses.replace(settings, policy=config.expert or self.game.name, envs=config.slots)
+
     def _collection(self, settings: CollectSettings) -> CollectConfig:
         assert isinstance(settings, ProcgenCollectSettings)
         try:

@@ -12,6 +12,7 @@ import rich_click as click
 from ..complete import Known
 from ..dataset_result import echo_dataset
 from ..duration import duration
+from ..generated import GENERATED
 from ..interrupted import Interrupted
 from ..options import (
     check_device,
@@ -49,6 +50,19 @@ class _CollectCommand(TaskCommand):
 
         return CollectSettings if task is None else task.collect_settings
 
+    def in_force(self, ctx: click.Context) -> dict[str, Any]:
+        """What the task gives: its expert, the environments at once, the file to make."""
+        from d3rlpy_distill.tasks import make_task
+
+        values, generated = dict(ctx.params), ctx.meta[GENERATED]
+        played = make_task(values["task"])
+        settings = played.settle(played.collect_settings(**generated.take(values)))
+        out = _out(values["out"], played)
+        return {
+            "out": out,
+            **{name: getattr(settings, field.name) for name, (field, _) in generated.fields.items()},
+        }
+
 
 @click.command("collect", cls=_CollectCommand, epilog=EPILOG)
 @click.argument("task", type=Known("tasks"))
@@ -81,7 +95,7 @@ def command(
     from ..progress import ProgressBar
 
     played = make_task(task)
-    path = out or Path("data") / f"{played.name.rpartition('/')[2]}.h5"
+    path = _out(out, played)
     chosen = played.collect_settings(**settings)
     if dry_run:
         if played.check_collection(chosen, path, device=device, trust=trust):
@@ -102,6 +116,10 @@ def command(
         raise Interrupted("run the same command again to go on after the last whole block of episodes") from None
     echo_dataset(as_json, path, info, time.perf_counter() - start)
     say_next("distill", path)
+
+
+def _out(out: Path | None, task: Task) -> Path:
+    return out or Path("data") / f"{task.name.rpartition('/')[2]}.h5"
 
 
 def _echo_plan(as_json: bool, episodes: int, path: Path, seconds: float, steps: int) -> None:

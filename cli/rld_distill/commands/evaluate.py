@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ..arm_lines import ArmLines
 from ..complete import Known
+from ..counted import Counted
 from ..duration import duration
 from ..executors import chosen_executor, executor_options, off_stdout
 from ..options import (
     ConfigCommand,
     Names,
+    Numbers,
     check_device,
     command_line,
     device_option,
@@ -27,11 +29,12 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..played import budget, in_force
 from ..speech import say_next
 from ..tables import show_tables
 
 if TYPE_CHECKING:
-    from d3rlpy_distill.evaluation import PartialBudget
+    from d3rlpy_distill.evaluation import Tuning
     from d3rlpy_distill.evaluation.results import ArmResult
     from d3rlpy_distill.pipeline import Evaluation
 
@@ -42,6 +45,10 @@ Examples:
 
   rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --student cql,dqn,sac
 
+  rld-distill evaluate data/starpilot.h5 data/starpilot-soft-150.h5 --random-soft 600 --add-arms actions-of-soft-150
+
+  rld-distill evaluate data/starpilot.h5 data/starpilot-soft-150.h5 --student impala-s2d --tune strong
+
   rld-distill evaluate data/cartpole.h5 data/cartpole-50.h5 --coresets herding,k-center
 """
 OWN = "  [default: the student's own]"
@@ -50,24 +57,12 @@ OWN = "  [default: the student's own]"
 class _EvaluateCommand(ConfigCommand):
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
         """What REAL's task and its student give; a dataset that has a name alone is not made for that."""
-        from d3rlpy_distill.catalogue import STUDENTS
-        from d3rlpy_distill.evaluation import Protocol
-        from d3rlpy_distill.pipeline import load, task_of
-
         values = ctx.params
         if not Path(values["real"]).exists():
             warn(f"{values['real']} is no file: what its task gives is left out.")
             return {}
-        played = task_of(load(values["real"], task=values["task"]), values["task"])
-        names = _students(values["student"], values["algos"]) or [played.default_student]
-        splits = _splits(values["splits"], values["unseen_levels"]) or list(played.default_splits)
-        found: dict[str, Any] = {"task": played.name, "student": names, "splits": splits}
-        if len(names) == 1:  # several have budgets of their own
-            given = [_budget(values[f"{kind}_steps"], values[f"{kind}_batch"]) for kind in ("full", "small")]
-            budgets = Protocol(full=given[0], small=given[1]).budgets(STUDENTS.get(names[0])())
-            for kind, budget in zip(("full", "small"), budgets, strict=True):
-                found |= {f"{kind}_steps": budget.n_steps, f"{kind}_batch": budget.batch_size}
-        return found
+        students = _students(values["student"], values["algos"])
+        return in_force(values["real"], values, students, _splits(values["splits"], values["unseen_levels"]))
 
 
 @click.command("evaluate", cls=_EvaluateCommand, epilog=EPILOG)
@@ -118,6 +113,22 @@ class _EvaluateCommand(ConfigCommand):
     help="Steps over which bc-100-converged anneals its learning rate to zero.",
 )
 @click.option(
+    "--tune",
+    metavar="GRID",
+    type=Names(),
+    help="Choose every arm's steps and batch on validation starts: 'strong', or budgets such as 300x64,1000x64.",
+)
+@click.option(
+    "--learning-rates",
+    metavar="RATES",
+    type=Names(),
+    help="What --tune tries with each budget, for example 5e-4,1e-3.  [default: the grid's, else the student's own]",
+)
+@click.option("--tune-students", type=click.IntRange(1), default=3, show_default=True, help="Students a trial.")
+@click.option(
+    "--tune-episodes", type=click.IntRange(1), default=50, show_default=True, help="Validation episodes of each."
+)
+@click.option(
     "--also",
     multiple=True,
     metavar="NAME=FILE",
@@ -126,6 +137,17 @@ class _EvaluateCommand(ConfigCommand):
 @click.option("--arms", type=Names(), help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
 @click.option(
     "--coresets", type=Names(known="coresets"), help="Further arms: some of 'rld-distill list coresets'."
+)
+@click.option(
+    "--random-soft",
+    type=Numbers(),
+    metavar="SIZES",
+    help="Also random frames of these sizes with labels of each SYNTHETIC's teachers, for example 150,600,1500.",
+)
+@click.option(
+    "--add-arms",
+    type=Names(),
+    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME for a set NAME with soft labels.",
 )
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
@@ -156,9 +178,15 @@ def command(
     small_steps: int | None,
     small_batch: int | None,
     converged_steps: int,
+    tune: list[str] | None,
+    learning_rates: list[str] | None,
+    tune_students: int,
+    tune_episodes: int,
     also: tuple[str, ...],
     arms: list[str] | None,
     coresets: list[str] | None,
+    random_soft: list[int] | None,
+    add_arms: list[str] | None,
     expert: str | None,
     trust: bool,
     executor: str,
@@ -201,13 +229,16 @@ def command(
         protocol=Protocol(
             students=students,
             episodes=episodes,
-            full=_budget(full_steps, full_batch),
-            small=_budget(small_steps, small_batch),
+            full=budget(full_steps, full_batch),
+            small=budget(small_steps, small_batch),
             convergence=ConvergenceConfig(steps=converged_steps),
             seed=seed,
+            tuning=_tuning(tune, learning_rates, tune_students, tune_episodes),
         ),
         arms=arms,
         coresets=coresets or (),
+        random_soft=random_soft or (),
+        add_arms=add_arms or (),
         expert=expert,
         trust=trust,
         device=device,
@@ -218,11 +249,13 @@ def command(
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
-    lines = ArmLines(len(plan.policies) + len(plan.arms))
+    count = Counted(len(plan.policies) + len(plan.arms))
     with off_stdout(), ProgressBar("evaluating", 1) as bar:
 
         def ended(entries: Sequence[ArmResult]) -> None:
-            bar.line(lines.finished(entries))
+            first = entries[0]  # those of the first mode are told
+            returns = [f"{one.split} {one.mean:.2f}" for one in entries if one.mode == first.mode]
+            bar.line(count.ended(f"{first.name}: {', '.join(returns)}"))
 
         told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
@@ -230,7 +263,7 @@ def command(
             executor=chosen_executor(executor, address, jobs, cores),
             cores=cores,
             device=device,
-            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{lines.counted}; {what}"),
+            progress=lambda what, done, total: bar.update("evaluating", done, total, f"{count} arms; {what}"),
             on_arm=ended,
         )
     if as_json:
@@ -278,10 +311,33 @@ def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | 
     return ["id", "validation"]
 
 
-def _budget(steps: int | None, batch: int | None) -> PartialBudget | None:
-    from d3rlpy_distill.evaluation import PartialBudget
+def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, episodes: int) -> Tuning | None:
+    """How budgets are tuned: over the grid of a name, or over budgets such as ``300x64``."""
+    from d3rlpy_distill.evaluation import GRIDS, Tuning
+    from d3rlpy_distill.students import Budget
 
-    return None if steps is None and batch is None else PartialBudget(steps, batch)
+    if grid is None:
+        if rates is not None:
+            raise click.UsageError("--learning-rates are tried by --tune: give both, or leave them out.")
+        return None
+    try:
+        given = None if rates is None else tuple(float(rate) for rate in rates)
+    except ValueError:
+        raise click.UsageError(
+            f"--learning-rates {','.join(rates or ())}: expected for example 5e-4,1e-3."
+        ) from None
+    if len(grid) == 1 and grid[0] in GRIDS:
+        tuning = GRIDS[grid[0]]
+    else:
+        try:
+            pairs = [tuple(map(int, each.split("x"))) for each in grid]
+            tuning = Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
+        except ValueError:
+            raise click.UsageError(
+                f"--tune {','.join(grid)}: expected {' or '.join(GRIDS)}, or steps x batch, for example 300x64,1000x64."
+            ) from None
+    tuning = dataclasses.replace(tuning, students=students, episodes=episodes)
+    return tuning if given is None else dataclasses.replace(tuning, learning_rates=given)
 
 
 def _directory(plan: Evaluation, students: list[str] | None, algos: list[str] | None) -> str:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import ConfigCommand, echo_result, json_option, overwrite_option, plugin_option
+from ..options import (
+    ConfigCommand,
+    dry_run_option,
+    echo_result,
+    json_option,
+    overwrite_option,
+    plugin_option,
+)
+from ..transfer import echo_transfer
 
 D3RLPY_EPILOG = """
 Examples:
@@ -38,7 +46,8 @@ def command() -> None:
 @overwrite_option
 @plugin_option
 @json_option
-def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+@dry_run_option
+def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bool, dry_run: bool) -> None:
     """Write STUDENT, a .safetensors that 'evaluate' kept, as a model of d3rlpy's.
 
     d3rlpy.load_learnable reads it, and so do 'd3rlpy play', 'd3rlpy record' and 'd3rlpy export'. A .d3 file is a
@@ -46,8 +55,11 @@ def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bo
     """
     from d3rlpy.algos import TransformerAlgoBase
 
-    from d3rlpy_distill.exchange import export_d3rlpy
+    from d3rlpy_distill.exchange import check_export_d3rlpy, export_d3rlpy
 
+    if dry_run:
+        echo_transfer(as_json, "export", check_export_d3rlpy(student, out, overwrite=overwrite))
+        return
     path = student.with_suffix(".d3") if out is None else out
     kept = export_d3rlpy(student, path, overwrite=overwrite)
     result = {
@@ -78,14 +90,20 @@ def d3rlpy_command(student: Path, out: Path | None, overwrite: bool, as_json: bo
 @overwrite_option
 @plugin_option
 @json_option
-def minari_command(file: Path, dataset_id: str | None, root: Path | None, overwrite: bool, as_json: bool) -> None:
+@dry_run_option
+def minari_command(
+    file: Path, dataset_id: str | None, root: Path | None, overwrite: bool, as_json: bool, dry_run: bool
+) -> None:
     """Write FILE, a dataset of ours or d3rlpy's, as one of Minari's; needs the extra minari.
 
     Minari writes it, and what it reads back is compared before the dataset appears. Seeds, terminations, truncations
     and spaces are kept; no environment is made.
     """
-    from d3rlpy_distill.exchange import export_minari
+    from d3rlpy_distill.exchange import check_export_minari, export_minari
 
+    if dry_run:
+        echo_transfer(as_json, "export", check_export_minari(file, dataset_id, root=root, overwrite=overwrite))
+        return
     made = export_minari(file, dataset_id, root=root, overwrite=overwrite)
     notes = [
         *(["frames as JPEG, which Minari makes of such spaces"] if made.jpeg else []),

@@ -19,6 +19,7 @@ from ..options import (
     plugin_option,
 )
 from ..speech import say_next
+from ..transfer import echo_transfer
 
 MAX_MEMORY = 2**32
 """Bytes that an import may take: the largest episode that is admitted (6000 steps, float64, protocol 2) takes 1.8e9."""
@@ -108,18 +109,29 @@ def gen_dgrl_command(
 )
 @plugin_option
 @json_option
+@dry_run_option
 def d3rlpy_command(
-    source: str, task: str | None, actions: int | None, data_directory: Path, out: Path | None, as_json: bool
+    source: str,
+    task: str | None,
+    actions: int | None,
+    data_directory: Path,
+    out: Path | None,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Import one of d3rlpy's datasets: a FILE that it wrote, of version 1 or 2, or a NAME such as cartpole-replay.
 
     A FILE is enough: no environment is made. A NAME is downloaded once, as d3rlpy does, into its own directory.
     """
-    from d3rlpy_distill.exchange import import_d3rlpy
+    from d3rlpy_distill.exchange import check_import_d3rlpy, import_d3rlpy
 
     from ..progress import ProgressBar
 
     path = out or Path("data") / f"{Path(source).stem}.h5"
+    if dry_run:
+        would = check_import_d3rlpy(source, path, task=task, action_size=actions, data_directory=data_directory)
+        echo_transfer(as_json, "import", would)
+        return
     start = time.perf_counter()
     with ProgressBar(f"importing {Path(source).name}", None) as bar:
         info = import_d3rlpy(
@@ -143,17 +155,21 @@ def d3rlpy_command(
 )
 @plugin_option
 @json_option
-def minari_command(source: str, task: str | None, out: Path | None, as_json: bool) -> None:
+@dry_run_option
+def minari_command(source: str, task: str | None, out: Path | None, as_json: bool, dry_run: bool) -> None:
     """Import one of Minari's datasets: its directory, its main_data.hdf5, or an ID, which Minari downloads.
 
     A directory is enough: no environment is made, nothing that the dataset names is run, and Minari itself is not
     needed. Seeds, terminations, truncations and spaces are kept.
     """
-    from d3rlpy_distill.exchange import import_minari
+    from d3rlpy_distill.exchange import check_import_minari, import_minari
 
     from ..progress import ProgressBar
 
     path = out or Path("data") / f"{_minari_name(source)}.h5"
+    if dry_run:
+        echo_transfer(as_json, "import", check_import_minari(source, path, task=task))
+        return
     start = time.perf_counter()
     with ProgressBar(f"importing {source}", None) as bar:
         info = import_minari(source, path, task=task, command=command_line(), on_episode=bar.advance)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..options import ConfigCommand, echo_result, json_option, overwrite_option
+from ..options import ConfigCommand, dry_run_option, echo_result, json_option, overwrite_option
+from ..transfer import echo_transfer
 
 EPILOG = """
 Examples:
@@ -31,6 +32,7 @@ Examples:
 @click.option("--endpoint", metavar="URL", help="Another server.  [default: HF_ENDPOINT, or Hugging Face]")
 @overwrite_option
 @json_option
+@dry_run_option
 def command(
     repo: str,
     file: str | None,
@@ -40,14 +42,21 @@ def command(
     endpoint: str | None,
     overwrite: bool,
     as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Get a dataset that 'push' put into a Hugging Face dataset repository, with its card.
 
     It is verified before it gets its name: its seal, its hash, every episode and label. Nothing of it is run. Needs the
     extra hub.
     """
-    from d3rlpy_distill.exchange import pull_from_hub
+    from d3rlpy_distill.exchange import check_pull, pull_from_hub
 
+    if dry_run:
+        would = check_pull(
+            repo, out, file=file, revision=revision, sha256=sha256, overwrite=overwrite, endpoint=endpoint
+        )
+        echo_transfer(as_json, "pull", would)
+        return
     got = pull_from_hub(
         repo, out, file=file, revision=revision, sha256=sha256, overwrite=overwrite, endpoint=endpoint
     )

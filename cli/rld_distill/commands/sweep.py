@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
 
-from ..cell_lines import CellLines
 from ..complete import Known
+from ..counted import Counted
 from ..duration import duration
 from ..executors import chosen_executor, executor_options, off_stdout
 from ..failures import explain
@@ -25,6 +25,7 @@ from ..options import (
     trust_option,
     warn,
 )
+from ..played import budget, in_force
 from ..speech import say, say_next
 from ..tables import show_tables
 
@@ -50,17 +51,42 @@ OF_A_CELL = (
 OWN = "  [default: the student's own]"
 
 
-def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
-    try:
-        sizes = [int(size) for size in value.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise click.BadParameter(f"{value!r}: expected numbers of samples, for example 15,50,150.", ctx, param)
-    return sizes
+class _Sizes(click.ParamType):  # type: ignore[type-arg]
+    """Numbers of samples, comma-separated on the command line, a list in a TOML file."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        try:
+            sizes = [int(size) for size in (value.split(",") if isinstance(value, str) else value)]
+        except (TypeError, ValueError):
+            sizes = []
+        if not sizes or min(sizes) < 1:
+            self.fail(f"{value!r}: expected numbers of samples, for example 15,50,150.", param, ctx)
+        return sizes
 
 
-@click.command("sweep", cls=ConfigCommand, epilog=EPILOG)
+class _SweepCommand(ConfigCommand):
+    def in_force(self, ctx: click.Context) -> dict[str, Any]:
+        """What the datasets' tasks and the methods give, where it is the same for all; a study says it itself."""
+        values = ctx.params
+        if (study := _study(ctx, values["datasets"])) is not None:
+            warn(f"{study} says what the cells are: their options are left out.")
+            return dict.fromkeys(OF_A_CELL)
+        if absent := [one for one in values["datasets"] if not Path(one).exists()]:
+            warn(f"{absent[0]} is no file: what its task gives is left out.")
+            return {}
+        asked = None if values["student"] is None else [values["student"]]
+        splits = _splits(values["splits"], values["unseen_levels"])
+        found = []
+        for one in values["datasets"]:
+            own = in_force(one, values, asked, splits)
+            (own["student"],) = own["student"]
+            found.append({**own, "steps": _steps(one, own, values)})
+        return {name: given for name, given in found[0].items() if all(own[name] == given for own in found)}
+
+
+@click.command("sweep", cls=_SweepCommand, epilog=EPILOG)
 @click.argument("datasets", nargs=-1, required=True, type=Known("datasets", files=True))
 @click.option(
     "--methods",
@@ -69,7 +95,7 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> list
     type=Names(known="distillations"),
     help="Some of 'rld-distill list methods' and 'list coresets'.",
 )
-@click.option("--sizes", default="15,50,150,500", show_default=True, callback=_parse_sizes, help="Samples.")
+@click.option("--sizes", default="15,50,150,500", show_default=True, type=_Sizes(), help="Samples.")
 @click.option(
     "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Distillations of each: 0 to N-1."
 )
@@ -156,20 +182,16 @@ def command(
     datasets, methods, sizes, students and seeds. Run again into the same directory, an interrupted sweep
     goes on where it stopped. Writes OUT/sweep.json, which 'rld-distill report' renders, and draws OUT/size-curve.png.
     """
-    from d3rlpy_distill.errors import DistillError, SettingsError
+    from d3rlpy_distill.errors import SettingsError
     from d3rlpy_distill.estimates import sweep_units
-    from d3rlpy_distill.evaluation import PartialBudget, Protocol
+    from d3rlpy_distill.evaluation import Protocol
     from d3rlpy_distill.files import check_output
     from d3rlpy_distill.report import SIZE_CURVE, Report, save_size_curve, sweep_tables, write_report
     from d3rlpy_distill.sweeping import SweepConfig, plan_sweep, read_study
 
     from ..progress import ProgressBar
 
-    if unseen_levels is not None:
-        if splits is not None:
-            raise click.UsageError("--unseen-levels is now --splits: give one of the two.")
-        splits = ["id", "validation"] if unseen_levels == "validation" else None
-        warn(f"--unseen-levels {unseen_levels} is now {'--splits id,validation' if splits else 'the default'}.")
+    splits = _splits(splits, unseen_levels)
     config = SweepConfig(
         student=student,
         task=task,
@@ -178,8 +200,8 @@ def command(
         protocol=Protocol(
             students=students,
             episodes=episodes,
-            full=PartialBudget(full_steps, full_batch),
-            small=PartialBudget(small_steps, small_batch),
+            full=budget(full_steps, full_batch),
+            small=budget(small_steps, small_batch),
         ),
         expert=expert,
         trust=trust,
@@ -196,12 +218,12 @@ def command(
         plan.check()
         _echo_plan(as_json, names, sweep_units(plan), out, cores)
         return
-    lines = CellLines(len(names))
+    count = Counted(len(names))
     with off_stdout(), ProgressBar("sweeping", len(names)) as bar:
 
         def ended(cell: Cell, error: Exception | None) -> None:
             bar.advance()
-            bar.line(lines.ended(cell, error))
+            bar.line(count.ended(f"{cell.name}: {'done' if error is None else f'failed: {_said(error)}'}"))
 
         results = plan.run(
             executor=chosen_executor(executor, address, jobs, cores),
@@ -217,12 +239,42 @@ def command(
             show_tables(sweep_tables(results.cells), kept=out)
     if results.failed:
         name, error = next(iter(results.failed.items()))
-        said = str(error) if isinstance(error, DistillError) else explain(error)
         # where nothing ran at all, the command line is what is wrong
         wrong = isinstance(error, SettingsError) and not results.cells
         raised = click.UsageError if wrong else click.ClickException
-        raise raised(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {said}")
+        raise raised(f"{len(results.failed)} of {len(names)} cells failed, the first {name}: {_said(error)}")
     say_next("report", out, "--out", f"{out.name}.html")
+
+
+def _said(error: Exception) -> str:
+    from d3rlpy_distill.errors import DistillError
+
+    return str(error) if isinstance(error, DistillError) else explain(error)
+
+
+def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | None:
+    """The splits that are meant; version 0.1 had a choice for the second."""
+    if unseen_levels is None:
+        return splits
+    if splits is not None:
+        raise click.UsageError("--unseen-levels is now --splits: give one of the two.")
+    found = ["id", "validation"] if unseen_levels == "validation" else None
+    warn(f"--unseen-levels {unseen_levels} is now {'--splits id,validation' if found else 'the default'}.")
+    return found
+
+
+def _steps(dataset: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> int | None:
+    """The steps of distillation, where they are the same for every method that takes some."""
+    from d3rlpy_distill.pipeline import load
+    from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
+
+    config = SweepConfig(student=own["student"], task=own["task"], steps=values["steps"], expert=values["expert"])
+    plan = plan_sweep([dataset], values["methods"], values["sizes"], 1, values["out"], config=config)
+    data = load(dataset, task=values["task"])
+    methods = [cell.configure(data) for cell in plan.cells if cell.taught_by is None]
+    steps: set[int | None] = {one.steps for one in methods if hasattr(one, "steps")}
+    asked: int | None = values["steps"]
+    return steps.pop() if len(steps) == 1 else asked
 
 
 def _study(ctx: click.Context, datasets: tuple[str, ...]) -> Path | None:
