@@ -23,9 +23,9 @@ from .tasks.gymnasium import GymnasiumTask
 __version__ = version("d3rlpy-distill")
 
 __all__ = [
-    "ActionKernelConfig",
     "PAPER_FULL",
     "PAPER_SMALL",
+    "ActionKernelConfig",
     "Budget",
     "CloningStudent",
     "ConvergenceConfig",

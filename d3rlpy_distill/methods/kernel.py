@@ -12,7 +12,15 @@ import torch.nn.functional as F
 
 from ..data import TransitionArrays
 from ..learners.batch import Batch
-from ..learners.learner import Learner, autocast, build_learner, learner_loss, learner_network, scale
+from ..learners.learner import (
+    Learner,
+    autocast,
+    build_learner,
+    learner_features,
+    learner_loss,
+    learner_network,
+    scale,
+)
 from ..learners.training import make_batch
 from ..options import option
 from .soft_samples import SoftSamples
@@ -79,7 +87,8 @@ def kernel_logits(
     kernel = of_samples @ of_samples.T
     weight = ridge * kernel.diagonal().mean()
     regular = kernel + weight * torch.eye(len(kernel), device=kernel.device, dtype=kernel.dtype)
-    return features @ (of_samples.T @ torch.linalg.solve(regular, logits))
+    predicted: torch.Tensor = features @ (of_samples.T @ torch.linalg.solve(regular, logits))
+    return predicted
 
 
 class KernelObjective:
@@ -169,5 +178,5 @@ class _Student:
 def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
     """The inputs of a policy's last layer and a constant, for its bias: float32 ``(B, D + 1)``."""
     with autocast(x.device.type):
-        features = learner_network(learner)._encoder(x)
+        features = learner_features(learner, x)
     return F.pad(features.float(), (0, 1), value=1.0)

@@ -1,4 +1,4 @@
-"""Kernel regression: the real error of ridge regression from the samples, on the features of networks."""
+"""Kernel regression of continuous actions: the error of ridge regression on features, from the samples to the data."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from ..learners.learner import (
 from ..learners.training import make_batch
 from ..options import option
 from .decisions import DecisionMethod, RealRows
+from .kernel import kernel_logits
 from .moving import Objective
 from .synthetic import SyntheticSet
 
-__all__ = ["ActionKernelObjective", "ActionKernelConfig", "kernel_regression"]
+__all__ = ["ActionKernelConfig", "ActionKernelObjective"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActionKernelConfig(DecisionMethod):
-    r"""Fit the real labels by ridge regression from the samples, on the features of networks.
+    r"""Fit the real actions by ridge regression from the samples, on the features of networks.
 
     A student's last layer is linear. Instead of training a student, its last layer is solved for: with the features f
     of a network, and a constant 1 for the bias, the predictions for the real batch are those of kernel ridge
@@ -44,9 +45,9 @@ class ActionKernelConfig(DecisionMethod):
         \min_\phi \; \mathbb{E}_\theta \, \tfrac{1}{2} \big\lVert Y - K_{X S} (K_{S S} + \lambda I)^{-1} Y_S
         \big\rVert^2, \quad K_{AB} = f_\theta(A) f_\theta(B)^\top + 1
 
-    S are the samples, :math:`Y_S` their labels, X and Y the real batch, :math:`\lambda` is ``ridge`` times the mean of
-    the diagonal of :math:`K_{SS}`. Labels are continuous actions as the learner scales them, or discrete ones one-hot,
-    or a dataset's soft ones.
+    S are the samples, :math:`Y_S` their actions, X and Y the real batch, :math:`\lambda` is ``ridge`` times the mean of
+    the diagonal of :math:`K_{SS}`. Actions are those that the learner scales. Soft labels of discrete ones have a
+    method of their own, :class:`~.kernel.KernelRegressionConfig`.
 
     The features are those of ``networks`` networks that train on the samples, one step each time they are used, and
     begin anew after a number of steps drawn evenly from 1 to ``horizon``: so all phases of training are there. No
@@ -70,10 +71,10 @@ class ActionKernelConfig(DecisionMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reads_rewards:
+        if not self.continuous:
             raise SettingsError(
-                f"kernel regression with {type(self.learner).__name__}: it is for imitation; give DiscreteBCConfig "
-                "or BCConfig, or match gradients instead."
+                f"kernel regression of actions with {type(self.learner).__name__}: for BCConfig only; discrete "
+                "actions have the method 'kernel'."
             )
 
     def objective(
@@ -114,24 +115,15 @@ class ActionKernelObjective:
         actions = scale_labels(learner, samples.actions)[0]
         batch = make_batch(learner, self._data, self._real.draw(self._rng))
         with torch.no_grad():
-            features = learner_features(learner, batch.observations)
-        predicted = kernel_regression(
-            learner_features(learner, x), self._labels(Batch(x, actions)), features, self._config.ridge
-        )
-        error = 0.5 * (predicted - self._labels(batch)).square().sum(1).mean()
+            features = _features(learner, batch.observations)
+        # in double precision, as the kernel is nearly singular
+        predicted = kernel_logits(features, _features(learner, x), actions.double(), self._config.ridge)
+        error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
         network.train(Batch(x.detach(), actions.detach()), self._rng)
         if network.steps >= network.horizon:
             self._networks[chosen] = self._begin()
         return float(error.detach())
-
-    def _labels(self, batch: Batch) -> torch.Tensor:
-        """Returns what is predicted, ``(B, K)``."""
-        if batch.probabilities is not None:
-            return batch.probabilities
-        if self._data.discrete:
-            return F.one_hot(batch.actions, self._data.action_size).float()
-        return batch.actions
 
     def advance(self) -> None:
         """Does nothing: the networks were trained with the step."""
@@ -181,3 +173,7 @@ class _Network:
         self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
         self.horizon, self.steps = state["horizon"], state["steps"]
 
+
+def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
+    """The inputs of a policy's last layer and a constant, for its bias: float64 ``(B, F + 1)``."""
+    return F.pad(learner_features(learner, x).double(), (0, 1), value=1.0)
