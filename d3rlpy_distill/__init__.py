@@ -9,9 +9,11 @@ from .evaluation import Protocol, Results
 from .learners.convergence import ConvergenceConfig
 from .methods import Coreset, Distilled, Method, Run, option
 from .methods.gradient import GradientMatchingConfig
+from .methods.kernel import KernelRegressionConfig
 from .methods.kernel_actions import ActionKernelConfig
 from .methods.labels import LabelDistillationConfig
 from .methods.unrolled import UnrolledMatchingConfig
+from .methods.unrolled_labels import UnrolledLabelsConfig
 from .pipeline import distill, evaluate, load
 from .students import PAPER_FULL, PAPER_SMALL, Budget, CloningStudent, SoftBC, SoftBCConfig, Student, Teachers
 from .students.impala_encoder import ImpalaEncoderFactory
@@ -35,6 +37,7 @@ __all__ = [
     "GradientMatchingConfig",
     "GymnasiumTask",
     "ImpalaEncoderFactory",
+    "KernelRegressionConfig",
     "LabelDistillationConfig",
     "Method",
     "OfflineDataset",
@@ -48,6 +51,7 @@ __all__ = [
     "Task",
     "Teachers",
     "TransitionArrays",
+    "UnrolledLabelsConfig",
     "UnrolledMatchingConfig",
     "__version__",
     "distill",

@@ -87,8 +87,8 @@ def kernel_logits(
     kernel = of_samples @ of_samples.T
     weight = ridge * kernel.diagonal().mean()
     regular = kernel + weight * torch.eye(len(kernel), device=kernel.device, dtype=kernel.dtype)
-    predicted: torch.Tensor = features @ (of_samples.T @ torch.linalg.solve(regular, logits))
-    return predicted
+    solved: torch.Tensor = torch.linalg.solve(regular, logits)
+    return features @ (of_samples.T @ solved)
 
 
 class KernelObjective:

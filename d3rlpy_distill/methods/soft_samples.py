@@ -43,19 +43,20 @@ class SoftSamples:
         self._dtype = real.dtype
         self._unit = feature_units(real).to(device)
         self._low, self._high = (bound.to(device) / self._unit for bound in value_range(real))
-        self._held = torch.from_numpy(observations.astype(np.float32)).to(device) / self._unit
+        self._start = torch.from_numpy(observations.astype(np.float32)).to(device)
         logits = torch.from_numpy(labels).to(device).clamp_min(SMALLEST).log()
         self.parameters = {"labels": logits.requires_grad_()}
         if moved:
-            self.parameters["observations"] = self._held.requires_grad_()
+            self.parameters["observations"] = (self._start / self._unit).requires_grad_()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._start)
 
     @property
     def observations(self) -> torch.Tensor:
         """Float32 ``(M, ...)`` in the data's units, differentiable if they move."""
-        return self._held * self._unit
+        moved = self.parameters.get("observations")
+        return self._start if moved is None else moved * self._unit
 
     @property
     def logits(self) -> torch.Tensor:
@@ -71,7 +72,7 @@ class SoftSamples:
         """Brings observations back into the real data's range."""
         with torch.no_grad():
             if "observations" in self.parameters:
-                self._held.clamp_(self._low, self._high)
+                self.parameters["observations"].clamp_(self._low, self._high)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Returns what :meth:`load_state` takes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -225,7 +226,7 @@ class _MovingSoft:
         self._optimizer = torch.optim.Adam(groups, betas=(config.momentum, 0.999), eps=1e-12)
         moves = max(1, config.moves)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: 0.5 * (1 + np.cos(np.pi * min(step / moves, 1.0)))
+            self._optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / moves, 1.0)))
         )
         self._objective = config.objective(self._taught, self._samples, self._rng, self._device)
 
