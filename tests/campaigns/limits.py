@@ -49,7 +49,7 @@ def limit_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock
         folder: Scratch space.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    commands = [one for one in commands_to_kill(units, folder) if not one.real and "jobs" not in one.name]
+    commands = [one for one in commands_to_kill(units, folder) if not one.real or _spread(one)]
     whole: dict[str, tuple[str, list[int]]] = {}
     disks = _can_mount(folder)
     turn = 0
@@ -59,8 +59,8 @@ def limit_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock
         turn += 1
         if key in tally.done:
             continue
-        if kind == "disk" and not disks:
-            kind = "file"
+        if (kind == "disk" and not disks) or (kind == "memory" and _spread(one)):
+            kind = "file"  # a limit on memory is each process's own, and stops a worker from starting
         out = _out(folder / "here", one)
         shutil.rmtree(folder / "here", ignore_errors=True)  # of a campaign that was stopped
         if one.name not in whole:
@@ -76,6 +76,11 @@ def limit_campaign(units: Sequence[Unit], count: int, tally: Tally, clock: Clock
         with _room(folder / "here", limit) as place:
             outcome, why = _try(one, _out(place, one), limit, content)
         tally.add(f"{one.name}, {kind}", outcome, f"{limit.name}: {why}", key=key)
+
+
+def _spread(one: Killed) -> bool:
+    """Whether a command has workers, which have its limits."""
+    return "--jobs 2" in one.name
 
 
 def _out(folder: Path, one: Killed) -> Path:
