@@ -10,6 +10,7 @@ from .learners.convergence import ConvergenceConfig
 from .methods import Coreset, Distilled, Method, Run, option
 from .methods.gradient import GradientMatchingConfig
 from .methods.kernel import KernelRegressionConfig
+from .methods.kernel_actions import ActionKernelConfig
 from .methods.labels import LabelDistillationConfig
 from .methods.unrolled import UnrolledMatchingConfig
 from .methods.unrolled_labels import UnrolledLabelsConfig
@@ -26,6 +27,7 @@ __version__ = version("d3rlpy-distill")
 __all__ = [
     "PAPER_FULL",
     "PAPER_SMALL",
+    "ActionKernelConfig",
     "Budget",
     "CloningStudent",
     "ConvergenceConfig",

@@ -70,6 +70,11 @@ METHODS.add(
     "Differentiate a student's real loss through its training on the samples (arXiv 2311.07025).",
 )
 METHODS.add(
+    "kernel-actions",
+    f"{_METHODS}.kernel_actions:ActionKernelConfig",
+    "Fit continuous actions by ridge regression on networks' features (arXiv 2206.00719).",
+)
+METHODS.add(
     "labels",
     f"{_METHODS}.labels:LabelDistillationConfig",
     "Give few real observations the soft labels of students of all the data.",
@@ -128,6 +133,8 @@ for _name, _target, _line in (
     ("bcq", "bcq:BcqStudent", "d3rlpy's batch-constrained Q-learning."),
     ("dqn", "dqn:DqnStudent", "d3rlpy's DQN; discrete actions."),
     ("sac", "sac:SacStudent", "d3rlpy's soft actor-critic."),
+    ("iql", "iql:IqlStudent", "d3rlpy's implicit Q-learning; continuous actions."),
+    ("td3-bc", "td3_bc:Td3BcStudent", "d3rlpy's TD3 with behaviour cloning; continuous actions."),
     ("dt", "dt:DecisionTransformerStudent", "d3rlpy's decision transformer of context 1; discrete actions."),
 ):
     STUDENTS.add(_name, f"{_STUDENTS}.{_target}", _line)

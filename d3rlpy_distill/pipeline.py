@@ -29,7 +29,6 @@ from .evaluation.store import EvaluationStore, check_store
 from .evaluation.tuning import VALIDATION
 from .executors import HERE, Board, Executor, Flow, Progress, run_flow
 from .files import check_directory, check_output, claim_of, claimed
-from .learners.learner import AnyLearner
 from .machine import describe_machine
 from .methods.base import Method
 from .methods.distilled import Distilled
@@ -180,16 +179,16 @@ def configure(
     chosen = STUDENTS.get(default_student(dataset, student))()
     recorded: dict[str, Any] = {"preset": preset, "expert_sha256": None}
 
-    def load_expert() -> AnyLearner:
+    def load_expert() -> LoadedPolicy:
         task = task_of(dataset)
         name = expert or task.expert_name(dataset.provenance.settings if dataset.provenance else {})
         if name is None:
-            raise SettingsError("theta 'given': the dataset does not record its expert; name it with --expert.")
+            raise SettingsError(
+                "an expert takes part, and the dataset does not record its expert; name it with --expert."
+            )
         loaded = task.load_policy(name)
-        if loaded.learner is None:
-            raise SettingsError(f"theta 'given' matches at an expert's weights, and {name} has none that fit.")
         recorded["expert_sha256"] = loaded.sha256
-        return loaded.learner()
+        return loaded
 
     if teachers is None:
         return kind.preset(dataset, chosen, name=preset, settings=settings, expert=load_expert), recorded

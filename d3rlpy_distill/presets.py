@@ -7,20 +7,32 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from d3rlpy.constants import ActionSpace
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 
 from .catalogue import METHODS, STUDENTS
 from .data import OfflineDataset
 from .errors import SettingsError
-from .learners.learner import AnyLearner, build_learner
+from .learners.learner import build_learner
 from .options import options_of
 from .pipeline import default_student
+from .tasks.base import LoadedPolicy
 
 __all__ = ["KINDS", "preset_table", "preset_values"]
 
 LENGTH = 4  # steps of the episodes of an example
 ACTIONS = 2
+
+
+class _StandIn:
+    """In the place of a policy that nothing is asked of."""
+
+    def actions(self, observations: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def values(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
 
 def preset_values(
@@ -41,9 +53,11 @@ def preset_values(
     kind = METHODS.get(method)
     chosen = STUDENTS.get(default_student(dataset, student))()
 
-    def stand_in() -> AnyLearner:
-        """In the place of an expert, whose weights are no option."""
-        return build_learner(chosen.learner(dataset), dataset.observation_shape, dataset.action_size, seed=0)
+    def stand_in() -> LoadedPolicy:
+        """In the place of an expert, which is no option."""
+        config = chosen.learner(dataset)
+        learner = build_learner(config, dataset.observation_shape, dataset.action_size, seed=0)
+        return LoadedPolicy("stand-in", _StandIn(), learner=lambda: learner)
 
     configured = kind.preset(dataset, chosen, name=preset, settings={}, expert=stand_in)
     values = {field.name: getattr(configured, field.name) for field, _ in options_of(kind)}

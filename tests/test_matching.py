@@ -26,6 +26,7 @@ from d3rlpy_distill import (
     PaperEncoderFactory,
     Run,
     TransitionArrays,
+    make_task,
 )
 from d3rlpy_distill.errors import CheckpointError, DistillError, SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.learners.gradients import real_gradient, synthetic_gradient
@@ -34,7 +35,6 @@ from d3rlpy_distill.methods.distance import DISTANCES, layerwise_cosine, squared
 from d3rlpy_distill.methods.gradient import GradientObjective
 from d3rlpy_distill.methods.theta import GivenTheta
 from d3rlpy_distill.students.paper import PaperStudent
-from procgen_datasets import load_expert
 
 SMALL = DiscreteBCConfig(
     batch_size=8, learning_rate=1e-2, encoder_factory=VectorEncoderFactory(hidden_units=[5]), beta=0.3
@@ -262,7 +262,7 @@ def test_matching_at_given_weights_converges(starpilot: ReplayBufferBase) -> Non
         PaperStudent(),
         name="paper",
         settings={"n_samples": 30, "optimizer": "adam", "learning_rate": 0.3, "steps": 6},
-        expert=lambda: load_expert("starpilot@1").as_learner(),
+        expert=lambda: make_task("procgen/starpilot").load_policy("starpilot@1"),
     )
     assert config.learner.encoder_factory.get_type() == "impala"
     losses: list[float] = []

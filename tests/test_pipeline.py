@@ -72,18 +72,24 @@ FAST: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 2, "real_batch_size": 8},
     "unrolled": {"steps": 1, "real_batch_size": 8, "window": 1, "horizon": 2},
     "labels": {"teacher_steps": 2, "n_teachers": 2},
+    "kernel": {"teacher_steps": 2, "n_teachers": 2, "moves": 1, "students": 2, "real_batch_size": 8},
+    "kernel-actions": {"steps": 1, "networks": 2, "real_batch_size": 8},
+    "unrolled-labels": {"teacher_steps": 2, "n_teachers": 2, "moves": 1, "window": 1, "horizon": 2},
 }
+TAKEN = {"gradient": 2, "unrolled": 1, "labels": 4, "kernel": 5, "kernel-actions": 1, "unrolled-labels": 5}
 
 
 @pytest.mark.parametrize("method", built_in(METHODS))
 def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(method: str, tmp_path: Path) -> None:
-    dataset = dataclasses.replace(images(), task="gym/Some-v1")
+    moves_actions = method == "kernel-actions"
+    dataset = dataclasses.replace(flat(True) if moves_actions else images(), task="gym/Some-v1")
+    student, learner_config = ("mlp", BCConfig) if moves_actions else ("paper", DiscreteBCConfig)
     settings = {"n_samples": 6, **FAST.get(method, {})}
-    distilled = distill(dataset, method, student="paper", seed=5, command="rld-distill distill x", **settings)
+    distilled = distill(dataset, method, student=student, seed=5, command="rld-distill distill x", **settings)
     assert len(distilled) == 6
     told = distilled.provenance
     assert told is not None
-    assert (told.kind, told.task, told.action_size) == ("distilled", "gym/Some-v1", 4)
+    assert (told.kind, told.task, told.action_size) == ("distilled", "gym/Some-v1", dataset.action_size)
     threads = {"torch threads": str(torch.get_num_threads())}
     assert told.command == "rld-distill distill x" and told.packages == {**package_versions(), **threads}
     config = told.settings["config"]
@@ -93,28 +99,29 @@ def test_every_method_distils_and_records_all_that_it_takes_to_do_it_again(metho
         "preset": "default",
         **({"expert_sha256": None} if learned else {}),
         "method": method,
-        "steps": {"gradient": 2, "unrolled": 1, "labels": 4}.get(method, 0),
+        "steps": TAKEN.get(method, 0),
         "seed": 5,
         "config": config,
-        "source": "images.h5",
+        "source": dataset.name,
         "source_sha256": dataset.sha256,
         "version": version("d3rlpy-distill"),
     }
     kind = METHODS.get(method)
     assert config["method"] == kind.__name__ and config["n_samples"] == 6
-    recorded = {field.name for field in dataclasses.fields(kind)} - {"weights", "given"}
+    told_apart = {"weights", "given", "given_samples", "policy", "policy_sha256"}
+    recorded = {field.name for field in dataclasses.fields(kind)} - told_apart
     assert set(config) == {"method", *recorded, *(["learner_type"] if learned else [])}
     if learned:
-        assert config["learner_type"] == "discrete_bc"
-        assert config["learner"]["encoder_factory"]["type"] == "distill_paper"
+        assert config["learner_type"] == learner_config.get_type()
+        assert config["learner"]["encoder_factory"]["type"] == ("default" if moves_actions else "distill_paper")
 
     # made again from what is recorded, it is the same
     fields = {name: config[name] for name in recorded - {"learner"}}
     if learned:
-        fields["learner"] = DiscreteBCConfig.deserialize_from_dict(config["learner"])
+        fields["learner"] = learner_config.deserialize_from_dict(config["learner"])
     again = kind(**fields).distill(dataset, np.random.default_rng(5))
     assert again.sha256 == distilled.sha256
-    other = distill(dataset, method, student="paper", seed=6, **settings)
+    other = distill(dataset, method, student=student, seed=6, **settings)
     deterministic = method in ("herding", "k-center")
     assert (other.sha256 == distilled.sha256) == deterministic
 

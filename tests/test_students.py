@@ -63,11 +63,16 @@ DATASETS: dict[str, Callable[[], ReplayBuffer]] = {
 }
 FOR_IMAGES = {"paper", "impala", "impala-s2d", "nature"}
 FOR_DISCRETE = {"dqn", "dt"}
+FOR_CONTINUOUS = {"iql", "td3-bc"}
 STUDENT_NAMES = sorted(built_in(STUDENTS))
 
 
 def readable(name: str, kind: str) -> bool:
-    return not ((name in FOR_IMAGES and "vectors" in kind) or (name in FOR_DISCRETE and "continuous" in kind))
+    return not (
+        (name in FOR_IMAGES and "vectors" in kind)
+        or (name in FOR_DISCRETE and "continuous" in kind)
+        or (name in FOR_CONTINUOUS and "discrete" in kind)
+    )
 
 
 PAIRS = [(name, kind) for name in STUDENT_NAMES for kind in DATASETS if readable(name, kind)]
@@ -90,9 +95,9 @@ def trained(name: str, dataset: OfflineDataset, seed: int = 0, **more: Any) -> t
 def test_these_are_all_students_there_are() -> None:
     assert set(STUDENT_NAMES) == {
         *("paper", "impala", "impala-s2d", "nature", "mlp"),
-        *("bc", "cql", "bcq", "dqn", "sac", "dt"),
+        *("bc", "cql", "bcq", "dqn", "sac", "dt", "iql", "td3-bc"),
     }
-    assert len(PAIRS) == 44 - len(UNREADABLE) == 32
+    assert len(PAIRS) == 52 - len(UNREADABLE) == 36
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)

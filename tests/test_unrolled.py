@@ -79,7 +79,7 @@ def test_gradient_equals_finite_differences(continuous: bool, monkeypatch: pytes
         actions = torch.tensor([0, 1, 2, 0, 1])
 
     def value(x: torch.Tensor, a: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
-        objective = UnrolledObjective(config, data, np.random.default_rng(7), "cpu:0")
+        objective = UnrolledObjective(config, data, config.real_rows(data), np.random.default_rng(7), "cpu:0")
         learner_network(objective._learner).double()
         state = objective._state
         doubled = ({k: v.double() for k, v in d.items()} for d in (state.weights, state.first, state.second))

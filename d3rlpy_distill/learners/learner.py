@@ -43,6 +43,7 @@ __all__ = [
     "imitator_logits",
     "is_value_based",
     "keep_heap",
+    "learner_features",
     "learner_loss",
     "learner_network",
     "scale",
@@ -96,6 +97,13 @@ def learner_network(learner: Learner) -> nn.Module:
     modules = learner.impl.modules
     network: nn.Module = modules.q_funcs if is_value_based(learner) else modules.imitator
     return network
+
+
+def learner_features(learner: DiscreteBC | BC, observations: torch.Tensor) -> torch.Tensor:
+    """Returns what an imitator's last layer reads, ``(B, F)``, for scaled observations; differentiable."""
+    encoder: nn.Module = learner.impl.modules.imitator._encoder
+    features: torch.Tensor = encoder(observations)
+    return features
 
 
 def learner_loss(learner: Learner, batch: Batch) -> torch.Tensor:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from typing_extensions import Self
@@ -18,16 +18,41 @@ from ..data import OfflineDataset, Provenance
 from ..errors import SettingsError
 from ..learners.learner import AnyLearner
 from ..options import check_options, option, options_of
+from ..policies import Policy
 from ..students.base import Student
 from .distilled import Distilled
 
-__all__ = ["DEFAULT_RUN", "Method", "Run"]
+__all__ = ["DEFAULT_RUN", "Expert", "Method", "Run"]
 
 
 def _registered_name(kind: type[Method]) -> str:
     """Returns the name under which a method is registered; its class's where it is not."""
     target = f"{kind.__module__}:{kind.__qualname__}"
     return next((one.name for one in METHODS.entries() if one.target in (kind, target)), kind.__name__)
+
+
+class Expert(Protocol):
+    """A policy that a method is given, as :class:`~..tasks.base.LoadedPolicy` is."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """The policy."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """Hash of its file, hexadecimal; None where it has none."""
+        ...
+
+    @property
+    def learner(self) -> Callable[[], AnyLearner] | None:
+        """Returns it as a d3rlpy learner; None where it is no such network."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +101,7 @@ class Method(abc.ABC):
         *,
         name: str = "default",
         settings: Mapping[str, Any] | None = None,
-        expert: Callable[[], AnyLearner] | None = None,
+        expert: Callable[[], Expert] | None = None,
     ) -> Self:
         """Returns the method with the settings that suit a dataset, and what a user asked for instead.
 
@@ -85,7 +110,7 @@ class Method(abc.ABC):
             student: Whose learner is matched; the students that are to be trained on the set.
             name: One of ``PRESETS``.
             settings: Fields that the user gave.
-            expert: Loads the policy that played the dataset as a d3rlpy learner, for methods that need it.
+            expert: Loads the policy that played the dataset, or that a user named, for methods that need it.
 
         Raises:
             SettingsError: If a setting is unknown, out of range, or does not go with another.

@@ -14,9 +14,10 @@ from typing_extensions import Self
 from ..data import OfflineDataset, TransitionArrays
 from ..errors import SettingsError
 from ..learners.gradients import MAX_DEAD, all_dead, is_dead, real_gradient, synthetic_gradient
-from ..learners.learner import AnyLearner, LearnerConfig, learner_network
+from ..learners.learner import LearnerConfig, learner_network
 from ..options import option
 from ..students.base import Student
+from .base import Expert
 from .distance import DISTANCES
 from .moving import MovingMethod, Objective
 from .synthetic import SyntheticSet
@@ -96,7 +97,7 @@ class GradientMatchingConfig(MovingMethod):
         *,
         name: str = "default",
         settings: Mapping[str, Any] | None = None,
-        expert: Callable[[], AnyLearner] | None = None,
+        expert: Callable[[], Expert] | None = None,
     ) -> Self:
         """See :meth:`~.base.Method.preset`. ``"paper"`` is arXiv 2407.20299; it matches at the expert's weights.
 
@@ -114,7 +115,12 @@ class GradientMatchingConfig(MovingMethod):
             raise SettingsError("theta 'given' matches at an expert's weights: for students that clone only.")
         if expert is None:
             raise SettingsError("theta 'given': the dataset does not record its expert; name it with --expert.")
-        learner = expert()
+        loaded = expert()
+        if loaded.learner is None:
+            raise SettingsError(
+                f"theta 'given' matches at an expert's weights, and {loaded.name} has none that fit."
+            )
+        learner = loaded.learner()
         given |= {"learner": learner.config, "weights": dict(learner_network(learner).state_dict())}
         return super().preset(dataset, student, name=name, settings=given, expert=expert)
 

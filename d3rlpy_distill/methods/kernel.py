@@ -12,7 +12,15 @@ import torch.nn.functional as F
 
 from ..data import TransitionArrays
 from ..learners.batch import Batch
-from ..learners.learner import Learner, autocast, build_learner, learner_loss, learner_network, scale
+from ..learners.learner import (
+    Learner,
+    autocast,
+    build_learner,
+    learner_features,
+    learner_loss,
+    learner_network,
+    scale,
+)
 from ..learners.training import make_batch
 from ..options import option
 from .soft_samples import SoftSamples
@@ -169,8 +177,6 @@ class _Student:
 
 def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
     """The inputs of a policy's last layer and a constant, for its bias: float32 ``(B, D + 1)``."""
-    encoder = learner_network(learner)._encoder
-    assert isinstance(encoder, torch.nn.Module)
     with autocast(x.device.type):
-        features: torch.Tensor = encoder(x)
+        features = learner_features(learner, x)
     return F.pad(features.float(), (0, 1), value=1.0)

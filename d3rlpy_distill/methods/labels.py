@@ -104,7 +104,7 @@ class LabelDistillationConfig(LearnedMethod):
         """
         data, rows = self.select(dataset)
         if self.sharpness is not None:
-            soft = sharpen(self.policy(dataset, rows), self.sharpness).astype(np.float32)
+            soft = sharpen(self.behaviour(dataset, rows), self.sharpness).astype(np.float32)
             data = dataclasses.replace(data, probabilities=soft)
         # drawn before the teachers, though they replace it: a seed gives what it gave in version 0.1
         index, _ = draw_start(data, self.n_samples, "frequency", rng)

@@ -13,11 +13,11 @@ from typing_extensions import Self
 
 from ..data import OfflineDataset, TransitionArrays
 from ..errors import SettingsError, UnsuitableDatasetError
-from ..learners.learner import LEARNER_CONFIGS, AnyLearner, LearnerConfig, is_value_based
+from ..learners.learner import LEARNER_CONFIGS, LearnerConfig, is_value_based
 from ..learners.scalers import fit_scalers
 from ..options import option
 from ..students.base import Student
-from .base import Method
+from .base import Expert, Method
 
 __all__ = ["LearnedMethod"]
 
@@ -75,7 +75,7 @@ class LearnedMethod(Method):
         *,
         name: str = "default",
         settings: Mapping[str, Any] | None = None,
-        expert: Callable[[], AnyLearner] | None = None,
+        expert: Callable[[], Expert] | None = None,
     ) -> Self:
         """See :meth:`~.base.Method.preset`."""
         if name not in cls.PRESETS:
@@ -135,7 +135,7 @@ class LearnedMethod(Method):
             )
         return data, rows
 
-    def policy(self, dataset: OfflineDataset, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating[Any]]:
+    def behaviour(self, dataset: OfflineDataset, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating[Any]]:
         """Returns the behaviour policy's probabilities at transitions, ``(len(rows), A)``.
 
         Raises:

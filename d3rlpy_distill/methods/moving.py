@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig
 
@@ -149,6 +150,25 @@ class MovingMethod(LearnedMethod):
             device: torch device.
         """
 
+    def imitated(
+        self,
+        dataset: OfflineDataset,
+        data: TransitionArrays,
+        rows: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> TransitionArrays:
+        """Returns the data with what is imitated in the place of the actions that were taken.
+
+        Args:
+            dataset: All that is known.
+            data: What is to be distilled of it.
+            rows: Which transitions these are.
+            rng: Draws actions.
+        """
+        if self.sharpness is None:
+            return data
+        return relabel(data, self.behaviour(dataset, rows), self.sharpness, rng)
+
     def given_weights(self) -> Mapping[str, torch.Tensor] | None:
         """Returns the weights that the method works at, where it is given some."""
         return None
@@ -161,8 +181,7 @@ class MovingMethod(LearnedMethod):
                 f"observations of type {dtype} cannot come out as uint8: set output_dtype='float32'."
             )
         data, rows = self.select(dataset)
-        if self.sharpness is not None:
-            data = relabel(data, self.policy(dataset, rows), self.sharpness, rng)
+        data = self.imitated(dataset, data, rows, rng)
         rewards = source_rewards(self.learner, data)
         if self.reads_rewards:
             data = as_monte_carlo(data, rewards)

@@ -121,7 +121,7 @@ class TaughtMethod(LabelDistillationConfig):
         """
         data, rows = self.select(dataset)
         if self.sharpness is not None:
-            soft = sharpen(self.policy(dataset, rows), self.sharpness).astype(np.float32)
+            soft = sharpen(self.behaviour(dataset, rows), self.sharpness).astype(np.float32)
             data = dataclasses.replace(data, probabilities=soft)
         process = _Taught(self, data, rng, run.device)
         identity = {

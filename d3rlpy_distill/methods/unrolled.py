@@ -15,15 +15,16 @@ from ..learners.batch import Batch
 from ..learners.learner import build_learner, scale, scale_labels
 from ..learners.training import make_batch
 from ..options import option
+from .decisions import DecisionMethod, RealRows
 from .differentiable import DifferentiableStudent, StudentState, check_plain_adam
-from .moving import MovingMethod, Objective
+from .moving import Objective
 from .synthetic import SyntheticSet
 
 __all__ = ["UnrolledMatchingConfig", "UnrolledObjective"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UnrolledMatchingConfig(MovingMethod):
+class UnrolledMatchingConfig(DecisionMethod):
     r"""Differentiate the real loss of a student through a window of its training on the samples.
 
     A student trains on the samples with its own optimizer, from a random initialisation. Every ``window`` of its
@@ -41,7 +42,7 @@ class UnrolledMatchingConfig(MovingMethod):
         * `Feng et al., Embarrassingly Simple Dataset Distillation (RaT-BPTT) <https://arxiv.org/abs/2311.07025>`_
         * `Wang et al., Dataset Distillation <https://arxiv.org/abs/1811.10959>`_
 
-    Args, beside those of :class:`~.moving.MovingMethod`:
+    Args, beside those of :class:`~.decisions.DecisionMethod`:
         window: Steps that are differentiated through, W.
         horizon: Steps after which a student begins anew at the latest; students that are to learn from the samples
             should train about as long.
@@ -65,7 +66,7 @@ class UnrolledMatchingConfig(MovingMethod):
         self, data: TransitionArrays, samples: SyntheticSet, rng: np.random.Generator, device: str
     ) -> Objective:
         """Returns the real loss after a window of training on the samples."""
-        return UnrolledObjective(self, data, rng, device)
+        return UnrolledObjective(self, data, self.real_rows(data), rng, device)
 
 
 class UnrolledObjective:
@@ -74,6 +75,7 @@ class UnrolledObjective:
     Args:
         config: Its configuration.
         data: The real data.
+        real: Draws real batches.
         rng: Draws initialisations, horizons and batches.
         device: torch device.
     """
@@ -82,9 +84,14 @@ class UnrolledObjective:
     _horizon: int
 
     def __init__(
-        self, config: UnrolledMatchingConfig, data: TransitionArrays, rng: np.random.Generator, device: str
+        self,
+        config: UnrolledMatchingConfig,
+        data: TransitionArrays,
+        real: RealRows,
+        rng: np.random.Generator,
+        device: str,
     ) -> None:
-        self._config, self._data, self._rng, self._device = config, data, rng, device
+        self._config, self._data, self._real, self._rng, self._device = config, data, real, rng, device
         self._begin()
 
     def step(self, samples: SyntheticSet) -> float:
@@ -96,9 +103,7 @@ class UnrolledObjective:
             rows = torch.from_numpy(self._rng.integers(len(actions), size=size))
             x = scale(self._learner, observations[rows])
             student.train(Batch(x, scale_labels(self._learner, actions[rows])[0]))
-        count, real_size = len(self._data), self._config.real_batch_size
-        real = np.arange(count) if real_size is None else self._rng.integers(count, size=real_size)
-        loss = student.loss(make_batch(self._learner, self._data, real))
+        loss = student.loss(make_batch(self._learner, self._data, self._real.draw(self._rng)))
         loss.backward(inputs=list(samples.parameters.values()))
         for parameter in samples.parameters.values():
             assert parameter.grad is not None

@@ -87,6 +87,11 @@ class ContinuousActionPolicy(PiecewisePolicy):
         best = self.in_pieces(observations)
         return best if scaler is None else scaler.reverse_transform(best)
 
+    def values(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Maps observations ``(B, ...)`` and actions ``(B, D)`` to the learner's action values, float32 ``(B,)``."""
+        given = self._learner.predict_value(observations.numpy(), actions.numpy())
+        return torch.from_numpy(given).float().reshape(-1)
+
     def evaluate(self, x: torch.Tensor) -> torch.Tensor:
         best: torch.Tensor = self._learner.impl.inner_predict_best_action(x)
         return best

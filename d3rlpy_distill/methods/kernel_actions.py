@@ -1,0 +1,179 @@
+"""Kernel regression of continuous actions: the error of ridge regression on features, from the samples to the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..data import TransitionArrays
+from ..errors import SettingsError
+from ..learners.batch import Batch
+from ..learners.learner import (
+    Learner,
+    build_learner,
+    learner_features,
+    learner_loss,
+    learner_network,
+    scale,
+    scale_labels,
+)
+from ..learners.training import make_batch
+from ..options import option
+from .decisions import DecisionMethod, RealRows
+from .kernel import kernel_logits
+from .moving import Objective
+from .synthetic import SyntheticSet
+
+__all__ = ["ActionKernelConfig", "ActionKernelObjective"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActionKernelConfig(DecisionMethod):
+    r"""Fit the real actions by ridge regression from the samples, on the features of networks.
+
+    A student's last layer is linear. Instead of training a student, its last layer is solved for: with the features f
+    of a network, and a constant 1 for the bias, the predictions for the real batch are those of kernel ridge
+    regression, and the samples are moved to lessen their error:
+
+    .. math::
+
+        \min_\phi \; \mathbb{E}_\theta \, \tfrac{1}{2} \big\lVert Y - K_{X S} (K_{S S} + \lambda I)^{-1} Y_S
+        \big\rVert^2, \quad K_{AB} = f_\theta(A) f_\theta(B)^\top + 1
+
+    S are the samples, :math:`Y_S` their actions, X and Y the real batch, :math:`\lambda` is ``ridge`` times the mean of
+    the diagonal of :math:`K_{SS}`. Actions are those that the learner scales. Soft labels of discrete ones have a
+    method of their own, :class:`~.kernel.KernelRegressionConfig`.
+
+    The features are those of ``networks`` networks that train on the samples, one step each time they are used, and
+    begin anew after a number of steps drawn evenly from 1 to ``horizon``: so all phases of training are there. No
+    training is unrolled, so a step costs two passes through a network.
+
+    References:
+        * `Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo)
+          <https://arxiv.org/abs/2206.00719>`_
+        * `Nguyen et al., Dataset Meta-Learning from Kernel Ridge-Regression (KIP) <https://arxiv.org/abs/2011.00050>`_
+
+    Args, beside those of :class:`~.decisions.DecisionMethod`:
+        ridge: Regularisation, as a share of the kernel's mean diagonal. Far below the default the last layer that is
+            solved for fits labels that no student reaches in its steps.
+        networks: Networks at once.
+        horizon: Steps after which a network begins anew at the latest.
+    """
+
+    ridge: float = option(1e-2, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
+    networks: int = option(10, "Networks at once, one of which is used in a step.", minimum=1)
+    horizon: int = option(100, "Steps after which a network begins anew at the latest.", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.continuous:
+            raise SettingsError(
+                f"kernel regression of actions with {type(self.learner).__name__}: for BCConfig only; discrete "
+                "actions have the method 'kernel'."
+            )
+
+    def objective(
+        self, data: TransitionArrays, samples: SyntheticSet, rng: np.random.Generator, device: str
+    ) -> Objective:
+        """Returns the real error of the regression."""
+        return ActionKernelObjective(self, data, self.real_rows(data), rng, device)
+
+
+class ActionKernelObjective:
+    """See :class:`ActionKernelConfig`.
+
+    Args:
+        config: Its configuration.
+        data: The real data.
+        real: Draws real batches.
+        rng: Draws initialisations, horizons and batches.
+        device: torch device.
+    """
+
+    def __init__(
+        self,
+        config: ActionKernelConfig,
+        data: TransitionArrays,
+        real: RealRows,
+        rng: np.random.Generator,
+        device: str,
+    ) -> None:
+        self._config, self._data, self._real, self._rng, self._device = config, data, real, rng, device
+        self._networks = [self._begin() for _ in range(config.networks)]
+
+    def step(self, samples: SyntheticSet) -> float:
+        """Adds the gradient of the error at one of the networks, trains that network, and returns the error."""
+        chosen = int(self._rng.integers(len(self._networks)))
+        network = self._networks[chosen]
+        learner = network.learner
+        x = scale(learner, samples.observations)
+        actions = scale_labels(learner, samples.actions)[0]
+        batch = make_batch(learner, self._data, self._real.draw(self._rng))
+        with torch.no_grad():
+            features = _features(learner, batch.observations)
+        # in double precision, as the kernel is nearly singular
+        predicted = kernel_logits(features, _features(learner, x), actions.double(), self._config.ridge)
+        error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
+        error.backward(inputs=list(samples.parameters.values()))
+        network.train(Batch(x.detach(), actions.detach()), self._rng)
+        if network.steps >= network.horizon:
+            self._networks[chosen] = self._begin()
+        return float(error.detach())
+
+    def advance(self) -> None:
+        """Does nothing: the networks were trained with the step."""
+
+    def state(self) -> dict[str, Any]:
+        """Returns what :meth:`load_state` takes."""
+        return {"networks": [network.state() for network in self._networks]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        for network, kept in zip(self._networks, state["networks"], strict=True):
+            network.load_state(kept)
+
+    def _begin(self) -> _Network:
+        shape, size = self._data.observations.shape[1:], self._data.action_size
+        seed = int(self._rng.integers(2**63))
+        learner = build_learner(self._config.learner, shape, size, seed=seed, device=self._device)
+        return _Network(learner, int(self._rng.integers(1, self._config.horizon + 1)))
+
+
+class _Network:
+    """A network in the middle of its training on the samples."""
+
+    def __init__(self, learner: Learner, horizon: int) -> None:
+        self.learner, self.horizon, self.steps = learner, horizon, 0
+
+    def train(self, samples: Batch, rng: np.random.Generator) -> None:
+        """Takes a step on a batch of the samples, as a student does."""
+        size = self.learner.config.batch_size
+        rows = torch.from_numpy(rng.integers(len(samples.actions), size=size)).to(samples.actions.device)
+        optimizer = self.learner.impl.modules.optim
+        optimizer.zero_grad()
+        learner_loss(self.learner, Batch(samples.observations[rows], samples.actions[rows])).backward()
+        optimizer.step()
+        self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "weights": learner_network(self.learner).state_dict(),
+            "optimizer": self.learner.impl.modules.optim.state_dict(),
+            "horizon": self.horizon,
+            "steps": self.steps,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        learner_network(self.learner).load_state_dict(state["weights"])
+        self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
+        self.horizon, self.steps = state["horizon"], state["steps"]
+
+
+def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
+    """The inputs of a policy's last layer and a constant, for its bias: float64 ``(B, F + 1)``."""
+    return F.pad(learner_features(learner, x).double(), (0, 1), value=1.0)

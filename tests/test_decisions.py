@@ -1,0 +1,150 @@
+"""Whose decisions are imitated, and which real states count more: against brute force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from d3rlpy.algos import BCConfig, DiscreteBCConfig, IQLConfig, TD3PlusBCConfig
+from d3rlpy.models.encoders import VectorEncoderFactory
+
+from buffers import distil, vectors
+from d3rlpy_distill import OfflineDataset, TransitionArrays, UnrolledMatchingConfig
+from d3rlpy_distill.catalogue import STUDENTS
+from d3rlpy_distill.data.training_set import TrainingSet
+from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.methods.decisions import (
+    RealRows,
+    ValuedPolicy,
+    density_weights,
+    policy_actions,
+    value_weights,
+)
+from d3rlpy_distill.methods.kernel_actions import ActionKernelConfig
+from d3rlpy_distill.students.base import Budget
+from d3rlpy_distill.tasks import LoadedPolicy
+
+LEARNER = BCConfig(batch_size=4, encoder_factory=VectorEncoderFactory(hidden_units=[6], activation="tanh"))
+
+
+class Plain:
+    """A policy that knows no values."""
+
+    def actions(self, observations: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(observations[:, 1:])
+
+
+class Valued(Plain):
+    """Values: the sum of what is seen and done."""
+
+    def values(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return observations.sum(1) + actions.sum(1)
+
+
+@pytest.mark.parametrize("kind", [UnrolledMatchingConfig, ActionKernelConfig])
+def test_imitating_a_policy_is_distilling_data_that_it_labelled(kind: type[Any]) -> None:
+    buffer = vectors(continuous=True)
+    labelled = vectors(continuous=True)
+    for episode in labelled.episodes:
+        episode.actions[:] = Plain().actions(torch.from_numpy(np.asarray(episode.observations))).numpy()
+    common: dict[str, Any] = {
+        "learner": LEARNER, "n_samples": 6, "steps": 4, "output_dtype": "float32", "learn_actions": True,
+    }  # fmt: skip
+    imitated = distil(kind(**common, imitate="policy", policy=Plain()), buffer)
+    expected = distil(kind(**common), labelled)
+    np.testing.assert_array_equal(imitated.samples.observations, expected.samples.observations)
+    np.testing.assert_array_equal(imitated.samples.actions, expected.samples.actions)
+    assert imitated.initial is not None and expected.initial is not None
+    np.testing.assert_array_equal(imitated.initial.actions, expected.initial.actions)  # the arm to beat
+    taken = distil(kind(**common), buffer)
+    assert not np.allclose(taken.samples.actions, imitated.samples.actions)
+
+
+def test_states_are_drawn_in_proportion_to_their_weights() -> None:
+    """The mean loss of a batch is the weighted mean over all states."""
+    weights = np.array([0.0, 1.0, 3.0, 0.0, 6.0])
+    rows = RealRows(5, 200_000, weights).draw(np.random.default_rng(0))
+    np.testing.assert_allclose(np.bincount(rows, minlength=5) / len(rows), weights / 10, atol=0.005)
+    assert set(rows) == {1, 2, 4}
+    even = RealRows(5, 8).draw(np.random.default_rng(1))
+    np.testing.assert_array_equal(even, np.random.default_rng(1).integers(5, size=8))
+    np.testing.assert_array_equal(RealRows(5, None).draw(np.random.default_rng(1)), np.arange(5))
+
+
+def test_weights_by_value() -> None:
+    data = TransitionArrays.from_buffer(vectors(continuous=True))
+    seen = data.observations
+    expected = seen.sum(1) + np.tanh(seen[:, 1:]).sum(1)
+    assert (expected < 0).any() and (expected > 0).any()
+    np.testing.assert_allclose(value_weights(Valued(), seen), np.maximum(expected, 0), rtol=1e-5)
+    np.testing.assert_allclose(policy_actions(Plain(), seen), np.tanh(seen[:, 1:]), rtol=1e-6)
+    with pytest.raises(SettingsError, match="values none of its decisions above 0"):
+        value_weights(Valued(), -100 - np.abs(seen))
+
+
+def test_weights_by_density() -> None:
+    """Against brute force, and by proportion: a state twice as far from others has 2**(D tau) times the weight."""
+    rng = np.random.default_rng(0)
+    observations = (rng.normal(size=(300, 2)) * [1, 100]).astype(np.float32)
+    weights = density_weights(observations, 0.5)
+    scaled = (observations - observations.mean(0)) / observations.std(0)
+    distances = np.sort(np.linalg.norm(scaled[:, None] - scaled[None], axis=2), axis=1)
+    expected = distances[:, 10] ** (2 * 0.5)  # column 0 is the state itself
+    np.testing.assert_allclose(weights / weights.max(), expected / expected.max(), rtol=1e-3)
+    np.testing.assert_array_equal(density_weights(observations, 0.0), 1.0)
+    assert weights[np.abs(scaled).max(1).argmax()] > 3 * np.median(weights)
+
+
+def test_presets_name_the_objectives_of_the_papers() -> None:
+    dataset, student = OfflineDataset(vectors(continuous=True)), STUDENTS.get("mlp")()
+    expert = LoadedPolicy("given", Valued(), "ab" * 32)
+
+    def preset(name: str, **settings: Any) -> UnrolledMatchingConfig:
+        return UnrolledMatchingConfig.preset(
+            dataset, student, name=name, settings={"n_samples": 5, **settings}, expert=lambda: expert
+        )
+
+    said = {name: (preset(name).imitate, preset(name).weighting) for name in UnrolledMatchingConfig.PRESETS}
+    assert said == {
+        "default": ("recorded", "even"),
+        "pbc": ("policy", "even"),
+        "av-pbc": ("policy", "value"),
+        "sdw": ("policy", "density"),
+    }
+    config = preset("av-pbc", real_batch_size=16)
+    assert config.policy is expert.policy and config.to_json()["policy_sha256"] == expert.sha256
+    assert preset("default").policy is None and "policy" not in config.to_json()
+    assert preset("av-pbc", weighting="even").weighting == "even"
+
+
+def test_what_does_not_go_together_is_refused() -> None:
+    given: dict[str, Any] = {"learner": LEARNER, "n_samples": 5, "output_dtype": "float32"}
+    for wrong, message in (
+        ({"imitate": "policy"}, "imitate='policy' without a policy: name one with --expert"),
+        ({"weighting": "value"}, "weighting='value' without a policy"),
+        ({"weighting": "value", "policy": Plain()}, "knows no values"),
+        ({"weighting": "density", "real_batch_size": None}, "weighting='density' with all data in each batch"),
+        (
+            {"imitate": "policy", "policy": Plain(), "learner": DiscreteBCConfig()},
+            "imitate='policy' with discrete",
+        ),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            UnrolledMatchingConfig(**{**given, **wrong})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("iql", IQLConfig), ("td3-bc", TD3PlusBCConfig)])
+def test_offline_learners_decide_and_know_values(name: str, kind: type[Any]) -> None:
+    dataset, student = OfflineDataset(vectors(continuous=True)), STUDENTS.get(name)()
+    config = student.learner(dataset, Budget(3, 8))
+    assert isinstance(config, kind) and config.batch_size == 8
+    learner = student.fit(config, TrainingSet(dataset.transitions, dataset.buffer), 3, seed=0)
+    policy = student.policy(learner, 0.0)
+    assert isinstance(policy, ValuedPolicy)
+    seen = dataset.transitions.observations
+    actions = policy_actions(policy, seen)
+    np.testing.assert_allclose(actions, learner.predict(seen), rtol=1e-4, atol=1e-5)
+    values = policy.values(torch.from_numpy(seen), torch.from_numpy(actions))
+    np.testing.assert_allclose(values, learner.predict_value(seen, actions).reshape(-1), rtol=1e-5)
