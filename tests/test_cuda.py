@@ -43,16 +43,19 @@ def test_a_method_moves_samples_on_a_gpu_as_on_a_cpu(
         options = ("--method", method, "--student", student, "--samples", 30, "--device", device)
         result = run("distill", played, *options, *METHODS[method], "--out", out)
         assert result.exit_code == 0, result.output
-        made[device] = Distilled.load(out).samples
+        made[device] = Distilled.load(out)
     gpu, cpu = made.values()
     if method == "labels":  # which frames are far apart may hang on roundings
-        assert gpu.probabilities is not None and np.allclose(gpu.probabilities.sum(1), 1, atol=1e-3)
+        assert gpu.samples.probabilities is not None
+        assert np.allclose(gpu.samples.probabilities.sum(1), 1, atol=1e-3)
         return
-    # Adam's first steps have the size of the learning rate whatever a gradient's size, so its sign decides
-    difference = np.abs(gpu.observations.astype(float) - cpu.observations.astype(float))
-    assert difference.mean() < 1.0
-    if gpu.probabilities is not None and cpu.probabilities is not None:
-        assert np.abs(gpu.probabilities - cpu.probabilities).mean() < 0.02
+    if gpu.initial is not None and cpu.initial is not None:
+        np.testing.assert_array_equal(gpu.initial.observations, cpu.initial.observations)
+        # Adam's first steps have one size whatever a gradient's: signs of small ones hang on roundings
+        moves = [each.samples.observations.astype(float) - each.initial.observations for each in (gpu, cpu)]
+        assert np.corrcoef(moves[0].ravel(), moves[1].ravel())[0, 1] > 0.2
+    if gpu.samples.probabilities is not None and cpu.samples.probabilities is not None:
+        assert np.abs(gpu.samples.probabilities - cpu.samples.probabilities).mean() < 0.02
 
 
 def test_students_train_and_play_on_a_gpu(played: Path, tmp_path: Path) -> None:
