@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import procgen_datasets
+from d3rlpy_distill import OfflineDataset
 
 from .children import Said, Try, command, run
 from .digests import ARGUMENTS, IDENTITY
@@ -68,7 +69,7 @@ def make_corpus(folder: Path, *, procgen: bool = True) -> list[Unit]:
     ask("collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 8, "--out", cart)
     units = [Unit("dataset", folder, ("cart.h5",), "dataset")]
     units += [*_distilled(folder, cart), *_evaluated(folder, cart), *_swept(folder, cart), *_trained(folder)]
-    units += _plain(folder)
+    units += [*_plain(folder), *_mapped(folder / "mapped", cart)]
     if procgen:
         units += _procgen(folder)
     known.write_text(json.dumps([{**dataclasses.asdict(unit), "folder": str(unit.folder)} for unit in units]))
@@ -157,6 +158,21 @@ def _plain(folder: Path) -> list[Unit]:
     if ended.kind != "value":
         raise RuntimeError(ended.text)
     return [Unit("d3rlpy's own dump", folder, ("plain.h5",), "dataset", sealed=False)]
+
+
+def _mapped(folder: Path, cart: Path) -> list[Unit]:
+    folder.mkdir()
+    dataset = folder / "mapped.h5"
+    shutil.copy(cart, dataset)
+    ended = run(Try("mapped", map_frames, (dataset,)))
+    if ended.kind != "value":
+        raise RuntimeError(ended.text)
+    return [Unit("frames of a large dataset", folder, (f"{dataset.name}.frames",), "mapped", dataset.name)]
+
+
+def map_frames(path: Path) -> None:
+    """Opens a dataset as large ones are opened: its observations go into a file beside it."""
+    OfflineDataset.load(path, mapped=True)
 
 
 def dump_plain(path: Path) -> None:

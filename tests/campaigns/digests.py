@@ -74,6 +74,16 @@ def dataset(path: Path) -> str:
     return digest([_known(info), buffer, episodes, whole.behaviour, whole.task, whole.sha256])
 
 
+def mapped(path: Path) -> str:
+    """A dataset whose observations lie in a file beside it."""
+    whole = OfflineDataset.load(path, mapped=True)
+    episodes = [
+        (np.array(e.observations), np.array(e.actions), e.rewards, e.terminated) for e in whole.buffer.episodes
+    ]
+    data = whole.transitions
+    return digest([episodes, np.asarray(data.observations), data.actions, data.rewards, data.terminals])
+
+
 def _known(info: Any) -> dict[str, Any]:
     known = {field.name: getattr(info, field.name) for field in dataclasses.fields(info) if field.name != "path"}
     known["provenance"] = None if info.provenance is None else info.provenance.to_attributes()
@@ -164,6 +174,6 @@ LOADERS: Mapping[str, Callable[[Path], str]] = {
     one.__name__: one
     for one in (
         dataset, distilled, samples, state, student, tensors, document, results, sweep, expert, policy,
-        kept_returns, record, resumed,
+        kept_returns, mapped, record, resumed,
     )
 }  # fmt: skip
