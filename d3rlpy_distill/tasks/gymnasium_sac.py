@@ -214,5 +214,5 @@ class CapturedSac(SAC):
 
 def _descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> None:
     for one, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        one.grad = gradient
+        one.grad = gradient.contiguous()  # a transposed product's is not, and fused Adam refuses it
     optimizer.step()
