@@ -17,7 +17,7 @@ from .data import OfflineDataset
 from .data.training_set import TrainingSet
 from .errors import SettingsError
 from .learners.convergence import ConvergenceConfig
-from .methods.base import Method, Run
+from .methods.base import Method, Phase, Run
 from .pipeline import Evaluation, load
 from .policies import DiscretePolicy, Policy
 from .students.base import Budget, Student
@@ -62,18 +62,23 @@ def distillation_seconds(
         start = time.perf_counter()
         method.distill(dataset, np.random.default_rng(seed), Run(device))
         return time.perf_counter() - start
+    return sum(_phase_seconds(phase, dataset, seed, device) for phase in method.phases())
+
+
+def _phase_seconds(phase: Phase, dataset: OfflineDataset, seed: int, device: str) -> float:
     ticks = [time.perf_counter()]
 
     def tick(step: int, total: int, loss: float) -> None:
         ticks.append(time.perf_counter())
-        if step == TIMED:
+        if step == phase.after + TIMED:
             raise _Timed
 
     with contextlib.suppress(_Timed):  # what follows the last step may take long
-        method.distill(dataset, np.random.default_rng(seed), Run(device, on_step=tick))
+        phase.method.distill(dataset, np.random.default_rng(seed), Run(device, on_step=tick))
+    ticks = ticks[min(phase.after, len(ticks) - 2) :]
     if len(ticks) > 2:
         ticks = ticks[1:]  # the first step is slow
-    return (ticks[-1] - ticks[0]) / (len(ticks) - 1) * method.total_steps
+    return (ticks[-1] - ticks[0]) / (len(ticks) - 1) * phase.steps
 
 
 def collection_seconds(

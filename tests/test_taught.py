@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from buffers import distil, vectors
 from commands import fails, run
 from d3rlpy_distill import Distilled, OfflineDataset, Run, TransitionArrays
 from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.estimates import distillation_seconds
 from d3rlpy_distill.learners.learner import build_learner
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
 from d3rlpy_distill.methods.kernel import KernelObjective, KernelRegressionConfig, kernel_logits
-from d3rlpy_distill.methods.labels import LabelDistillationConfig
+from d3rlpy_distill.methods.labels import LabelDistillationConfig, TeacherTraining
 from d3rlpy_distill.methods.soft_samples import SoftSamples
-from d3rlpy_distill.methods.taught import TaughtMethod
+from d3rlpy_distill.methods.taught import TaughtMethod, _MovingSoft
 from d3rlpy_distill.methods.unrolled_labels import UnrolledLabelsConfig, UnrolledLabelsObjective
 
 LEARNER = DiscreteBCConfig(
@@ -276,3 +278,22 @@ def test_on_the_command_line(cartpole: Path, tmp_path: Path) -> None:
     assert settings is not None and settings.settings["method"] == "unrolled-labels"
     lonely = ("--method", "kernel", "--begin", "given", "--out", tmp_path / "x.h5")
     fails(2, "'given' goes with", "distill", cartpole, *lonely)
+
+
+def test_teachers_and_moves_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run says what both cost, though their steps cost unlike amounts."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr("d3rlpy_distill.estimates.time", SimpleNamespace(perf_counter=lambda: clock["now"]))
+
+    def slowly(seconds: float, step: Any) -> Any:
+        def stepped(self: Any) -> float:
+            clock["now"] += seconds
+            return float(step(self))
+
+        return stepped
+
+    for kind, seconds in ((TeacherTraining, 1.0), (_MovingSoft, 7.0)):
+        monkeypatch.setattr(kind, "step", slowly(seconds, kind.step))
+    dataset = OfflineDataset(vectors(False))
+    assert distillation_seconds(METHODS["kernel"], dataset) == pytest.approx(40 * 1.0 + 20 * 7.0)
+    assert distillation_seconds(dataclasses.replace(METHODS["kernel"], moves=0), dataset) == pytest.approx(40.0)

@@ -76,6 +76,21 @@ class Run:
 DEFAULT_RUN = Run()
 
 
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Steps of a method that are alike.
+
+    Args:
+        method: Takes them after few others, so that they can be timed.
+        after: Steps of it that come before them.
+        steps: How many there are in the whole distillation.
+    """
+
+    method: Method
+    after: int
+    steps: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(abc.ABC):
     """A configured method. A subclass is a frozen dataclass; its fields made by ``option`` are its options.
@@ -137,6 +152,10 @@ class Method(abc.ABC):
     def total_steps(self) -> int:
         """Steps that :meth:`distill` takes; 0 for a method that only chooses."""
         return 0
+
+    def phases(self) -> list[Phase]:
+        """Returns the parts that differ in what a step costs; one, if the method does not say otherwise."""
+        return [Phase(self, 0, self.total_steps)]
 
     def distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run = DEFAULT_RUN) -> Distilled:
         """Distils a dataset, and records how.

@@ -17,7 +17,7 @@ from ..data.relabel import sharpen
 from ..errors import SettingsError
 from ..options import option
 from ..students.teachers import Teachers
-from .base import Run
+from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
 from .labels import LabelDistillationConfig, TeacherTraining, far_apart
@@ -100,6 +100,13 @@ class TaughtMethod(LabelDistillationConfig):
     def total_steps(self) -> int:
         """Those of the teachers, and the moves."""
         return super().total_steps + self.moves
+
+    def phases(self) -> list[Phase]:
+        """Those of the teachers, and the moves."""
+        teaching = self.total_steps - self.moves
+        soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
+        parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), self.moves)]
+        return [part for part in parts if part.steps]
 
     @abc.abstractmethod
     def objective(
