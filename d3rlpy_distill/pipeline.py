@@ -193,9 +193,14 @@ def configure(
     if teachers is None:
         return kind.preset(dataset, chosen, name=preset, settings=settings, expert=load_expert), recorded
     if not issubclass(kind, LabelDistillationConfig):
-        raise SettingsError("teachers are for the method 'labels': leave them out, or give that.")
+        taking = [name for name in METHODS.names() if issubclass(METHODS.get(name), LabelDistillationConfig)]
+        raise SettingsError(
+            f"the method {method!r} takes no teachers: leave them out, or give a method that does "
+            f"({', '.join(taking)})."
+        )
     if settings.get("steps") is not None:
-        raise SettingsError("steps train teachers, and teachers are given: leave one out.")
+        moving = " How long samples move is 'moves'." if issubclass(kind, TaughtMethod) else ""
+        raise SettingsError(f"steps train teachers, and teachers are given: leave one out.{moving}")
     given = _read_teachers(Path(teachers), dataset, device)
     # what is not asked for is as it was when they were trained
     known = given.settings(kind) if preset == "default" else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from d3rlpy.algos import DiscreteBCConfig, DQNConfig
+from d3rlpy.algos import BCConfig, DiscreteBCConfig, DQNConfig
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 from d3rlpy.models.encoders import VectorEncoderFactory
 from d3rlpy.models.torch.imitators import compute_discrete_imitation_loss
@@ -217,6 +218,7 @@ def test_random_observations_beside_soft_labels_carry_the_same_teachers_labels()
 def test_settings_that_do_not_fit_are_named() -> None:
     for settings, message in (
         ({"learner": DQNConfig()}, "label distillation with DQNConfig: for DiscreteBCConfig only"),
+        ({"learner": BCConfig()}, r"with BCConfig: for DiscreteBCConfig only\..* 'kernel-actions' and 'unrolled'"),
         ({"teacher_steps": 0}, "teacher_steps=0: expected 1 or more"),
         ({"n_teachers": 0}, "n_teachers=0: expected 1 or more"),
         ({"held_out": 1.0}, r"held_out=1\.0: expected above 0 and below 1"),
@@ -288,9 +290,11 @@ def test_teachers_that_do_not_fit_are_refused(
         with pytest.raises(error, match=message):
             distill(dataset, method, **{"teacher_steps": 2, "teachers": soft_file, **settings})  # type: ignore[arg-type]
 
-    with pytest.raises(SettingsError, match="teachers are for the method 'labels'"):
+    with pytest.raises(SettingsError, match=r"the method 'gradient' takes no teachers: .*labels"):
         distill(starpilot_dataset, "gradient", teachers=soft_file)
     refused(SettingsError, "steps train teachers, and teachers are given", steps=4)
+    moving = "steps train teachers, and teachers are given: leave one out. How long samples move is 'moves'"
+    refused(SettingsError, re.escape(moving), method="unrolled-labels", steps=4)
     refused(DistillError, "has no teachers", teachers=distilled_file)
     refused(DatasetFormatError, r"missing\.h5", teachers=tmp_path / "missing.h5")
     refused(DistillError, "have teacher_steps=2, asked for was 3", teacher_steps=3)

@@ -201,7 +201,8 @@ def value_weights(policy: ValuedPolicy, observations: npt.NDArray[Any]) -> npt.N
     weights = np.maximum(torch.cat(pieces).numpy().astype(np.float64), 0)
     if not weights.any():
         raise SettingsError(
-            "weighting='value': the policy values none of its decisions above 0; weigh them evenly."
+            "weighting='value': the policy values none of its decisions above 0, so all weights are 0; give "
+            "weighting='even'."
         )
     return weights
 

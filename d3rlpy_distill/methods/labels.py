@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
+from d3rlpy.algos import BCConfig, DiscreteBC, DiscreteBCConfig
 
 from ..data import OfflineDataset, TransitionArrays
 from ..data.relabel import sharpen
@@ -78,8 +78,11 @@ class LabelDistillationConfig(LearnedMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.learner, DiscreteBCConfig):
+            name = type(self.learner).__name__
+            instead = " Continuous actions have the methods 'kernel-actions' and 'unrolled'."
             raise SettingsError(
-                f"label distillation with {type(self.learner).__name__}: for DiscreteBCConfig only."
+                f"label distillation with {name}: for DiscreteBCConfig only."
+                f"{instead if isinstance(self.learner, BCConfig) else ''}"
             )
         if self.given is not None and self.steps:
             raise SettingsError(f"steps={self.steps} with given teachers: expected 0 or None, none are trained.")

@@ -93,7 +93,7 @@ class TaughtMethod(LabelDistillationConfig):
         if given is not None and (not given.soft or len(given) != self.n_samples):
             raise SettingsError(
                 f"n_samples={self.n_samples}, and the given set has {len(given)} samples "
-                f"{'with' if given.soft else 'without'} soft labels: expected as many, with labels."
+                f"{'with' if given.soft else 'without'} soft labels: expected n_samples={len(given)}, and labels."
             )
 
     @property

@@ -76,7 +76,7 @@ class _DistillCommand(MethodCommand):
     "--preset",
     default="default",
     show_default=True,
-    help="Settings of the method at once: default, or paper for gradient (arXiv 2407.20299).",
+    help="Settings of the method at once, see 'rld-distill presets METHOD'; for example paper for gradient.",
 )
 @click.option(
     "--student",
@@ -86,7 +86,11 @@ class _DistillCommand(MethodCommand):
 @click.option(
     "--learner", type=click.Choice(["bc", "dqn", "cql"]), hidden=True, help="Now --student; of version 0.1."
 )
-@click.option("--expert", help="Where --theta given matches.  [default: the one that played the dataset]")
+@click.option(
+    "--expert",
+    help="The policy of --theta given, --imitate policy and --weighting value.  [default: the one that played the "
+    "dataset]",
+)
 @click.option(
     "--teachers",
     type=click.Path(dir_okay=False, path_type=Path),
