@@ -195,8 +195,8 @@ class Results:
         path = path / "results.json" if path.is_dir() else path
         if not path.is_file():
             raise DistillError(
-                f"{path} does not exist: expected the results of 'rld-distill evaluate'; "
-                "an interrupted evaluation resumes when its command is run again."
+                f"{path} does not exist: expected the results of 'rld-distill evaluate' or 'sweep'; "
+                "what was interrupted goes on when its command is run again."
             )
         return cls.from_json(read_document(path, unsealed=True), path)
 
