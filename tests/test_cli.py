@@ -358,11 +358,13 @@ def test_usage_errors(starpilot_file: Path) -> None:
 
 def test_an_option_of_another_method_says_whose_it_is(starpilot_file: Path) -> None:
     distill = ["distill", starpilot_file]
-    fails(2, "--window is for --method unrolled: leave it out, or give that.", *distill, "--window", 3)
+    one_of_them = "--window is for --method unrolled or unrolled-labels: leave it out, or give one of them."
+    fails(2, one_of_them, *distill, "--window", 3)
+    fails(2, "--ridge is for --method kernel", *distill, "--ridge", 0.1)
     labels = [*distill, "--method", "labels"]
     fails(2, "--distance is for --method gradient: leave it out", *labels, "--distance", "l2")
-    fails(2, "--momentum is for --method gradient or unrolled", *labels, "--momentum", 0.5)
-    fails(2, "teachers are for the method 'labels'", *distill, "--teachers", "x.h5")
+    fails(2, "--momentum is for --method gradient", *labels, "--momentum", 0.5)
+    fails(2, "the method 'gradient' takes no teachers", *distill, "--teachers", "x.h5")
 
 
 def test_missing_gpu_is_named(starpilot_file: Path) -> None:
