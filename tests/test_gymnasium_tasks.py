@@ -834,7 +834,7 @@ def test_lunar_lander_plays() -> None:
 @pytest.mark.slow
 def test_mujoco_plays_collects_and_trains(tmp_path: Path) -> None:
     pytest.importorskip("mujoco")
-    task, settings = trained("gym/HalfCheetah-v5", steps=150, learning_starts=100)
+    task, settings = trained("gym/HalfCheetah-v5", steps=160, learning_starts=100)
     assert (task.observation_shape, task.action_size, task.discrete) == ((17,), 6, False)
     random = task.play([task.random_policy()], split="test", mode="greedy", episodes=4, seed=0)
     np.testing.assert_array_equal(
@@ -845,7 +845,7 @@ def test_mujoco_plays_collects_and_trains(tmp_path: Path) -> None:
     task.collect(CollectSettings(policy="random", episodes=2), tmp_path / "cheetah.h5")
     assert len(OfflineDataset.load(tmp_path / "cheetah.h5")) == 1998
     (policy,), finished = task.train_expert(settings, tmp_path / "run", card_episodes=1)
-    assert finished and policy.steps == 150 and set(task.versions()) == {"gymnasium", "mujoco"}
+    assert finished and policy.steps == 160 and set(task.versions()) == {"gymnasium", "mujoco"}
 
 
 @pytest.mark.slow
