@@ -408,11 +408,12 @@ def test_every_student_trains_plays_and_resumes(
     )
     tables = build_tables(first)
     rows = [row[0] for row in tables[0].rows]
-    assert len(tables) == 2 and rows == ["random-policy", "expert", f"teachers-of-soft-{N}", *STUDENTS]
+    assert len(tables) == 3 and rows == ["random-policy", "expert", f"teachers-of-soft-{N}", *STUDENTS]
     assert "2 students x 3 episodes, real data 2 x 8, small sets 2 x 4" in tables[0].title
     assert tables[0].columns[:5] == ("algorithm", "full", "percentile-10", f"random-{N}", f"distilled-{N}")
     cell = first.get("sac-full", "validation", "sampled")
     assert cell is not None and tables[1].rows[rows.index("sac")][1] == f"{cell.mean:.2f} ± {cell.std:.2f}"
+    assert "gain" in tables[2].title.lower() and [row[0] for row in tables[2].rows] == STUDENTS
 
 
 def test_a_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
