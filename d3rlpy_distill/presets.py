@@ -62,7 +62,7 @@ def preset_values(
     configured = kind.preset(dataset, chosen, name=preset, settings={}, expert=stand_in)
     values = {field.name: getattr(configured, field.name) for field, _ in options_of(kind)}
     if "steps" in values:
-        values["steps"] = configured.total_steps  # also where the method counts its own
+        values["steps"] = configured.option_steps  # also where the method counts its own
     return values
 
 

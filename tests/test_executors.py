@@ -353,8 +353,11 @@ def test_units_write_to_nothing_that_they_share(
     before = [hashlib.sha256(one).digest() for one in memory]
     assert not shared.transitions.observations.flags.writeable
     assert not shared.buffer.episodes[0].observations.flags.writeable
-    few = {"labels": {"teacher_steps": 1, "n_teachers": 1}, "gradient": {"steps": 1}, "unrolled": {"steps": 1}}
-    sets = [distill(shared, method, n_samples=8, **few.get(method, {})) for method in METHODS.names()]
+    taught = {"teacher_steps": 1, "n_teachers": 1}
+    few = {"labels": taught, "gradient": {"steps": 1}, "unrolled": {"steps": 1}}
+    few |= {"kernel": {**taught, "moves": 1}, "unrolled-labels": {**taught, "moves": 1, "window": 2}}
+    discrete = [method for method in METHODS.names() if method != "kernel-actions"]
+    sets = [distill(shared, method, n_samples=8, **few.get(method, {})) for method in discrete]
     students = ["paper"] if name == "starpilot" else ["mlp", "bc", "cql", "dt"]
     for student in students:
         evaluate(

@@ -153,6 +153,11 @@ class Method(abc.ABC):
         """Steps that :meth:`distill` takes; 0 for a method that only chooses."""
         return 0
 
+    @property
+    def option_steps(self) -> int:
+        """What the option ``steps`` stands for where it is not given."""
+        return self.total_steps
+
     def phases(self) -> list[Phase]:
         """Returns the parts that differ in what a step costs; one, if the method does not say otherwise."""
         return [Phase(self, 0, self.total_steps)]

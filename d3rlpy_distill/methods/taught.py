@@ -101,9 +101,14 @@ class TaughtMethod(LabelDistillationConfig):
         """Those of the teachers, and the moves."""
         return super().total_steps + self.moves
 
+    @property
+    def option_steps(self) -> int:
+        """Those of the teachers alone."""
+        return self.total_steps - self.moves
+
     def phases(self) -> list[Phase]:
         """Those of the teachers, and the moves."""
-        teaching = self.total_steps - self.moves
+        teaching = self.option_steps
         soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
         parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), self.moves)]
         return [part for part in parts if part.steps]
@@ -149,7 +154,7 @@ class _Taught:
     ) -> None:
         self._config, self._data, self._rng, self._device = config, data, rng, device
         self._teaching = TeacherTraining(config, data, rng, device)
-        self._left = config.total_steps - config.moves
+        self._left = config.option_steps
         self._moving: _MovingSoft | None = None
 
     def step(self) -> float:
