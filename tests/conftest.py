@@ -20,6 +20,12 @@ import structlog
 # a shell that runs the tests in the background ignores Ctrl-C for them, and every process that they start would, too
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# one core for each worker of pytest-xdist: a command that a test starts would else begin a pool of processes
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER is not None and hasattr(os, "sched_setaffinity"):
+    CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
+
 gym_notices.notices.notices.clear()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 

@@ -354,7 +354,7 @@ def test_units_write_to_nothing_that_they_share(
     assert not shared.transitions.observations.flags.writeable
     assert not shared.buffer.episodes[0].observations.flags.writeable
     taught = {"teacher_steps": 1, "n_teachers": 1}
-    few = {"labels": taught, "gradient": {"steps": 1}, "unrolled": {"steps": 1}}
+    few = {"labels": taught, "gradient": {"steps": 1}, "unrolled": {"steps": 1, "window": 2, "horizon": 4}}
     few |= {"kernel": {**taught, "moves": 1}, "unrolled-labels": {**taught, "moves": 1, "window": 2}}
     discrete = [method for method in METHODS.names() if method != "kernel-actions"]
     sets = [distill(shared, method, n_samples=8, **few.get(method, {})) for method in discrete]

@@ -87,6 +87,8 @@ def test_a_terminal_shows_what_is_done_and_what_is_next(cartpole: Path, small: P
         "train",
         "--arms",
         "random-policy,distilled-5",
+        "--jobs",
+        2,  # processes take a moment to begin, in which there is something to be seen
         "-o",
         out,
     )

@@ -69,6 +69,7 @@ def make_corpus(folder: Path, *, procgen: bool = True) -> list[Unit]:
     ask("collect", "gym/CartPole-v1", "--policy", "random", "--episodes", 8, "--out", cart)
     units = [Unit("dataset", folder, ("cart.h5",), "dataset")]
     units += [*_distilled(folder, cart), *_evaluated(folder, cart), *_swept(folder, cart), *_trained(folder)]
+    units += _actor_critic(folder / "pendulum")
     units += [*_plain(folder), *_mapped(folder / "mapped", cart)]
     if procgen:
         units += _procgen(folder)
@@ -81,20 +82,26 @@ def _distilled(folder: Path, cart: Path) -> list[Unit]:
     ask("distill", cart, "--samples", 10, "--steps", 3, "--out", hard)
     ask("distill", cart, "--method", "labels", "--samples", 10, "--steps", 5, "--out", soft)
     ask("distill", cart, "--method", "random", "--samples", 10, "--out", drawn)
-    stopped = folder / "stopped"
-    stopped.mkdir()
-    shutil.copy(cart, stopped)
-    words = ["distill", str(stopped / "cart.h5"), "--samples", "4", "--steps", "53"]
-    (stopped / ARGUMENTS).write_text(json.dumps(words))
-    run(Try("stopped", _stop, (words, stopped / "part.h5")))
-    if not (stopped / "part.h5.checkpoint").exists():
-        raise RuntimeError("the distillation left no checkpoint")
     return [
         Unit("distilled", folder, ("hard.h5",), "distilled"),
         Unit("distilled, soft labels", folder, ("soft.h5",), "distilled"),
         Unit("coreset", folder, ("drawn.h5",), "distilled"),
-        Unit("distillation checkpoint", stopped, ("part.h5.checkpoint",), "resumed"),
-    ]
+        _stopped(folder / "stopped", cart, "distillation checkpoint", "--samples", 4, "--steps", 53),
+        _stopped(folder / "taught", cart, "checkpoint with teachers", "--method", "kernel", "--samples", 4,
+                 "--n-teachers", 1, "--teacher-steps", 5, "--moves", 53),
+    ]  # fmt: skip
+
+
+def _stopped(folder: Path, cart: Path, name: str, *options: object) -> Unit:
+    """A distillation that was interrupted after its first checkpoint."""
+    folder.mkdir()
+    shutil.copy(cart, folder)
+    words = ["distill", str(folder / cart.name), *(str(one) for one in options)]
+    (folder / ARGUMENTS).write_text(json.dumps(words))
+    run(Try("stopped", _stop, (words, folder / "part.h5")))
+    if not (folder / "part.h5.checkpoint").exists():
+        raise RuntimeError(f"{words} left no checkpoint")
+    return Unit(name, folder, ("part.h5.checkpoint",), "resumed")
 
 
 def _stop(words: Sequence[str], out: Path) -> None:
@@ -114,7 +121,7 @@ def _stop(words: Sequence[str], out: Path) -> None:
 def _evaluated(folder: Path, cart: Path) -> list[Unit]:
     out = folder / "evaluation"
     ask("evaluate", cart, folder / "hard.h5", "--students", 2, "--episodes", 2, "--full-steps", 5, "--small-steps",
-        5, "--splits", "test", "--arms", "random-10,distilled-10", "--out", out)  # fmt: skip
+        5, "--splits", "test", "--arms", "random-10,distilled-10", "--jobs", 1, "--out", out)  # fmt: skip
     known = json.loads((out / "evaluation.json").read_bytes())
     known.pop("document_sha256")
     (out / IDENTITY).write_text(json.dumps(known))
@@ -132,7 +139,7 @@ def _evaluated(folder: Path, cart: Path) -> list[Unit]:
 def _swept(folder: Path, cart: Path) -> list[Unit]:
     out = folder / "sweep"
     ask("sweep", cart, "--methods", "random", "--sizes", "4,6", "--students", 2, "--episodes", 2, "--small-steps",
-        3, "--full-steps", 3, "--splits", "test", "--out", out)  # fmt: skip
+        3, "--full-steps", 3, "--splits", "test", "--jobs", 1, "--out", out)  # fmt: skip
     seconds = next(one.name for one in out.glob("cart-*.json"))
     return [
         Unit("sweep.json", out, ("sweep.json",), "sweep"),
@@ -150,6 +157,19 @@ def _trained(folder: Path) -> list[Unit]:
         Unit("settings.json", out, ("settings.json",), "document"),
         Unit("policy.zip", out, ("policy.zip",), "policy"),
         Unit("policy.json", out, ("policy.json",), "policy", "policy.zip"),
+    ]
+
+
+def _actor_critic(out: Path) -> list[Unit]:
+    ask("train-expert", "gym/Pendulum-v1", "--steps", 600, "--learning-starts", 550, "--snapshot-every", 200,
+        "--card-episodes", 2, "--out", out)  # fmt: skip
+    snapshot = min((out / "snapshots").iterdir())
+    return [
+        Unit("SAC checkpoint", out, ("checkpoint.pt",), "state"),
+        Unit("SAC policy", out, ("policy.safetensors", "medium.safetensors"), "actor"),
+        Unit("its card", out, ("policy.json",), "actor", "policy.safetensors"),
+        Unit("SAC's memory", out, ("medium-replay.h5",), "dataset"),
+        Unit("snapshot, gymnasium", out, (str(snapshot.relative_to(out)),), "tensors"),
     ]
 
 

@@ -145,6 +145,12 @@ def policy(path: Path) -> str:
     return digest([logits, loaded.sha256, json.loads(card.read_bytes())])
 
 
+def actor(path: Path) -> str:
+    loaded = make_task("gym/Pendulum-v1").load_policy(str(path))
+    actions = loaded.policy.actions(torch.linspace(-1, 1, 30).reshape(10, 3))  # type: ignore[union-attr]
+    return digest([actions, loaded.sha256, json.loads(path.with_suffix(".json").read_bytes())])
+
+
 def kept_returns(path: Path) -> str:
     """The returns of one arm, as a resumed evaluation reads them."""
     arm, split, mode = path.stem.rsplit("-", 2)
@@ -174,6 +180,6 @@ LOADERS: Mapping[str, Callable[[Path], str]] = {
     one.__name__: one
     for one in (
         dataset, distilled, samples, state, student, tensors, document, results, sweep, expert, policy,
-        kept_returns, mapped, record, resumed,
+        actor, kept_returns, mapped, record, resumed,
     )
 }  # fmt: skip
