@@ -168,7 +168,10 @@ def evaluation_units(plan: Evaluation, *, device: str = "cpu:0", cell: str = "")
         if tuning is not None:  # whichever is chosen
             steps, batch = max(((one.n_steps, one.batch_size) for one in tuning.budgets), key=math.prod)
         costs.append(UnitCost(cell, f"training {arm.name}", protocol.students, mine * steps * batch))
-        costs.append(UnitCost(cell, f"playing {arm.name}", combinations, protocol.students * mine * played))
+        playing = protocol.students * mine * played
+        costs.append(UnitCost(cell, f"playing {arm.name}", combinations, playing))
+        if protocol.ensembles:
+            costs.append(UnitCost(cell, f"playing ensemble-of-{arm.name}", combinations, playing))
     return costs
 
 

@@ -144,6 +144,7 @@ def test_snapshots_a_medium_policy_and_the_replay(tmp_path: Path) -> None:
     settings = task.train_settings()(steps=820, learning_starts=200, **given)
     first = task.train_settings()(steps=420, learning_starts=200, **given)
     task.train_expert(first, tmp_path, card_episodes=1)
+    (tmp_path / "curve.csv").write_text("steps\nnonsense")  # for people: nothing goes on from it
     (policy, medium), finished = task.train_expert(settings, tmp_path, resume=True, card_episodes=2)
     assert finished and policy.steps == 820 and policy.path == tmp_path / "policy.safetensors"
     rows = (tmp_path / "curve.csv").read_text().splitlines()[1:]

@@ -49,12 +49,13 @@ class ArmKind:
 
     Args:
         kind: ``"random-policy"``, ``"expert"``, ``"teachers"``, ``"full"``, ``"percentile"``, ``"converged"``, the
-            name of a coreset, ``"initial"``, ``"distilled"`` or, for a set with soft labels that is trained on its
-            actions, ``"distilled-actions"``.
+            name of a coreset, ``"initial"``, ``"distilled"``, for a set with soft labels that is trained on its
+            actions ``"distilled-actions"``, or ``"ensemble"`` of another arm's students.
         size: Samples, where they are few.
         labels: ``"actions"`` or ``"soft"``.
         student: Name of the student; None for policies that nothing trains.
-        of: The distilled set that it stands beside, by its arm's name; None where it belongs to all.
+        of: The distilled set that it stands beside, or the arm whose students it joins, by the arm's name; None where
+            it belongs to all.
         teachers: Hash of the teachers that gave the soft labels, hexadecimal; None where none did.
     """
 
@@ -89,7 +90,7 @@ class Arm:
 
 def is_reserved(name: str) -> bool:
     """Tells whether a table may have an arm of this name by itself, whatever the size of its small sets."""
-    kinds = ("bc", "init", "distilled", "teachers-of", "actions-of", *METHODS.names("coreset"))
+    kinds = ("bc", "init", "distilled", "teachers-of", "actions-of", "ensemble-of", *METHODS.names("coreset"))
     return name == "expert" or name.startswith(tuple(f"{kind}-" for kind in kinds))
 
 
@@ -105,9 +106,10 @@ def standard_arms(
     """Returns the arms of an imitating student.
 
     A student of a coreset that draws has a subset of its own, so that these arms do not hang on one lucky draw; all
-    students of a distilled set share it, being one dataset. Beside a set with soft labels, NAME, stands
-    ``random-NAME``: as many random observations, a student's own, labelled by the same teachers. ``actions-of-NAME``,
-    if it is asked for, is the set with the actions that it carries as labels.
+    students of a distilled set share it, being one dataset. Beside a set that was moved stands what it was before the
+    first step: ``init-N`` beside the first, ``init-of-NAME`` of another, if it is asked for. Beside a set with soft
+    labels, NAME, stands ``random-NAME``: as many random observations, a student's own, labelled by the same teachers.
+    ``actions-of-NAME``, if it is asked for, is the set with the actions that it carries as labels.
 
     Args:
         name: Of the student, as registered.
@@ -214,10 +216,11 @@ def _of_distilled(arm: str, name: str, student: Student, distilled: Distilled, s
         about = ArmKind("random", n, "soft", name, of=arm, teachers=taught)
         random = Arm(f"random-{arm}", about, student, RandomSoft(n, distilled.teachers), small)
         return [random, own, of_actions]
-    if distilled.initial is not None and arm == f"distilled-{n}":
+    if distilled.initial is not None:
         about = ArmKind("initial", n, labels, name, of=arm)
-        initial = Whole(TrainingSet(distilled.initial))
-        return [Arm(f"init-{n}", about, student, initial, small), own]
+        initial, first = Whole(TrainingSet(distilled.initial)), arm == f"distilled-{n}"
+        called = f"init-{n}" if first else f"init-of-{arm}"
+        return [Arm(called, about, student, initial, small, optional=not first), own]
     return [own]
 
 

@@ -43,6 +43,7 @@ class Protocol:
         seed: Fixes subsets, students, starts and action sampling.
         tuning: Chooses each arm's budget on validation starts, in the place of ``full`` and ``small``; training to
             convergence is left as it is. None tunes nothing.
+        ensembles: Also play the students of each arm as one policy, see :mod:`.ensemble`.
     """
 
     students: int = 10
@@ -52,6 +53,7 @@ class Protocol:
     convergence: ConvergenceConfig = dataclasses.field(default_factory=ConvergenceConfig)
     seed: int = 0
     tuning: Tuning | None = None
+    ensembles: bool = False
 
     def __post_init__(self) -> None:
         if self.students < 1 or self.episodes < 1:
@@ -75,6 +77,7 @@ class Protocol:
             "seed": self.seed,
             # only where there is some: a directory of an earlier version is gone on with
             **({} if self.tuning is None else {"tuning": self.tuning.to_json()}),
+            **({"ensembles": True} if self.ensembles else {}),
         }
 
 

@@ -25,7 +25,16 @@ from .results import ArmResult
 from .stage import Stage
 from .store import EvaluationStore
 from .tuning import Trial, Tuned, Tuning
-from .units import GivenPolicies, Players, TrainedStudents, learner_config, play, train_student, try_trial
+from .units import (
+    GivenPolicies,
+    Players,
+    Together,
+    TrainedStudents,
+    learner_config,
+    play,
+    train_student,
+    try_trial,
+)
 
 __all__ = ["OnArm", "Place", "PolicyArm", "is_tuned", "run_arms", "student_seeds", "tuning_seeds"]
 
@@ -108,12 +117,13 @@ def run_arms(
         on_arm: Told of each arm that is done.
 
     Returns:
-        An entry for each arm, split and mode: policies first, then arms. And what was tried for each arm's budget,
-        where budgets are tuned.
+        An entry for each arm, split and mode: policies first, then arms, each before its ensemble. And what was tried
+        for each arm's budget, where budgets are tuned.
     """
     run = _Run(stage, protocol, splits, store, place, on_arm)
     place.board.expect(len(policies) * len(run.combinations))
-    place.board.expect(len(arms) * (protocol.students + len(run.combinations)))
+    played = len(run.combinations) * (1 + protocol.ensembles)
+    place.board.expect(len(arms) * (protocol.students + played))
     if protocol.tuning is not None:
         trials = protocol.tuning.students * len(protocol.tuning.trials)
         place.board.expect(trials * sum(is_tuned(arm) for arm in arms))
@@ -177,7 +187,14 @@ class _Run:
             "train_seconds": float(np.mean([float(record["train_seconds"]) for record in records])),
         }
         players = self.players(arm, config, students)
-        return (yield from self.play(arm.name, arm.about, players, known))
+        if not self.protocol.ensembles:
+            return (yield from self.play(arm.name, arm.about, players, known))
+        together = dataclasses.replace(arm.about, kind="ensemble", of=arm.name)
+        alone, joined = yield [
+            Branch(self.play(arm.name, arm.about, players, known)),
+            Branch(self.play(f"ensemble-of-{arm.name}", together, Together(players), known)),
+        ]
+        return [*alone, *joined]
 
     def tune(self, arm: Arm, tuning: Tuning) -> Flow[Tuned]:
         """Tries every budget, or takes what the store has."""

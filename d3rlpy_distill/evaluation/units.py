@@ -20,9 +20,19 @@ from ..students.base import Student
 from ..students.kept import PackedStudent, pack_student
 from ..tasks.base import Mode, Task
 from .arms import Arm
+from .ensemble import ensemble
 from .tuning import VALIDATION, Trial
 
-__all__ = ["GivenPolicies", "Players", "TrainedStudents", "learner_config", "play", "train_student", "try_trial"]
+__all__ = [
+    "GivenPolicies",
+    "Players",
+    "Together",
+    "TrainedStudents",
+    "learner_config",
+    "play",
+    "train_student",
+    "try_trial",
+]
 
 TARGET_PERCENTILE = 90
 
@@ -113,7 +123,21 @@ class TrainedStudents:
         ]
 
 
-Players = GivenPolicies | TrainedStudents
+@dataclasses.dataclass(frozen=True, eq=False)
+class Together:
+    """The students of an arm as one policy."""
+
+    students: TrainedStudents
+
+    def __len__(self) -> int:
+        return 1
+
+    def ready(self) -> Sequence[Policy]:
+        """Returns their ensemble."""
+        return [ensemble(self.students.ready())]
+
+
+Players = GivenPolicies | TrainedStudents | Together
 
 
 def play(

@@ -6,11 +6,11 @@ from ..evaluation.arms import ArmKind
 
 __all__ = ["COLOURS", "GREY", "family"]
 
-BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#999999",
+BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY, BLACK = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#999999", "#000000",
 )  # fmt: skip
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY)
-"""Those of Okabe and Ito (2008), in the order that lines take them; without yellow and black."""
+"""Those of Okabe and Ito (2008), in the order that lines take them; without yellow, and black, which ensembles have."""
 
 FAMILIES = {
     "distilled": ("distilled", RED),
@@ -20,6 +20,7 @@ FAMILIES = {
     "converged": ("real data", BLUE),
     "teachers": ("teachers of the labels", GREEN),
     "expert": ("expert", GREEN),
+    "ensemble": ("an arm's students as one policy", BLACK),
     "random-policy": ("random policy", SKY),
 }
 

@@ -336,7 +336,7 @@ class GymnasiumTask(Task):
             return float(self.play([policy], split="validation", seed=settings.seed, **arguments).mean())
 
         with claimed(directory, directory=True):
-            model, steps, finished = run.train(
+            trained = run.train(
                 directory,
                 resume=resume,
                 max_minutes=max_minutes,
@@ -344,10 +344,9 @@ class GymnasiumTask(Task):
                 on_update=on_update,
                 evaluate=evaluate,
             )
-            policies = [export(self, run, model, steps, finished, directory, card_episodes)]
-            if run.keeps_actor:
-                policies += export_medium(self, run, model, steps, finished, directory, card_episodes, evaluate)
-            return policies, finished
+            policies = [export(self, run, trained, directory, card_episodes)]
+            policies += export_medium(self, run, trained, directory, card_episodes, evaluate)
+            return policies, trained.finished
 
 
 def _registered_name(kind: type[GymnasiumTask], env_id: str) -> str:

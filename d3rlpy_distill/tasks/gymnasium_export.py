@@ -20,11 +20,9 @@ from .gymnasium_actor import load_actor, save_actor
 from .gymnasium_policies import file_sha256, sb3_policy
 from .gymnasium_replay_data import Memory, write_replay
 from .gymnasium_snapshots import nearest
-from .gymnasium_training import TrainingRun
+from .gymnasium_training import Trained, TrainingRun
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
-
     from .gymnasium_sac import CapturedSac
 
 __all__ = ["export", "export_medium"]
@@ -36,15 +34,7 @@ SHARE = 1 / 3  # of the way from random play to the expert, as in d4rl
 REPLAYED = 100_000  # transitions at least
 
 
-def export(
-    task: Task,
-    run: TrainingRun,
-    model: BaseAlgorithm,
-    steps: int,
-    finished: bool,
-    directory: Path,
-    episodes: int,
-) -> TrainedPolicy:
+def export(task: Task, run: TrainingRun, trained: Trained, directory: Path, episodes: int) -> TrainedPolicy:
     """Writes the policy and, after playing it on training and on new starts, its card.
 
     They are ``policy.safetensors`` and ``policy.json`` of SAC on vectors, ``policy.zip`` and ``policy.json`` otherwise.
@@ -52,13 +42,11 @@ def export(
     Args:
         task: What it was trained on.
         run: How.
-        model: The result.
-        steps: Environment steps that it was trained for.
-        finished: Whether they are all that was asked for.
+        trained: The result.
         directory: Where to write.
         episodes: Episodes for each return.
     """
-    path = directory / (ACTOR if run.keeps_actor else POLICY)
+    model, path = trained.model, directory / (ACTOR if run.keeps_actor else POLICY)
     path.with_suffix(".json").unlink(missing_ok=True)  # it describes the policy that was there
     policy: Policy
     if run.keeps_actor:
@@ -69,15 +57,14 @@ def export(
         with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:
             model.save(file)
         policy = sb3_policy(model.policy)
-    return _with_card(task, run, path, policy, {"environment_steps": steps, "finished": finished}, episodes)
+    about = {"environment_steps": trained.steps, "finished": trained.finished}
+    return _with_card(task, run, path, policy, about, episodes)
 
 
 def export_medium(
     task: Task,
     run: TrainingRun,
-    model: BaseAlgorithm,
-    steps: int,
-    finished: bool,
+    trained: Trained,
     directory: Path,
     episodes: int,
     evaluate: Callable[[Policy], float],
@@ -93,10 +80,9 @@ def export_medium(
     Returns:
         The medium policy; none if there is no snapshot but the last policy.
     """
-    sac = cast("CapturedSac", model)
-    snapshots = run.snapshots(directory, evaluate, steps)
-    earlier = [one for one in snapshots.kept if one.steps < steps]
-    if not earlier:
+    sac, steps, snapshots = cast("CapturedSac", trained.model), trained.steps, trained.snapshots
+    earlier = [] if snapshots is None else [one for one in snapshots.kept if one.steps < steps]
+    if snapshots is None or not earlier:
         return []
     random, expert = evaluate(task.random_policy()), evaluate(load_actor(directory / ACTOR))
     medium = nearest(earlier, random + SHARE * (expert - random))
@@ -104,7 +90,7 @@ def export_medium(
     path.with_suffix(".json").unlink(missing_ok=True)
     with appears_atomically(path, overwrite=True) as partial:
         shutil.copyfile(snapshots.path(medium.steps), partial)
-    about = {"environment_steps": medium.steps, "finished": finished, "expert_steps": steps}
+    about = {"environment_steps": medium.steps, "finished": trained.finished, "expert_steps": steps}
     buffer = sac.replay_buffer
     if not buffer.full:  # else its first part is forgotten
         columns = {name: getattr(buffer, name)[: buffer.pos] for name in Memory.__dataclass_fields__}

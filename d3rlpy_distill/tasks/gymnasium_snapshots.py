@@ -30,24 +30,26 @@ class Snapshot:
 
     Args:
         steps: Environment steps so far.
-        training_return: Mean return of the last 100 training episodes, actions sampled; NaN before the first ends.
+        train_return: Mean return of the last 100 training episodes, actions sampled; NaN before the first ends.
         validation_return: Mean return from validation starts, actions of the mean.
     """
 
     steps: int
-    training_return: float
+    train_return: float
     validation_return: float
 
 
 class Snapshots:
     """Keeps the actor every so many steps, plays it, and writes ``curve.csv``.
 
+    That file is for people: what a run goes on from stands in its checkpoint, which is sealed.
+
     Args:
-        directory: Of the run; what was kept there before is gone on with.
+        directory: Of the run.
         every: Environment steps between two.
         actions: How actions are written.
         evaluate: Returns a policy's mean return from validation starts.
-        done: Steps that the run has taken; a later snapshot is of steps that were lost.
+        kept: Those that the run's checkpoint knows.
     """
 
     def __init__(
@@ -56,11 +58,11 @@ class Snapshots:
         every: int,
         actions: ActionLayout,
         evaluate: Callable[[Policy], float],
-        done: int,
+        kept: Sequence[Snapshot] = (),
     ) -> None:
         self._directory, self._every = directory, every
         self._actions, self._evaluate = actions, evaluate
-        self.kept = [one for one in read_curve(directory) if one.steps <= done]
+        self.kept = list(kept)
 
     def path(self, steps: int) -> Path:
         """Returns the file of a snapshot."""
@@ -93,15 +95,3 @@ def write_curve(directory: Path, snapshots: Sequence[Snapshot]) -> None:
         rows = csv.writer(file)
         rows.writerow([field.name for field in dataclasses.fields(Snapshot)])
         rows.writerows(dataclasses.astuple(one) for one in snapshots)
-
-
-def read_curve(directory: Path) -> list[Snapshot]:
-    """Returns the snapshots of a run, in order; none where there is no curve."""
-    path = directory / CURVE
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [
-            Snapshot(int(row["steps"]), float(row["training_return"]), float(row["validation_return"]))
-            for row in csv.DictReader(file)
-        ]

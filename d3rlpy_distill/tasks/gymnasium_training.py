@@ -18,7 +18,7 @@ from ..errors import CheckpointError, DamagedFileError, MissingExtraError
 from ..files import load_state, read_document, save_state, write_document
 from ..policies import Policy
 from .base import CHECKPOINT, check_run
-from .gymnasium_snapshots import Snapshots
+from .gymnasium_snapshots import Snapshot, Snapshots
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 from .gymnasium_starts import Starts
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-__all__ = ["TrainingRun", "need_experts"]
+__all__ = ["Trained", "TrainingRun", "need_experts"]
 
 SETTINGS = "settings.json"
 SMALLEST_SIDE = 36  # of an image that stable-baselines3's CNN reads
@@ -88,6 +88,23 @@ class TrainingEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         value = float(reward)
         value = float(np.sign(value)) if self._signs else value
         return self._observations.read(observation), value, terminated, truncated, info
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training came to.
+
+    Args:
+        model: The result.
+        steps: Environment steps that it was trained for.
+        finished: Whether they are all that was asked for.
+        snapshots: Of SAC on vectors.
+    """
+
+    model: BaseAlgorithm
+    steps: int
+    finished: bool
+    snapshots: Snapshots | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +172,7 @@ class TrainingRun:
         tensorboard: bool,
         on_update: Callable[[int, str], None] | None,
         evaluate: Callable[[Policy], float],
-    ) -> tuple[BaseAlgorithm, int, bool]:
+    ) -> Trained:
         """Trains until the steps are taken or the time is over.
 
         ``directory`` gets ``settings.json`` and ``checkpoint.pt``, with SAC's replay buffer in it; each checkpoint is
@@ -170,9 +187,6 @@ class TrainingRun:
             on_update: Called with the environment steps so far and a note.
             evaluate: Returns the mean return of a snapshot's policy.
 
-        Returns:
-            The model, the environment steps that it was trained for, and whether they are all that was asked for.
-
         Raises:
             OutputExistsError: If there is a checkpoint and ``resume`` is False.
             CheckpointError: If there is none to resume, it is damaged, or it is of other settings.
@@ -186,25 +200,23 @@ class TrainingRun:
         state = self._load(directory) if resume else None
         done = 0 if state is None else int(state["steps"])
         model = self._model(done)
+        snapshots = None
+        if self.keeps_actor:
+            snapshots = Snapshots(directory, int(self.values["snapshot_every"]), self.actions, evaluate)
         if state is not None:
-            self._restore(model, state, checkpoint)
+            self._restore(model, snapshots, state, checkpoint)
         else:
             write_document(directory / SETTINGS, self.identity())
-            _save(model, directory)
+            _save(model, snapshots, directory)
         self._set_logger(model, directory, tensorboard)  # after the checkpoint, which makes the directory a run's
         if done >= self.steps:
-            return model, done, True
+            return Trained(model, done, True, snapshots)
         from .gymnasium_training_loop import Loop
 
-        snapshots = self.snapshots(directory, evaluate, done) if self.keeps_actor else None
-        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, directory), snapshots)
+        loop = Loop(self.steps, max_minutes, on_update, lambda: _save(model, snapshots, directory), snapshots)
         logged = LOG_INTERVAL if tensorboard else None
         model.learn(self.steps - done, loop, log_interval=logged, reset_num_timesteps=not resume)  # type: ignore[arg-type]
-        return model, loop.saved, not loop.out_of_time
-
-    def snapshots(self, directory: Path, evaluate: Callable[[Policy], float], done: int) -> Snapshots:
-        """Returns the snapshots of a run, up to the steps that are done."""
-        return Snapshots(directory, int(self.values["snapshot_every"]), self.actions, evaluate, done)
+        return Trained(model, loop.saved, not loop.out_of_time, snapshots)
 
     def _model(self, done: int) -> BaseAlgorithm:
         from stable_baselines3 import PPO, SAC
@@ -270,7 +282,9 @@ class TrainingRun:
                 )
         return state
 
-    def _restore(self, model: BaseAlgorithm, state: Mapping[str, Any], checkpoint: Path) -> None:
+    def _restore(
+        self, model: BaseAlgorithm, snapshots: Snapshots | None, state: Mapping[str, Any], checkpoint: Path
+    ) -> None:
         """Puts weights, optimizers and the memory of SAC back; nothing that is pickled is read."""
         from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -280,6 +294,10 @@ class TrainingRun:
                 getattr(model, name).data = value.to(model.device)
             if isinstance(model, OffPolicyAlgorithm):
                 _restore_replay(model, state["replay"])
+            if snapshots is not None:
+                snapshots.kept = [
+                    Snapshot(*one) for one in state.get("snapshots", ())
+                ]  # an earlier version had none
             model.num_timesteps = int(state["steps"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(checkpoint) from error
@@ -300,7 +318,7 @@ def _damaged(checkpoint: Path) -> CheckpointError:
     )
 
 
-def _save(model: BaseAlgorithm, directory: Path) -> None:
+def _save(model: BaseAlgorithm, snapshots: Snapshots | None, directory: Path) -> None:
     """Writes a checkpoint over the last one."""
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -310,6 +328,7 @@ def _save(model: BaseAlgorithm, directory: Path) -> None:
         "parameters": model.get_parameters(),
         "variables": {name: getattr(model, name).detach().cpu() for name in variables},
         "replay": _replay(model) if isinstance(model, OffPolicyAlgorithm) else {},
+        "snapshots": [] if snapshots is None else [dataclasses.astuple(one) for one in snapshots.kept],
     }
     save_state(directory / CHECKPOINT, state)
 

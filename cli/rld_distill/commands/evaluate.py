@@ -147,7 +147,10 @@ class _EvaluateCommand(ConfigCommand):
 @click.option(
     "--add-arms",
     type=Names(),
-    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME for a set NAME with soft labels.",
+    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME or init-of-NAME for a set NAME.",
+)
+@click.option(
+    "--ensembles", is_flag=True, help="Also play the students of each arm as one, their decisions averaged."
 )
 @click.option("--expert", help="A policy's name or file.  [default: the one that played REAL]")
 @trust_option
@@ -187,6 +190,7 @@ def command(
     coresets: list[str] | None,
     random_soft: list[int] | None,
     add_arms: list[str] | None,
+    ensembles: bool,
     expert: str | None,
     trust: bool,
     executor: str,
@@ -234,6 +238,7 @@ def command(
             convergence=ConvergenceConfig(steps=converged_steps),
             seed=seed,
             tuning=_tuning(tune, learning_rates, tune_students, tune_episodes),
+            ensembles=ensembles,
         ),
         arms=arms,
         coresets=coresets or (),
@@ -249,7 +254,7 @@ def command(
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
         return
-    count = Counted(len(plan.policies) + len(plan.arms))
+    count = Counted(len(plan.policies) + len(plan.arms) * (1 + ensembles))
     with off_stdout(), ProgressBar("evaluating", 1) as bar:
 
         def ended(entries: Sequence[ArmResult]) -> None:
