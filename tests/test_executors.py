@@ -163,6 +163,7 @@ def test_a_value_that_cannot_be_sent_is_named() -> None:
         pool.share({"key": lambda: 1})
 
 
+@pytest.mark.slow
 def test_a_script_that_starts_processes_where_it_is_imported_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

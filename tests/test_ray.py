@@ -117,6 +117,7 @@ def test_a_sweep_is_the_same_on_a_cluster(cluster: Any, file: Path, tmp_path: Pa
     assert len(cells[0]) == 6
 
 
+@pytest.mark.slow
 def test_units_of_a_node_that_is_killed_are_run_again(cluster: Any, tmp_path: Path) -> None:
     """Eight units on three nodes, one of which is killed while a unit runs there. Errors come back as they are here."""
     node = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
