@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
 from d3rlpy_distill.errors import DamagedFileError, InUseError, OutputExistsError, OutputPathError, SettingsError
 from d3rlpy_distill.files import (
@@ -17,8 +19,10 @@ from d3rlpy_distill.files import (
     check_output,
     claimed,
     load_state,
+    load_tensors,
     read_document,
     save_state,
+    save_tensors,
     write_document,
 )
 
@@ -219,3 +223,17 @@ def test_documents_and_states_are_as_they_were_written(tmp_path: Path) -> None:
     for read, path in ((read_document, document), (load_state, state)):
         with pytest.raises(DamagedFileError):
             read(path)
+
+
+def test_tensors_of_one_content_are_one_file(tmp_path: Path) -> None:
+    """safetensors draws the order of what a file says of itself anew in every process, and at every call."""
+    tensors = {"b": torch.arange(5.0), "a": torch.ones(2, 3, dtype=torch.bfloat16), "empty": torch.zeros(0)}
+    said = {key: f'"{key}" \N{LATIN SMALL LETTER E WITH ACUTE}' for key in "zyxabc"}
+    for name in ("one", "two"):
+        save_tensors(tmp_path / name, tensors, said)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    loaded, told = load_tensors(tmp_path / "one")
+    assert told == said and loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[key], tensors[key]) for key in tensors)
+    theirs = safetensors.torch.load_file(tmp_path / "one")
+    assert all(torch.equal(theirs[key], tensors[key]) for key in tensors)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -17,6 +18,8 @@ from .writing import appears_atomically
 __all__ = ["load_tensors", "read_metadata", "save_tensors"]
 
 DIGEST = "tensors_sha256"
+SIZE = 8  # bytes of the header's length
+ALIGNMENT = 8  # of the tensors
 
 
 def save_tensors(
@@ -26,7 +29,7 @@ def save_tensors(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Writes tensors with their digest, atomically.
+    """Writes tensors with their digest, atomically; the same content is the same bytes.
 
     Args:
         path: The file.
@@ -36,7 +39,7 @@ def save_tensors(
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     said = dict(metadata or {})
-    data = safetensors.torch.save(plain, {**said, DIGEST: _digest(plain, said)})
+    data = _ordered(safetensors.torch.save(plain, {**said, DIGEST: _digest(plain, said)}))
     with appears_atomically(path, overwrite=overwrite) as partial:
         partial.write_bytes(data)
 
@@ -55,7 +58,7 @@ def load_tensors(path: Path, *, unsealed: bool = False) -> tuple[dict[str, torch
     data = path.read_bytes()
     try:
         tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        _, header = _header(data)
         said = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -75,6 +78,21 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (safetensors.SafetensorError, OSError):
         return {}
+
+
+def _ordered(data: bytes) -> bytes:
+    """The file with what it says of itself in the order of the keys, which safetensors draws anew each time."""
+    length, header = _header(data)
+    said = dict(sorted(header.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": said, **header}, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(SIZE, "little") + text + data[SIZE + length :]
+
+
+def _header(data: bytes) -> tuple[int, dict[str, Any]]:
+    """The length of the header and its JSON object."""
+    length = int.from_bytes(data[:SIZE], "little")
+    return length, json.loads(data[SIZE : SIZE + length])
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ POLICY, ACTOR = "policy.zip", "policy.safetensors"
 MEDIUM, MEDIUM_REPLAY = "medium.safetensors", "medium-replay.h5"
 SPLITS = ("train", "test")
 SHARE = 1 / 3  # of the way from random play to the expert, as in d4rl
-REPLAYED = 100_000  # transitions at least
+REPLAYED = 102_000  # steps at least: some are no transitions, the last ones of episodes that were cut
 
 
 def export(task: Task, run: TrainingRun, trained: Trained, directory: Path, episodes: int) -> TrainedPolicy:
