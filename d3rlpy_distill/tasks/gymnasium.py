@@ -344,7 +344,7 @@ class GymnasiumTask(Task):
                 on_update=on_update,
                 evaluate=evaluate,
             )
-            policies = [export(self, run, trained, directory, card_episodes)]
+            policies = [export(self, run, trained, directory, card_episodes, evaluate)]
             policies += export_medium(self, run, trained, directory, card_episodes, evaluate)
             return policies, trained.finished
 

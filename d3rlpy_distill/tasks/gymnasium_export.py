@@ -19,7 +19,7 @@ from .base import Task, TrainedPolicy
 from .gymnasium_actor import load_actor, save_actor
 from .gymnasium_policies import file_sha256, sb3_policy
 from .gymnasium_replay_data import Memory, write_replay
-from .gymnasium_snapshots import nearest
+from .gymnasium_snapshots import best, nearest
 from .gymnasium_training import Trained, TrainingRun
 
 if TYPE_CHECKING:
@@ -34,10 +34,19 @@ SHARE = 1 / 3  # of the way from random play to the expert, as in d4rl
 REPLAYED = 102_000  # steps at least: some are no transitions, the last ones of episodes that were cut
 
 
-def export(task: Task, run: TrainingRun, trained: Trained, directory: Path, episodes: int) -> TrainedPolicy:
+def export(
+    task: Task,
+    run: TrainingRun,
+    trained: Trained,
+    directory: Path,
+    episodes: int,
+    evaluate: Callable[[Policy], float],
+) -> TrainedPolicy:
     """Writes the policy and, after playing it on training and on new starts, its card.
 
     They are ``policy.safetensors`` and ``policy.json`` of SAC on vectors, ``policy.zip`` and ``policy.json`` otherwise.
+    What SAC returns rises and falls: its policy is the best of its snapshots on validation starts, if that returns more
+    than the last one.
 
     Args:
         task: What it was trained on.
@@ -45,19 +54,25 @@ def export(task: Task, run: TrainingRun, trained: Trained, directory: Path, epis
         trained: The result.
         directory: Where to write.
         episodes: Episodes for each return.
+        evaluate: Returns a policy's mean return from validation starts.
     """
-    model, path = trained.model, directory / (ACTOR if run.keeps_actor else POLICY)
+    model, path, steps = trained.model, directory / (ACTOR if run.keeps_actor else POLICY), trained.steps
     path.with_suffix(".json").unlink(missing_ok=True)  # it describes the policy that was there
     policy: Policy
-    if run.keeps_actor:
+    if trained.snapshots is not None:
         weights = cast("CapturedSac", model).actor_weights(critic=True)
         save_actor(path, weights, run.actions.low, run.actions.high, overwrite=True)
-        policy = load_actor(path)
+        policy, kept = load_actor(path), trained.snapshots.kept
+        if kept and best(kept).validation_return > evaluate(policy):
+            steps = best(kept).steps
+            with appears_atomically(path, overwrite=True) as partial:
+                shutil.copyfile(trained.snapshots.path(steps), partial)
+            policy = load_actor(path)
     else:
         with appears_atomically(path, overwrite=True) as partial, partial.open("wb") as file:
             model.save(file)
         policy = sb3_policy(model.policy)
-    about = {"environment_steps": trained.steps, "finished": trained.finished}
+    about = {"environment_steps": steps, "finished": trained.finished, "trained_steps": trained.steps}
     return _with_card(task, run, path, policy, about, episodes)
 
 
@@ -72,7 +87,7 @@ def export_medium(
     """Writes the medium policy with its card, and what was played until then as a dataset.
 
     The medium policy is the snapshot whose validation return is nearest to that of random play and a third of the way
-    to the last policy's. The dataset is the memory up to that snapshot, and at least 100,000 transitions of it.
+    to the exported policy's. The dataset is the memory up to that snapshot, and at least 100,000 transitions of it.
 
     Args: those of :func:`export`.
         evaluate: Returns a policy's mean return from validation starts.

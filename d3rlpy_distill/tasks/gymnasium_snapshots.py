@@ -1,4 +1,4 @@
-"""Snapshots of an actor on its way, with what they return: a medium policy is one of them."""
+"""Snapshots of an actor on its way, with what they return: the expert and a medium policy are two of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .gymnasium_spaces import ActionLayout
 if TYPE_CHECKING:
     from .gymnasium_sac import CapturedSac
 
-__all__ = ["Snapshot", "Snapshots", "nearest"]
+__all__ = ["Snapshot", "Snapshots", "best", "nearest"]
 
 CURVE = "curve.csv"
 FOLDER = "snapshots"
@@ -74,7 +74,7 @@ class Snapshots:
         last = self.kept[-1].steps if self.kept else 0
         if steps // self._every == last // self._every:
             return
-        weights = model.actor_weights()
+        weights = model.actor_weights(critic=True)
         low, high = self._actions.low, self._actions.high
         self.path(steps).parent.mkdir(exist_ok=True)
         save_actor(self.path(steps), weights, low, high, overwrite=True)
@@ -82,6 +82,11 @@ class Snapshots:
         policy = SquashedGaussianPolicy(weights, low, high)
         self.kept.append(Snapshot(steps, float(np.mean(returns)) if returns else np.nan, self._evaluate(policy)))
         write_curve(self._directory, self.kept)
+
+
+def best(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Returns the snapshot with the highest validation return, the latest of equals."""
+    return max(reversed(snapshots), key=lambda one: one.validation_return)
 
 
 def nearest(snapshots: Sequence[Snapshot], target: float) -> Snapshot:
