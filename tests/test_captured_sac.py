@@ -21,12 +21,12 @@ from stable_baselines3.common.buffers import ReplayBufferSamples
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from d3rlpy_distill.data import OfflineDataset, read_extras, read_info
+from d3rlpy_distill.data import EpisodeData, OfflineDataset, read_extras, read_info
 from d3rlpy_distill.errors import CheckpointError
 from d3rlpy_distill.files import load_state
 from d3rlpy_distill.tasks import make_task
 from d3rlpy_distill.tasks.gymnasium_actor import load_actor, save_actor
-from d3rlpy_distill.tasks.gymnasium_replay_data import Memory, replayed_episodes
+from d3rlpy_distill.tasks.gymnasium_replay_data import Memory, replayed_episodes, thinned
 from d3rlpy_distill.tasks.gymnasium_sac import CapturedSac
 from d3rlpy_distill.tasks.gymnasium_spaces import ActionLayout
 
@@ -136,6 +136,23 @@ def test_episodes_of_a_memory() -> None:
     assert played[1].info == {"return": 9.0, "length": 3, "timeout": True}
     assert played[1].steps["return_to_go"].tolist() == [9, 8, 5]
     assert len(memory.first(3).rewards) == 2 and len(memory.first(100).rewards) == 6
+
+
+def test_thinned_episodes_are_spread_over_all() -> None:
+    lengths = [5, 30, 1, 12, 7, 40, 3, 9, 21, 2, 18, 6]
+    episodes = [
+        EpisodeData(np.zeros((n, 1), np.float32), np.zeros((n, 1), np.float32), np.full(n, i, np.float32), True)
+        for i, n in enumerate(lengths)
+    ]
+    assert [len(one.rewards) for one in thinned(episodes, 1.0)] == lengths
+    for share in (0.05, 0.3, 0.5, 0.9):
+        kept = list(thinned(episodes, share))
+        steps = sum(len(one.rewards) for one in kept)
+        assert share * sum(lengths) <= steps <= share * sum(lengths) + max(lengths)
+        order = [int(one.rewards[0]) for one in kept]
+        assert order == sorted(set(order))
+    halves = [int(one.rewards[0]) for one in thinned(episodes[:1] * 10, 0.5)]
+    assert len(halves) == 5
 
 
 def test_snapshots_a_medium_policy_and_the_replay(tmp_path: Path) -> None:

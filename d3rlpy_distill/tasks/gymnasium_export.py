@@ -87,7 +87,8 @@ def export_medium(
     """Writes the medium policy with its card, and what was played until then as a dataset.
 
     The medium policy is the snapshot whose validation return is nearest to that of random play and a third of the way
-    to the exported policy's. The dataset is the memory up to that snapshot, and at least 100,000 transitions of it.
+    to the exported policy's. The dataset is of the memory up to that snapshot or of 100,000 transitions, if these
+    are more: episodes evenly spread over it, which hold about so many.
 
     Args: those of :func:`export`.
         evaluate: Returns a policy's mean return from validation starts.
@@ -119,7 +120,7 @@ def export_medium(
             "machine": describe_machine(),
         }
         command = f"rld-distill train-expert {task.name} --steps {steps} --seed {run.seed}"
-        write_replay(directory / MEDIUM_REPLAY, memory, run.actions, task.name, command, settings)
+        write_replay(directory / MEDIUM_REPLAY, memory, run.actions, task.name, command, settings, steps=REPLAYED)
     return [_with_card(task, run, path, load_actor(path), about, episodes)]
 
 

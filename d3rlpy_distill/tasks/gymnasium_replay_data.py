@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..data import EpisodeData, EpisodeWriter, Provenance
 from ..data.transitions import return_to_go
 from .gymnasium_spaces import ActionLayout
 
-__all__ = ["Memory", "replayed_episodes", "write_replay"]
+__all__ = ["Memory", "replayed_episodes", "thinned", "write_replay"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +79,27 @@ def replayed_episodes(memory: Memory, actions: ActionLayout) -> Iterator[Episode
         )
 
 
+def thinned(episodes: Iterable[EpisodeData], share: float) -> Iterator[EpisodeData]:
+    """Yields episodes evenly spread over all, which hold at least a share of the steps, 0 to 1."""
+    seen = kept = 0
+    for episode in episodes:
+        seen += len(episode.rewards)
+        if kept < share * seen:
+            kept += len(episode.rewards)
+            yield episode
+
+
 def write_replay(
-    path: Path, memory: Memory, actions: ActionLayout, task: str, command: str, settings: Mapping[str, Any]
+    path: Path,
+    memory: Memory,
+    actions: ActionLayout,
+    task: str,
+    command: str,
+    settings: Mapping[str, Any],
+    *,
+    steps: int,
 ) -> None:
-    """Writes a memory as a dataset.
+    """Writes a memory as a dataset: all of it, or episodes evenly spread over it.
 
     Args:
         path: The file to make.
@@ -91,7 +108,8 @@ def write_replay(
         task: The task's name.
         command: What makes the file again.
         settings: What decides its content.
+        steps: How many to write, about; there are more by at most an episode.
     """
     with EpisodeWriter(path, Provenance("collected", task, actions.size, command, settings)) as writer:
-        for episode in replayed_episodes(memory, actions):
+        for episode in thinned(replayed_episodes(memory, actions), steps / memory.rewards.size):
             writer.write(episode)
