@@ -5,8 +5,10 @@ Run: ``python benchmarks/update_readme.py``"""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.report import Table, build_tables, games_table, read_report, render
@@ -18,12 +20,23 @@ from procgen_datasets.expert import bundled_experts, load_expert
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BOARDS = RESULTS / "leaderboard"
+CONTINUOUS = RESULTS / "continuous"
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
+SCORED: Sequence[tuple[str, str, str | None]] = (
+    ("all data", "full", None),
+    ("random, actions taken", "random", None),
+    ("random, policy's actions", "initial", None),
+    ("distilled", "distilled", None),
+    ("all data, ensemble", "ensemble", "full"),
+    ("distilled, ensemble", "ensemble", "distilled"),
+)
+"""Columns, each with the kind of its arms and, of ensembles, that of the arms whose students they are."""
 BLOCK = re.compile(
-    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)) -->\n)"
+    r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
+    r"|(?P<continuous>continuous-control)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -34,7 +47,8 @@ def updated(text: str) -> str:
 
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
-    the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``.
+    the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
+    ``<!-- continuous-control -->`` that of ``benchmarks/results/continuous``.
     """
 
     def block(match: re.Match[str]) -> str:
@@ -44,6 +58,8 @@ def updated(text: str) -> str:
             tables = board_tables()
             if not tables:
                 return f"{match[1]}No results are kept yet.\n<!-- end -->"
+        elif match["continuous"]:
+            tables = [continuous_table()]
         elif match["games"]:
             tables = [arm_table(match["games"])]
         else:
@@ -63,6 +79,37 @@ def board_tables(directory: Path = BOARDS) -> list[Table]:
     """Returns a table for each file of results of ``benchmarks.leaderboard``, and for each of its splits."""
     every = [Results.load(path) for path in sorted(directory.glob("*.json"))]
     return [leaderboard_table(one, split) for one in every for split in one.splits]
+
+
+def continuous_table(directory: Path = CONTINUOUS) -> Table:
+    """Returns the scores of ``benchmarks.continuous_control``, 0 to 100, a row each dataset and one of their means."""
+    rows = [(path.stem, *continuous_scores(Results.load(path))) for path in sorted(directory.glob("*.json"))]
+    scores = np.array([row[1:] for row in rows], float)
+    means = scores.mean(0)
+    share = (f"{100 * mean / means[0]:.0f}%" for mean in means)
+    lines = [(str(name), *(f"{score:.1f}" for score in of)) for name, *of in rows]
+    lines += [("mean", *(f"{score:.1f}" for score in means)), ("of cloning all data", *share)]
+    columns = ("dataset", *(title for title, _, _ in SCORED), "lowest set", "highest set")
+    return Table("Normalised scores on new starts", columns, lines)
+
+
+def continuous_scores(results: Results) -> list[float]:
+    """Returns the scores of :data:`SCORED`, means over sets, and those of the lowest and of the highest set."""
+    about = {arm.name: arm.about for arm in results.arms}
+
+    def scores(kind: str, of: str | None) -> list[float]:
+        chosen = [
+            arm
+            for arm in results.arms
+            if arm.about.kind == kind
+            and (of is None or (arm.about.of is not None and about[arm.about.of].kind == of))
+        ]
+        assert chosen and all(arm.normalised is not None for arm in chosen)
+        return [100 * float(arm.normalised or 0.0) for arm in chosen]
+
+    every = [scores(kind, of) for _, kind, of in SCORED]
+    own = scores("distilled", None)
+    return [*(float(np.mean(one)) for one in every), min(own), max(own)]
 
 
 def experts_table() -> Table:

@@ -1,0 +1,96 @@
+"""Distilled sets of MuJoCo's datasets beside cloning all data: the table of ``docs/continuous-control.md``.
+
+Of each dataset it distils sets of several seeds, and evaluates them in one table beside all data, random transitions
+and random states with labels of the same policy; the students of each arm also play as one. Run again into the same
+directory, it goes on.
+
+Run: ``python -m benchmarks.continuous_control halfcheetah-medium hopper-medium --out continuous``, and add
+``--save benchmarks/results/continuous`` to keep the results for the page, which ``python benchmarks/update_readme.py``
+renders. It needs ``pip install 'd3rlpy-distill[mujoco]'``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from d3rlpy_distill import Budget, Distilled, DistillError, Protocol
+from d3rlpy_distill.evaluation import Results
+from d3rlpy_distill.executors import HERE, LocalExecutor
+from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
+
+FULL = Budget(4000, 256)
+
+
+def run(name: str, arguments: argparse.Namespace) -> Results:
+    """Makes the sets of a dataset and evaluates them."""
+    directory = Path(arguments.out)
+    dataset = load(name, data_directory=directory / "data")
+    sets = []
+    for seed in range(arguments.seeds):
+        path = directory / "sets" / f"{name}-{arguments.method}-{arguments.preset}-{arguments.samples}-{seed}.h5"
+        distill_to_file(
+            dataset,
+            path,
+            arguments.method,
+            preset=arguments.preset,
+            expert=arguments.labels,
+            seed=seed,
+            n_samples=arguments.samples,
+            command=_command(),
+        )
+        print(path, file=sys.stderr)
+        sets.append(Distilled.load(path))
+    n = arguments.samples
+    also = {f"seed-{seed}": one for seed, one in enumerate(sets) if seed > 0}
+    ready = plan_evaluation(
+        dataset,
+        sets[:1],
+        also=also,
+        student="mlp",
+        splits=["test"],
+        protocol=Protocol(arguments.students, arguments.episodes, full=FULL, ensembles=True),
+        arms=["random-policy", "bc-100", f"random-{n}", f"init-{n}", f"distilled-{n}", *also],
+        command=_command(),
+    )
+    return ready.run(
+        directory / "results" / f"{name}-{arguments.method}-{arguments.preset}-{n}",
+        executor=HERE if arguments.jobs == 1 else LocalExecutor(jobs=arguments.jobs),
+        progress=lambda what, done, total: print(f"{name}: {done}/{total} {what}", file=sys.stderr),
+    )
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.continuous_control", *sys.argv[1:]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+", help="names of 'rld-distill list datasets'")
+    parser.add_argument("--out", required=True, help="directory of datasets, sets, students and results")
+    parser.add_argument("--save", type=Path, help="directory of results files to write as well")
+    parser.add_argument("--method", default="kernel-actions")
+    parser.add_argument("--preset", default="pbc")
+    parser.add_argument(
+        "--labels", default="expert", help="the policy that labels: a bundled one's name, or a file"
+    )
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--seeds", type=int, default=3, help="distillations")
+    parser.add_argument("--students", type=int, default=5, help="of each arm")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
+    arguments = parser.parse_args()
+    try:
+        for name in arguments.datasets:
+            results = run(name, arguments)
+            if arguments.save is not None:
+                path = arguments.save / f"{name}.json"
+                results.save(path, overwrite=True)
+                print(path)
+    except DistillError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()
