@@ -165,7 +165,7 @@ def test_evaluate_takes_students_splits_coresets_and_further_files(
     files = [starpilot_file, distilled_file]
     chosen = ["--coresets", "herding", "--also", f"twin-20={distilled_file}", "--splits", "validation",
               "--arms", "expert,herding-20,distilled-20,twin-20"]  # fmt: skip
-    result = run("evaluate", *files, *few, *chosen, "--jobs", 2, "--out", tmp_path / "a", "--json")
+    result = run("evaluate", *files, *few, *chosen, "--out", tmp_path / "a", "--json")
     assert result.exit_code == 0, result.output
     value = json.loads(result.stdout)
     assert list(dict.fromkeys(arm["name"] for arm in value["arms"])) == [

@@ -273,6 +273,7 @@ def test_soft_labels_are_swept_under_their_own_name_and_taught_once(cartpole: Pa
     assert [c.seconds for c in results.cells[:2]] == [own[0], own[1] + own[0]]
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_process_finds(cartpole: Path, tmp_path: Path) -> None:
     """Two cells in processes of their own, one of a method that only a plug-in has."""
     plugin = tmp_path / "last.py"

@@ -131,9 +131,7 @@ class _AtRate(MlpStudent):
         return dataclasses.replace(super().learner(dataset, budget), learning_rate=self.rate)
 
 
-def test_trials_resume_and_do_not_depend_on_who_runs_them(
-    dataset: OfflineDataset, distilled: Distilled, tmp_path: Path
-) -> None:
+def test_trials_resume(dataset: OfflineDataset, distilled: Distilled, tmp_path: Path) -> None:
     arms = {"arms": [f"distilled-{N}"]}
     results = plan(dataset, distilled, **arms).run(tmp_path / "a")
     kept = sorted((tmp_path / "a" / "tuning" / f"distilled-{N}").iterdir())
@@ -145,12 +143,20 @@ def test_trials_resume_and_do_not_depend_on_who_runs_them(
     assert same(again.run(tmp_path / "a"), results)
     assert isinstance(again.task, Watched)
     assert again.task.played == [("validation", "sampled", 1, 3)]
-    assert same(plan(dataset, distilled, **arms).run(tmp_path / "b", executor=LocalExecutor(jobs=2)), results)
     kept[0].write_text(json.dumps({"returns": [1.0]}))
     with pytest.raises(DamagedFileError):
         plan(dataset, distilled, **arms).run(tmp_path / "a")
     with pytest.raises(CheckpointError, match="differs in tuning"):
-        plan(dataset, distilled, dataclasses.replace(GRID, episodes=2), **arms).run(tmp_path / "b")
+        plan(dataset, distilled, dataclasses.replace(GRID, episodes=2), **arms).run(tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_trials_do_not_depend_on_who_runs_them(
+    dataset: OfflineDataset, distilled: Distilled, tmp_path: Path
+) -> None:
+    arms = {"arms": [f"distilled-{N}"]}
+    here = plan(dataset, distilled, **arms).run(tmp_path / "a")
+    assert same(plan(dataset, distilled, **arms).run(tmp_path / "b", executor=LocalExecutor(jobs=2)), here)
 
 
 def test_what_nobody_tunes_is_as_it_was(dataset: OfflineDataset, distilled: Distilled, tmp_path: Path) -> None:
