@@ -1,7 +1,7 @@
 """Distilled sets of MuJoCo's datasets beside cloning all data: the table of ``docs/continuous-control.md``.
 
-Of each dataset it distils sets of several seeds, and evaluates them in one table beside all data, random transitions
-and random states with labels of the same policy; the students of each arm also play as one. Run again into the same
+Of each dataset it distils sets of several seeds, and evaluates them in one table beside all data, random transitions,
+and all data and random states with labels of the same policy; the students of each arm also play as one. Run again into the same
 directory, it goes on.
 
 Run: ``python -m benchmarks.continuous_control halfcheetah-medium hopper-medium --out continuous``, and add
@@ -21,6 +21,7 @@ from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
+OF_EXPERT = ("bc-100-of-expert",)
 
 
 def run(name: str, arguments: argparse.Namespace) -> Results:
@@ -51,7 +52,17 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         student="mlp",
         splits=["test"],
         protocol=Protocol(arguments.students, arguments.episodes, full=FULL, ensembles=True),
-        arms=["random-policy", "bc-100", f"random-{n}", f"init-{n}", f"distilled-{n}", *also],
+        arms=[
+            "random-policy",
+            "expert",
+            "bc-100",
+            *OF_EXPERT,
+            f"random-{n}",
+            f"init-{n}",
+            f"distilled-{n}",
+            *also,
+        ],
+        expert=arguments.labels,
         command=_command(),
     )
     return ready.run(

@@ -25,15 +25,16 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
-SCORED: Sequence[tuple[str, str, str | None]] = (
-    ("all data", "full", None),
-    ("random, actions taken", "random", None),
-    ("random, policy's actions", "initial", None),
-    ("distilled", "distilled", None),
-    ("all data, ensemble", "ensemble", "full"),
-    ("distilled, ensemble", "ensemble", "distilled"),
+SCORED: Sequence[tuple[str, str, str | None, str]] = (
+    ("all data", "full", None, "actions"),
+    ("random, actions taken", "random", None, "actions"),
+    ("random, expert's actions", "initial", None, "actions"),
+    ("distilled", "distilled", None, "actions"),
+    ("all data, expert's actions", "full", None, "expert"),
+    ("all data, ensemble", "ensemble", "full", "actions"),
+    ("distilled, ensemble", "ensemble", "distilled", "actions"),
 )
-"""Columns, each with the kind of its arms and, of ensembles, that of the arms whose students they are."""
+"""Columns, each with the kind of its arms, of ensembles that of the arms whose students they are, and the labels."""
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
     r"|(?P<continuous>continuous-control)) -->\n)"
@@ -89,7 +90,7 @@ def continuous_table(directory: Path = CONTINUOUS) -> Table:
     share = (f"{100 * mean / means[0]:.0f}%" for mean in means)
     lines = [(str(name), *(f"{score:.1f}" for score in of)) for name, *of in rows]
     lines += [("mean", *(f"{score:.1f}" for score in means)), ("of cloning all data", *share)]
-    columns = ("dataset", *(title for title, _, _ in SCORED), "lowest set", "highest set")
+    columns = ("dataset", *(title for title, *_ in SCORED), "lowest set", "highest set")
     return Table("Normalised scores on new starts", columns, lines)
 
 
@@ -97,18 +98,15 @@ def continuous_scores(results: Results) -> list[float]:
     """Returns the scores of :data:`SCORED`, means over sets, and those of the lowest and of the highest set."""
     about = {arm.name: arm.about for arm in results.arms}
 
-    def scores(kind: str, of: str | None) -> list[float]:
-        chosen = [
-            arm
-            for arm in results.arms
-            if arm.about.kind == kind
-            and (of is None or (arm.about.of is not None and about[arm.about.of].kind == of))
-        ]
+    def scores(kind: str, of: str | None, labels: str) -> list[float]:
+        chosen = [arm for arm in results.arms if arm.about.kind == kind and arm.about.labels == labels]
+        if of is not None:
+            chosen = [arm for arm in chosen if arm.about.of is not None and about[arm.about.of].kind == of]
         assert chosen and all(arm.normalised is not None for arm in chosen)
         return [100 * float(arm.normalised or 0.0) for arm in chosen]
 
-    every = [scores(kind, of) for _, kind, of in SCORED]
-    own = scores("distilled", None)
+    every = [scores(kind, of, labels) for _, kind, of, labels in SCORED]
+    own = scores("distilled", None, "actions")
     return [*(float(np.mean(one)) for one in every), min(own), max(own)]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import tempfile
@@ -596,7 +597,9 @@ def plan_evaluation(
     if unknown := [split for split in known_splits if split not in played.splits]:
         raise SettingsError(f"split {unknown[0]!r}: {played.name} has {', '.join(played.splits)}.")
     standard = len(students) == 1 and next(iter(students.values())).imitates
-    make = standard_arms if standard else compared_arms
+    player, policies = _policies(dataset, played, sets, expert, device, trust)
+    acting = None if player is None else player.policy
+    make = functools.partial(standard_arms, expert=acting) if standard else compared_arms
     if random_soft and all(one.teachers is None for one in sets.values()):
         raise SettingsError(
             "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
@@ -606,7 +609,6 @@ def plan_evaluation(
         for name, one in students.items()
         for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
     ]
-    player, policies = _policies(dataset, played, sets, expert, device, trust)
     known = [*(one.name for one in policies), *(arm.name for arm in rows)]
     if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
         raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")

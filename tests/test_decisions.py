@@ -15,6 +15,7 @@ from d3rlpy_distill import OfflineDataset, TransitionArrays, UnrolledMatchingCon
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.evaluation import ArmKind, Protocol, standard_arms
 from d3rlpy_distill.methods.decisions import (
     RealRows,
     ValuedPolicy,
@@ -117,6 +118,21 @@ def test_presets_name_the_objectives_of_the_papers() -> None:
     assert config.policy is expert.policy and config.to_json()["policy_sha256"] == expert.sha256
     assert preset("default").policy is None and "policy" not in config.to_json()
     assert preset("av-pbc", weighting="even").weighting == "even"
+
+
+def test_all_data_with_an_experts_actions_is_an_arm_for_who_asks() -> None:
+    dataset, student = OfflineDataset(vectors(continuous=True)), STUDENTS.get("mlp")()
+    small = distil(
+        ActionKernelConfig(learner=LEARNER, n_samples=6, steps=1, output_dtype="float32"), dataset.buffer
+    )
+    sets = {"distilled-6": small}
+    assert "bc-100-of-expert" not in [arm.name for arm in standard_arms("mlp", student, dataset, sets, Protocol())]
+    arms = {arm.name: arm for arm in standard_arms("mlp", student, dataset, sets, Protocol(), expert=Plain())}
+    arm = arms["bc-100-of-expert"]
+    assert arm.optional and arm.about == ArmKind("full", labels="expert", student="mlp")
+    data = arm.draw(dataset, np.random.default_rng(0)).transitions
+    np.testing.assert_allclose(data.actions, np.tanh(dataset.transitions.observations[:, 1:]), rtol=1e-6)
+    np.testing.assert_array_equal(data.observations, dataset.transitions.observations)
 
 
 def test_what_does_not_go_together_is_refused() -> None:

@@ -16,7 +16,9 @@ from ..data.training_set import TrainingSet
 from ..errors import DistillError, SettingsError
 from ..learners.convergence import ConvergenceConfig
 from ..methods.base import Method
+from ..methods.decisions import policy_actions
 from ..methods.distilled import Distilled
+from ..policies import ContinuousPolicy, Policy
 from ..students.base import Budget, Student
 from ..students.cloning import CloningStudent
 from ..students.teachers import Teachers
@@ -52,7 +54,7 @@ class ArmKind:
             name of a coreset, ``"initial"``, ``"distilled"``, for a set with soft labels that is trained on its
             actions ``"distilled-actions"``, or ``"ensemble"`` of another arm's students.
         size: Samples, where they are few.
-        labels: ``"actions"`` or ``"soft"``.
+        labels: ``"actions"``, ``"soft"``, or ``"expert"`` where an expert's actions take their place.
         student: Name of the student; None for policies that nothing trains.
         of: The distilled set that it stands beside, or the arm whose students it joins, by the arm's name; None where
             it belongs to all.
@@ -102,6 +104,8 @@ def standard_arms(
     protocol: Protocol,
     coresets: Sequence[str] = (),
     random_soft: Sequence[int] = (),
+    *,
+    expert: Policy | None = None,
 ) -> list[Arm]:
     """Returns the arms of an imitating student.
 
@@ -120,6 +124,7 @@ def standard_arms(
         coresets: Further coresets, by name.
         random_soft: Further sizes of random observations with labels of each set's teachers: ``random-soft-600``
             beside ``soft-150``. Sets of the same teachers share them.
+        expert: Of continuous actions, it labels all data for ``bc-100-of-expert``, if that is asked for.
     """
     full, small = protocol.budgets(student)
     n = len(next(iter(distilled.values())))
@@ -135,6 +140,9 @@ def standard_arms(
         about = ArmKind("full", labels="soft", student=name)
         recorded = Recorded(_sharpness(distilled))
         arms.append(Arm("bc-100-soft", about, student, recorded, full, optional=True))
+    if isinstance(expert, ContinuousPolicy):
+        about = ArmKind("full", labels="expert", student=name)
+        arms.append(Arm("bc-100-of-expert", about, student, Imitated(expert), full, optional=True))
     known = BASELINES if dataset.discrete else ("random",)
     for coreset in dict.fromkeys([*known, *coresets]):
         about = ArmKind(coreset, size=n, student=name)
@@ -286,6 +294,17 @@ class Recorded:
         assert policy is not None
         soft = sharpen(policy, self.sharpness).astype(np.float32)
         return TrainingSet(dataclasses.replace(dataset.transitions, probabilities=soft))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Imitated:
+    """All data with what a policy does there as actions."""
+
+    policy: ContinuousPolicy
+
+    def __call__(self, dataset: OfflineDataset, rng: np.random.Generator) -> TrainingSet:
+        actions = policy_actions(self.policy, dataset.transitions.observations)
+        return TrainingSet(dataclasses.replace(dataset.transitions, actions=actions))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -147,7 +147,7 @@ class _EvaluateCommand(ConfigCommand):
 @click.option(
     "--add-arms",
     type=Names(),
-    help="Also these arms, left out by default: bc-100-soft, and actions-of-NAME or init-of-NAME for a set NAME.",
+    help="Also these arms, left out by default: bc-100-soft, bc-100-of-expert, actions-of-NAME or init-of-NAME.",
 )
 @click.option(
     "--ensembles", is_flag=True, help="Also play the students of each arm as one, their decisions averaged."
