@@ -1,8 +1,8 @@
 """Distilled sets of MuJoCo's datasets beside cloning all data: the table of ``docs/continuous-control.md``.
 
-Of each dataset it distils sets of several seeds, and evaluates them in one table beside all data, random transitions,
-and all data and random states with labels of the same policy; the students of each arm also play as one. Run again into the same
-directory, it goes on.
+Of each dataset it distils sets of several seeds, and evaluates them in one table. Beside them stand all data, random
+transitions, and all data and random states with labels of the policy that labels the sets. The students of each arm
+also play as one. Run again into the same directory, it goes on.
 
 Run: ``python -m benchmarks.continuous_control halfcheetah-medium hopper-medium --out continuous``, and add
 ``--save benchmarks/results/continuous`` to keep the results for the page, which ``python benchmarks/update_readme.py``
