@@ -1,12 +1,15 @@
 """Small real data for the tests: Procgen episodes of the bundled expert, and a seeded generator.
 
-Session fixtures are made once per worker of pytest-xdist: a second or two each.
+The files are made once, by whichever worker of pytest-xdist needs them first, and every worker has a copy.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 # before torch: one core a worker, for two workers with two threads each wait for one another all the time
@@ -38,14 +41,25 @@ from d3rlpy_distill.pipeline import distill_to_file, load  # noqa: E402
 from procgen_datasets import CollectConfig, collect  # noqa: E402
 
 
+def made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], object]) -> Path:
+    """Returns a copy of a file that one worker makes, while the others wait."""
+    directory = factory.getbasetemp().parent if WORKER else factory.getbasetemp()
+    original = directory / "made" / name
+    original.parent.mkdir(exist_ok=True)
+    with original.with_suffix(".waiting").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not original.exists():
+            make(original)
+    return Path(shutil.copy(original, factory.mktemp("data") / name))
+
+
 @pytest.fixture(scope="session")
 def starpilot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six episodes of the bundled starpilot expert."""
-    path = tmp_path_factory.mktemp("data") / "starpilot.h5"
-    collect(
-        CollectConfig("starpilot", expert="starpilot@1", episodes=6, seed=3), path, command="made by the tests"
+    config = CollectConfig("starpilot", expert="starpilot@1", episodes=6, seed=3)
+    return made_once(
+        "starpilot.h5", tmp_path_factory, lambda path: collect(config, path, command="made by the tests")
     )
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +75,11 @@ def starpilot(starpilot_dataset: OfflineDataset) -> ReplayBufferBase:
 @pytest.fixture(scope="session")
 def distilled_file(starpilot_dataset: OfflineDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty samples of it, two steps, seed 0: what 'rld-distill distill --samples 20 --steps 2' makes."""
-    out = tmp_path_factory.mktemp("distilled") / "starpilot-20.h5"
-    distill_to_file(starpilot_dataset, out, n_samples=20, steps=2, command="made by the tests")
-    return out
+
+    def make(path: Path) -> None:
+        distill_to_file(starpilot_dataset, path, n_samples=20, steps=2, command="made by the tests")
+
+    return made_once("starpilot-20.h5", tmp_path_factory, make)
 
 
 @pytest.fixture(autouse=True)
