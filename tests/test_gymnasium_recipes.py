@@ -10,8 +10,10 @@ import torch
 
 from d3rlpy_distill.data import OfflineDataset
 from d3rlpy_distill.errors import DistillError, OutputExistsError
+from d3rlpy_distill.files import read_document
 from d3rlpy_distill.tasks import CollectSettings, gymnasium_bundled, gymnasium_recipes, make_task
 from d3rlpy_distill.tasks.gymnasium_actor import load_actor, save_actor
+from d3rlpy_distill.tasks.gymnasium_policies import file_sha256
 
 PENDULUM = "Pendulum-v1"
 RECIPES = gymnasium_recipes._recipes("pendulum", PENDULUM, expert=3, medium=2)
@@ -75,3 +77,32 @@ def test_recipes_are_made_once(bundled: Path, tmp_path: Path) -> None:
     (tmp_path / "pendulum-medium-replay.h5").write_bytes((tmp_path / "pendulum-expert.h5").read_bytes())
     with pytest.raises(OutputExistsError, match="is not the pendulum-medium-replay of this version"):
         make("pendulum-medium-replay", tmp_path)
+
+
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Hopper-v5"])
+def test_what_is_bundled_is_whole(env_id: str) -> None:
+    """Policies and their cards, values, and what was played on the way; MuJoCo is needed to play alone."""
+    path = gymnasium_bundled.bundled_file(f"{env_id}-medium-replay.h5")
+    dataset = OfflineDataset.load(path)
+    assert dataset.task == f"gym/{env_id}" and len(dataset) >= 100_000
+    observations = torch.from_numpy(dataset.transitions.observations[::1000])
+    returns = {}
+    for name, policy_path in gymnasium_bundled.bundled_policies(env_id).items():
+        policy, card = load_actor(policy_path), read_document(policy_path.with_suffix(".json"))
+        assert card["sha256"] == file_sha256(policy_path) and card["task"] == f"gym/{env_id}"
+        actions = policy.actions(observations)
+        assert actions.shape == (len(observations), dataset.action_size) and actions.abs().max() <= 1
+        returns[name] = card["returns"]["test"]["greedy"]["mean"]
+        if name == "expert":
+            assert torch.isfinite(policy.values(observations, actions)).all()
+    assert returns["expert"] > 2 * returns["medium"] > 0
+
+
+def test_a_bundled_policy_plays_as_its_card_says() -> None:
+    pytest.importorskip(
+        "mujoco", reason="the extra 'mujoco' is not installed: pip install 'd3rlpy-distill[mujoco]'"
+    )
+    task = make_task("gym/Hopper-v5")
+    loaded = task.load_policy("expert")
+    returns = task.play([loaded.policy], split="test", mode="greedy", episodes=3, seed=0)
+    assert returns.mean() == pytest.approx(3178, rel=0.1)
