@@ -54,6 +54,7 @@ def main() -> None:
     preload()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (given.keep or Path(scratch)).resolve()
+        os.environ["XDG_CACHE_HOME"] = str(folder / "caches")  # the user's own are left alone
         clock, failed = Clock.of(given.minutes, given.workers), False
         start = time.monotonic()
         units = make_corpus(folder / "corpus", procgen=not given.short)

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from d3rlpy.dataset import ReplayBuffer
 
 from buffers import make_buffer, paper_learner, vectors
-from d3rlpy_distill import Budget, OfflineDataset, TransitionArrays
+from d3rlpy_distill import Budget, OfflineDataset, TransitionArrays, pipeline
 from d3rlpy_distill.data import EpisodeData, EpisodeWriter, Provenance, load_dataset
 from d3rlpy_distill.data.hdf5 import loading
 from d3rlpy_distill.data.mapped import SUFFIX, FrameCache, MappedRows, cache
@@ -27,6 +29,7 @@ from d3rlpy_distill.methods.checkpoint import data_fingerprint
 from d3rlpy_distill.methods.features import pooled_pixels
 from d3rlpy_distill.pipeline import distill
 from d3rlpy_distill.students.stock import StockStudent
+from d3rlpy_distill.tasks import LoadedPolicy
 
 LENGTHS, RETURNS = [5, 1, 3, 4, 2], [1.0, 4.0, 2.0, 5.0, 3.0]
 
@@ -390,3 +393,57 @@ def test_memory_holds_a_part_of_the_frames(tmp_path: Path) -> None:
     assert refused.returncode != 0 and "GB of memory" in refused.stderr
     held = distill(OfflineDataset.load(path, mapped=False), "random", n_samples=8)
     assert held.sha256 == said["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("continuous", "method", "settings"),
+    [
+        (False, "gradient", {"steps": 2}),
+        (False, "unrolled", {"steps": 1, "window": 1, "horizon": 2}),
+        (False, "labels", {"teacher_steps": 2, "n_teachers": 1}),
+        (False, "kernel", {"teacher_steps": 2, "n_teachers": 1, "moves": 1}),
+        (False, "unrolled-labels", {"teacher_steps": 2, "n_teachers": 1, "moves": 1, "window": 1}),
+        *((False, name, {}) for name in ("random", "balanced", "prior", "herding", "k-center")),
+        (True, "gradient", {"steps": 2}),
+        (True, "unrolled", {"preset": "av-pbc", "steps": 1, "window": 1, "horizon": 2}),
+        (True, "kernel-actions", {"preset": "av-pbc", "steps": 2}),
+        (True, "kernel-actions", {"preset": "sdw", "steps": 2}),
+        (True, "random", {}),
+    ],
+)
+def test_every_method_distils_mapped_vectors_as_those_in_memory(
+    continuous: bool, method: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors have scalers, units and densities of all their values, which images have not."""
+    path = saved(tmp_path / "data.h5", vectors(continuous=continuous))
+    student = "mlp"
+    expert = LoadedPolicy("given", Likes(), "ab" * 32)
+    monkeypatch.setattr(pipeline, "task_of", lambda dataset: Given(expert))
+    made = [
+        distill(OfflineDataset.load(path, mapped=mapped), method, student=student, n_samples=4, **settings)
+        for mapped in (False, True)
+    ]
+    assert made[0].sha256 == made[1].sha256
+
+
+class Likes:
+    """A policy of continuous actions that likes all it sees."""
+
+    def actions(self, observations: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(observations[:, 1:])
+
+    def values(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return observations.square().sum(1) + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A task that has a policy."""
+
+    policy: LoadedPolicy
+
+    def expert_name(self, settings: dict[str, Any]) -> str:
+        return "given"
+
+    def load_policy(self, name: str) -> LoadedPolicy:
+        return self.policy

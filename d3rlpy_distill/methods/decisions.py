@@ -12,6 +12,7 @@ import torch
 from typing_extensions import Self
 
 from ..data import OfflineDataset, TransitionArrays
+from ..data.mapped import in_pieces
 from ..errors import SettingsError
 from ..options import option
 from ..policies import ContinuousPolicy
@@ -186,7 +187,7 @@ class RealRows:
 
 def policy_actions(policy: ContinuousPolicy, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Returns what a policy does at observations ``(N, ...)``, float32 ``(N, D)``."""
-    pieces = [policy.actions(piece) for piece in torch.from_numpy(observations).split(PIECE)]
+    pieces = [policy.actions(torch.from_numpy(piece)) for piece in in_pieces(observations)]
     actions: npt.NDArray[np.float32] = torch.cat(pieces).numpy()
     return actions
 
@@ -197,7 +198,8 @@ def value_weights(policy: ValuedPolicy, observations: npt.NDArray[Any]) -> npt.N
     Raises:
         SettingsError: If none is above 0.
     """
-    pieces = [policy.values(piece, policy.actions(piece)) for piece in torch.from_numpy(observations).split(PIECE)]
+    seen = map(torch.from_numpy, in_pieces(observations))
+    pieces = [policy.values(piece, policy.actions(piece)) for piece in seen]
     weights = np.maximum(torch.cat(pieces).numpy().astype(np.float64), 0)
     if not weights.any():
         raise SettingsError(
@@ -218,7 +220,7 @@ def density_weights(observations: npt.NDArray[Any], power: float) -> npt.NDArray
         observations: ``(N, ...)``.
         power: tau.
     """
-    flat = torch.from_numpy(observations.reshape(len(observations), -1)).float()
+    flat = torch.from_numpy(np.asarray(observations).reshape(len(observations), -1)).float()
     spread = flat.std(0, correction=0)
     flat = (flat - flat.mean(0)) / torch.where(spread > 0, spread, 1.0)
     references = flat[np.linspace(0, len(flat) - 1, min(REFERENCES, len(flat))).astype(np.int64)]

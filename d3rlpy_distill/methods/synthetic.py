@@ -143,7 +143,7 @@ def feature_units(values: npt.NDArray[Any]) -> torch.Tensor:
     """Returns what a learning rate of 1 moves: a grey level of pixels, else the standard deviation of each feature."""
     if values.dtype == np.uint8:
         return torch.ones(())
-    deviation = values.astype(np.float64).std(0)
+    deviation = np.asarray(values, np.float64).std(0)
     return torch.from_numpy(np.where(deviation > 0, deviation, 1.0).astype(np.float32))
 
 
@@ -151,5 +151,6 @@ def value_range(values: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the smallest and the largest value: 0 and 255 of pixels, else of each feature."""
     if values.dtype == np.uint8:
         return torch.tensor(0.0), torch.tensor(255.0)
+    values = np.asarray(values)  # which may lie in a file
     low, high = values.min(0).astype(np.float32), values.max(0).astype(np.float32)
     return torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high))
