@@ -79,7 +79,7 @@ def test_recipes_are_made_once(bundled: Path, tmp_path: Path) -> None:
         make("pendulum-medium-replay", tmp_path)
 
 
-@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Hopper-v5"])
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5"])
 def test_what_is_bundled_is_whole(env_id: str) -> None:
     """Policies and their cards, values, and what was played on the way; MuJoCo is needed to play alone."""
     path = gymnasium_bundled.bundled_file(f"{env_id}-medium-replay.h5")

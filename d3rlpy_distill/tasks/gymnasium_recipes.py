@@ -47,7 +47,7 @@ def _recipes(name: str, env_id: str, expert: int, medium: int) -> dict[str, Reci
 RECIPES: Mapping[str, Recipe] = {
     **_recipes("halfcheetah", "HalfCheetah-v5", expert=101, medium=101),
     **_recipes("hopper", "Hopper-v5", expert=140, medium=300),
-    **_recipes("walker2d", "Walker2d-v5", expert=120, medium=300),
+    **_recipes("walker2d", "Walker2d-v5", expert=180, medium=410),
 }
 """By name."""
 
