@@ -23,7 +23,7 @@ CAMPAIGN = Path(__file__).with_name("campaign.py")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, /proc and limits are Linux's")
 @pytest.mark.parametrize(
     ("campaigns", "count"),
-    [(("damage", "hostile"), 20), pytest.param(("kills", "limits"), 12, marks=pytest.mark.slow)],
+    [(("damage", "hostile"), 10), pytest.param(("kills", "limits"), 12, marks=pytest.mark.slow)],
 )
 def test_no_campaign_finds_anything(campaigns: tuple[str, ...], count: int) -> None:
     """One process, which forks a child for every file."""

@@ -466,7 +466,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 def test_interrupted_distillation_resumes(tmp_path: Path, starpilot_file: Path) -> None:
     """A real ``kill -9``: the checkpoint survives, the output does not exist, the next run ends the same."""
     out, whole = tmp_path / "a.h5", tmp_path / "b.h5"
-    args = ["distill", str(starpilot_file), "--samples", "5", "--steps", "40", "--theta", "random"]
+    args = ["distill", str(starpilot_file), "--samples", "5", "--steps", "90", "--theta", "random"]
     args += ["--real-batch-size", "16"]
     process = subprocess.Popen(
         [sys.executable, "-m", "rld_distill", *args, "--out", str(out)], stdout=subprocess.DEVNULL

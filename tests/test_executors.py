@@ -343,7 +343,7 @@ def read_only(value: Any) -> tuple[Any, list[bytes]]:
 
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")  # torch would not keep from writing
-@pytest.mark.parametrize("name", ["cartpole", "starpilot"])
+@pytest.mark.parametrize("name", ["cartpole", pytest.param("starpilot", marks=pytest.mark.slow)])
 def test_units_write_to_nothing_that_they_share(
     name: str, starpilot_dataset: OfflineDataset, tmp_path: Path
 ) -> None:

@@ -82,7 +82,8 @@ def test_d3rlpy_loads_a_kept_student_and_it_acts_the_same(name: str, kind: str, 
         np.testing.assert_array_equal(acted[certain], ours.argmax(1).numpy()[certain])
 
 
-@pytest.mark.parametrize("name", ["impala", pytest.param("nature", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["impala", "nature"])
 def test_their_play_record_and_export_run(name: str, tmp_path: Path) -> None:
     """With a network of ours, and one of theirs. What records needs moviepy, whose place a writer of text takes."""
     encoder = tmp_path / "moviepy" / "video" / "io"

@@ -15,7 +15,7 @@ import pytest
 
 from buffers import make_buffer
 from commands import fails, run
-from d3rlpy_distill import Distilled, OfflineDataset
+from d3rlpy_distill import Distilled, OfflineDataset, estimates
 from d3rlpy_distill.data import read_info
 from d3rlpy_distill.evaluation.arms import equal_arms, standard_arms
 from d3rlpy_distill.evaluation.protocol import Protocol
@@ -112,8 +112,11 @@ def test_a_dry_run_says_how_long_it_takes_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_dry_run_of_a_training_times_its_first_updates(tmp_path: Path) -> None:
+def test_the_dry_run_of_a_training_times_its_first_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("stable_baselines3")
+    monkeypatch.setattr(estimates, "ENOUGH", 1.0)
     command = ["train-expert", "gym/CartPole-v1", "--steps", 10_000_000, "-o", tmp_path / "run", "-n", "--json"]
     whole = run(*command)
     assert whole.exit_code == 0, whole.output

@@ -121,7 +121,12 @@ def test_a_task_is_on_the_levels_of_the_dataset(task: Task, starpilot_dataset: O
 
 
 @pytest.mark.parametrize(
-    ("split", "levels"), [("id", TRAIN_LEVELS), ("ood", ALL_LEVELS), ("validation", VALIDATION_LEVELS)]
+    ("split", "levels"),
+    [
+        pytest.param("id", TRAIN_LEVELS, marks=pytest.mark.slow),
+        ("ood", ALL_LEVELS),
+        ("validation", VALIDATION_LEVELS),
+    ],
 )
 def test_play_is_what_rollouts_give(task: Task, split: str, levels: Levels) -> None:
     policies = [task.random_policy(), task.load_policy("starpilot").policy]

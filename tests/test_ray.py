@@ -240,6 +240,7 @@ def test_what_cannot_be_is_said(cluster: Any, file: Path, tmp_path: Path, monkey
     fails(1, "pip install 'd3rlpy-distill[ray]'", "sweep", file, *few)
 
 
+@pytest.mark.slow
 def test_a_connection_of_the_users_own_is_taken_and_left(cluster: Any) -> None:
     ray.init(cluster.address, log_to_driver=False)
     try:

@@ -214,7 +214,7 @@ def test_students_of_the_samples_agree_better_with_the_teachers(name: str) -> No
     policy = teachers.label(data.observations)
     taught = dataclasses.replace(data, probabilities=policy)
     settings: dict[str, Any] = {"horizon": 200, "students": 4, "move_observations": True, "real_batch_size": 33}
-    settings |= {"learning_rate": 0.05, "label_learning_rate": 0.05, "moves": 300}
+    settings |= {"learning_rate": 0.05, "label_learning_rate": 0.05, "moves": 300 if name == "kernel" else 100}
     method = (
         KernelRegressionConfig(learner=learner, n_samples=4, given=teachers, **settings)
         if name == "kernel"

@@ -91,6 +91,7 @@ def test_a_paused_run_ends_bit_for_bit_as_one_that_was_not(
     assert same(train_expert(CONFIG, tmp_path, resume=True), whole[1])  # nothing left to do
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     tmp_path: Path, whole: tuple[Path, TrainResult]
 ) -> None:
