@@ -190,13 +190,14 @@ def test_another_evaluation_is_refused(
         run.run(tmp_path / "c")
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_arms_are_the_same_whatever_else_is_evaluated_and_however_many_at_once(
-    dataset: OfflineDataset, distilled: Distilled, soft: Distilled, task: Counting, tmp_path: Path
+    jobs: int, dataset: OfflineDataset, distilled: Distilled, soft: Distilled, task: Counting, tmp_path: Path
 ) -> None:
     names = [f"random-{N}", f"distilled-{N}"]
     alone = plan(dataset, task, distilled, arms=names).run(tmp_path / "alone")
     both = plan(dataset, task, soft, distilled, arms=[*names, "bc-10"]).run(
-        tmp_path / "both", executor=LocalExecutor(jobs=2)
+        tmp_path / "both", executor=LocalExecutor(jobs=jobs)
     )
     kept = [arm for arm in both.arms if arm.name in names]
     assert same(dataclasses.replace(both, arms=kept), alone)

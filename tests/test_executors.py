@@ -124,7 +124,7 @@ def test_one_job_runs_here() -> None:
     assert str(found["refuse this"].error) == "not this" and found["lambda"].result == os.getpid()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_shared_values_are_there_once_and_nobody_changes_them(jobs: int, tmp_path: Path) -> None:
     value = {"array": np.arange(1000), "name": "some"}
     if jobs == 1:
@@ -199,6 +199,7 @@ def test_ctrl_c_waits_until_a_process_is_known(bystander: None) -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+@pytest.mark.slow
 def test_the_first_process_never_gets_ctrl_c() -> None:
     """Multiprocessing's own first process, which it starts on the way, must not let it through."""
     code = (

@@ -577,6 +577,7 @@ def test_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, command_run: tuple[Path, Result]) -> None:
     """A limit on file size stands for a full disk; the run that hits it can be resumed afterwards."""
     out = tmp_path / "run"

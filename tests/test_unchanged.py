@@ -96,6 +96,7 @@ def whole(made: dict[str, Any], title: str, name: str) -> None:
     assert len(made["tables"][title]) == len(recorded(name)["tables"][title])
 
 
+@pytest.mark.slow
 def test_datasets_distilled_sets_and_returns_are_those_of_0_1(make: Make) -> None:
     made = make("quick")
     compare(made, "quick")
@@ -103,6 +104,7 @@ def test_datasets_distilled_sets_and_returns_are_those_of_0_1(make: Make) -> Non
     assert len(made["tables"]["standard"]) == 4 * 8 and len(made["tables"]["soft"]) == 4 * 3
 
 
+@pytest.mark.slow
 def test_a_student_that_0_1_kept_plays_as_it_did(make: Make) -> None:
     rows = {
         f"{arm['split']} {arm['mode']}": arm["returns"][0]
