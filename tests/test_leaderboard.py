@@ -75,6 +75,8 @@ def test_the_script_distils_evaluates_and_goes_on(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(script.GRIDS, "tiny", Tuning((Budget(2, 8),)))
+    # those of an example, which another test may have loaded in this process, have no part in it
+    monkeypatch.setattr(script, "CORESETS", ("prior", "random", "balanced", "herding", "k-center"))
     given = argparse.Namespace(
         dataset=str(collect_cartpole(tmp_path / "cartpole.h5")), out=str(tmp_path / "board"),
         methods=["gradient", "labels"], samples=8, random_soft=[20], student="mlp", students=2, episodes=2,
