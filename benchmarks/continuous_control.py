@@ -21,7 +21,6 @@ from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
-OF_EXPERT = ("bc-100-of-expert",)
 
 
 def run(name: str, arguments: argparse.Namespace) -> Results:
@@ -56,7 +55,7 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
             "random-policy",
             "expert",
             "bc-100",
-            *OF_EXPERT,
+            "bc-100-of-expert",
             f"random-{n}",
             f"init-{n}",
             f"distilled-{n}",
