@@ -1,8 +1,9 @@
 """Distilled sets of MuJoCo's datasets beside cloning all data: the table of ``docs/continuous-control.md``.
 
-Of each dataset it distils sets of several seeds, and evaluates them in one table. Beside them stand all data, random
-transitions, and all data and random states with labels of the policy that labels the sets. The students of each arm
-also play as one. Run again into the same directory, it goes on.
+Of each dataset it distils sets of several seeds, and evaluates them in one table. Beside them stand all data, the best
+tenth of it, random transitions, and random states with labels of those that label the sets. Where a policy labels
+them, all data with its labels stand there, too. The students of each arm also play as one. Run again into the same
+directory, it goes on.
 
 Run: ``python -m benchmarks.continuous_control halfcheetah-medium hopper-medium --out continuous``, and add
 ``--save benchmarks/results/continuous`` to keep the results for the page, which ``python benchmarks/update_readme.py``
@@ -21,11 +22,13 @@ from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
+OWN = ("default", "percentile")
+"""Presets of which the dataset itself says what is imitated."""
 
 
 def run(name: str, arguments: argparse.Namespace) -> Results:
     """Makes the sets of a dataset and evaluates them."""
-    directory = Path(arguments.out)
+    directory, labels = Path(arguments.out), None if arguments.preset in OWN else arguments.labels
     dataset = load(name, data_directory=directory / "data")
     sets = []
     for seed in range(arguments.seeds):
@@ -35,7 +38,7 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
             path,
             arguments.method,
             preset=arguments.preset,
-            expert=arguments.labels,
+            expert=labels,
             seed=seed,
             n_samples=arguments.samples,
             command=_command(),
@@ -54,14 +57,16 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         arms=[
             "random-policy",
             "expert",
+            "bc-10",
             "bc-100",
-            "bc-100-of-expert",
+            *([] if labels is None else ["bc-100-of-expert"]),
             f"random-{n}",
             f"init-{n}",
+            *(f"init-of-{name}" for name in also),
             f"distilled-{n}",
             *also,
         ],
-        expert=arguments.labels,
+        expert=labels,
         command=_command(),
     )
     return ready.run(
@@ -81,9 +86,11 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="directory of datasets, sets, students and results")
     parser.add_argument("--save", type=Path, help="directory of results files to write as well")
     parser.add_argument("--method", default="kernel-actions")
-    parser.add_argument("--preset", default="pbc")
+    parser.add_argument("--preset", default="percentile")
     parser.add_argument(
-        "--labels", default="expert", help="the policy that labels: a bundled one's name, or a file"
+        "--labels",
+        default="expert",
+        help="the policy that labels with preset pbc: a bundled one's name, or a file",
     )
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3, help="distillations")
@@ -95,7 +102,7 @@ def main() -> None:
         for name in arguments.datasets:
             results = run(name, arguments)
             if arguments.save is not None:
-                path = arguments.save / f"{name}.json"
+                path = arguments.save / f"{name}-{arguments.preset}.json"
                 results.save(path, overwrite=True)
                 print(path)
     except DistillError as error:

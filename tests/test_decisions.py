@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from d3rlpy.algos import BCConfig, DiscreteBCConfig, IQLConfig, TD3PlusBCConfig
 from d3rlpy.models.encoders import VectorEncoderFactory
 
 from buffers import distil, vectors
-from d3rlpy_distill import OfflineDataset, TransitionArrays, UnrolledMatchingConfig
+from d3rlpy_distill import OfflineDataset, Run, TransitionArrays, UnrolledMatchingConfig
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.evaluation import ArmKind, Protocol, standard_arms
+from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.methods.decisions import (
     RealRows,
     ValuedPolicy,
@@ -24,6 +26,7 @@ from d3rlpy_distill.methods.decisions import (
     value_weights,
 )
 from d3rlpy_distill.methods.kernel_actions import ActionKernelConfig
+from d3rlpy_distill.methods.student_teaching import StudentTeaching
 from d3rlpy_distill.students.base import Budget
 from d3rlpy_distill.tasks import LoadedPolicy
 
@@ -61,6 +64,65 @@ def test_imitating_a_policy_is_distilling_data_that_it_labelled(kind: type[Any])
     np.testing.assert_array_equal(imitated.initial.actions, expected.initial.actions)  # the arm to beat
     taken = distil(kind(**common), buffer)
     assert not np.allclose(taken.samples.actions, imitated.samples.actions)
+
+
+def test_students_of_the_data_are_imitated() -> None:
+    """The mean of what they do, trained on the same transitions, labels all real states and the start."""
+    dataset = OfflineDataset(vectors(continuous=True))
+    method = ActionKernelConfig(
+        learner=LEARNER, n_samples=6, steps=0, output_dtype="float32", imitate="students", n_teachers=3,
+        teacher_steps=5, teacher_percent=60.0,
+    )  # fmt: skip
+    assert (method.total_steps, method.option_steps, method.taught_steps) == (15, 0, 15)
+    made = method.distill(dataset, np.random.default_rng(1))
+    assert made.initial is not None and made.sources is not None
+    best, everything = dataset.best(60.0)[0], dataset.transitions
+    assert len(best) < len(everything)
+    rng = np.random.default_rng(1)
+    rng.choice(len(everything), 6, replace=False)  # where the samples start is drawn before
+    teaching = StudentTeaching(method.learner, best, everything, 3, 5, rng, "cpu:0")  # type: ignore[arg-type]
+    while not teaching.done:
+        teaching.step()
+    said = []
+    for weights in teaching._training.weights():
+        student = build_learner(method.learner, (3,), 2, seed=9)
+        learner_network(student).load_state_dict(weights)
+        said.append(student.predict(everything.observations))
+    assert len(said) == 3 and not np.allclose(said[0], said[1])
+    np.testing.assert_allclose(teaching.labelled().actions, np.mean(said, 0), atol=1e-6)
+    np.testing.assert_allclose(made.initial.actions, np.mean(said, 0)[made.sources], atol=1e-6)
+    np.testing.assert_array_equal(made.initial.observations, everything.observations[made.sources])
+
+
+def test_interrupted_while_students_train_or_samples_move_it_resumes(tmp_path: Path) -> None:
+    buffer = vectors(continuous=True)
+    method = ActionKernelConfig(
+        learner=LEARNER, n_samples=6, steps=7, output_dtype="float32", imitate="students", n_teachers=2,
+        teacher_steps=4, networks=2, learn_actions=True,
+    )  # fmt: skip
+    assert [(phase.after, phase.steps) for phase in method.phases()] == [(0, 8), (1, 7)]
+    assert [phase.method.total_steps for phase in method.phases()] == [15, 8]
+    whole = distil(method, buffer, seed=3)
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step in stops:
+            stops.remove(step)
+            raise Stop
+
+    stops = [3, 6, 9, 13]  # in the first student, in the second, and twice among the moves
+    run = Run(checkpoint=tmp_path / "checkpoint", checkpoint_interval=1, on_step=stop)
+    for _ in range(4):
+        with pytest.raises(Stop):
+            distil(method, buffer, seed=3, run=run)
+    again = distil(method, buffer, seed=3, run=run)
+    assert not stops
+    for one, other in ((again.samples, whole.samples), (again.initial, whole.initial)):
+        assert one is not None and other is not None
+        np.testing.assert_array_equal(one.observations, other.observations)
+        np.testing.assert_array_equal(one.actions, other.actions)
 
 
 def test_states_are_drawn_in_proportion_to_their_weights() -> None:
@@ -113,7 +175,9 @@ def test_presets_name_the_objectives_of_the_papers() -> None:
         "pbc": ("policy", "even"),
         "av-pbc": ("policy", "value"),
         "sdw": ("policy", "density"),
+        "percentile": ("students", "even"),
     }
+    assert preset("percentile").teacher_percent == 10 and preset("percentile").percent is None
     config = preset("av-pbc", real_batch_size=16)
     assert config.policy is expert.policy and config.to_json()["policy_sha256"] == expert.sha256
     assert preset("default").policy is None and "policy" not in config.to_json()
@@ -146,6 +210,8 @@ def test_what_does_not_go_together_is_refused() -> None:
             {"imitate": "policy", "policy": Plain(), "learner": DiscreteBCConfig()},
             "imitate='policy' with discrete",
         ),
+        ({"teacher_percent": 10.0}, "teacher_percent=10 with imitate='recorded': it is for imitate='students'"),
+        ({"imitate": "students", "learner": DiscreteBCConfig()}, "imitate='students' with discrete"),
     ):
         with pytest.raises(SettingsError, match=message):
             UnrolledMatchingConfig(**{**given, **wrong})

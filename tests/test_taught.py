@@ -24,9 +24,10 @@ from d3rlpy_distill.estimates import distillation_seconds
 from d3rlpy_distill.learners.learner import build_learner
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
 from d3rlpy_distill.methods.kernel import KernelObjective, KernelRegressionConfig, kernel_logits
-from d3rlpy_distill.methods.labels import LabelDistillationConfig, TeacherTraining
+from d3rlpy_distill.methods.labels import LabelDistillationConfig
 from d3rlpy_distill.methods.soft_samples import SoftSamples
 from d3rlpy_distill.methods.taught import TaughtMethod, _MovingSoft
+from d3rlpy_distill.methods.teaching import TeacherTraining
 from d3rlpy_distill.methods.unrolled_labels import UnrolledLabelsConfig, UnrolledLabelsObjective
 
 LEARNER = DiscreteBCConfig(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 import torch
+from d3rlpy.algos import BCConfig
 from typing_extensions import Self
 
 from ..data import OfflineDataset, TransitionArrays
@@ -17,10 +18,18 @@ from ..errors import SettingsError
 from ..options import option
 from ..policies import ContinuousPolicy
 from ..students.base import Student
-from .base import Expert
+from .base import Expert, Phase
 from .moving import MovingMethod
+from .student_teaching import StudentTeaching
 
-__all__ = ["DecisionMethod", "RealRows", "ValuedPolicy", "density_weights", "policy_actions", "value_weights"]
+__all__ = [
+    "DecisionMethod",
+    "RealRows",
+    "ValuedPolicy",
+    "density_weights",
+    "policy_actions",
+    "value_weights",
+]
 
 NEIGHBOUR = 10
 REFERENCES = 4096
@@ -30,6 +39,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "pbc": {"imitate": "policy"},
     "av-pbc": {"imitate": "policy", "weighting": "value"},
     "sdw": {"imitate": "policy", "weighting": "density"},
+    "percentile": {"imitate": "students", "teacher_percent": 10.0},
 }
 
 
@@ -58,7 +68,10 @@ class DecisionMethod(MovingMethod):
 
     ``imitate`` gives the decisions. ``"recorded"``: :math:`a_i` was taken (DBC of arXiv 2410.22728). ``"policy"``:
     :math:`a_i = \pi^*(s_i)` is what another policy does there, an expert's or that of offline reinforcement learning
-    on the same data (PBC).
+    on the same data (PBC). ``"students"``: :math:`a_i` is the mean of what students of the real data do there. They
+    train first, with the same network as those that are to learn from the samples, so that what is to be learned is
+    a function that such a network is. With ``teacher_percent`` they are students of the best episodes alone, and say
+    what they would do on the others' states, too: percentile behaviour cloning is distilled.
 
     ``weighting`` gives the weights. ``"even"``: 1. ``"value"``: :math:`w_i = \max(q^*(s_i, \pi^*(s_i)), 0)`, the
     value of the policy's decision (Av-PBC). ``"density"``: :math:`w_i = d(s_i)^{-\tau}`, so that rare states count
@@ -69,7 +82,12 @@ class DecisionMethod(MovingMethod):
         * `Lei et al., State Diversity Matters in Offline Behavior Distillation <https://arxiv.org/abs/2512.06692>`_
 
     Args, beside those of :class:`~.moving.MovingMethod`:
-        imitate: Whose actions; ``"policy"`` for continuous ones only.
+        imitate: Whose actions; others than ``"recorded"`` for continuous ones only.
+        n_teachers: Students of the real data that ``imitate="students"`` trains.
+        teacher_percent: They train on the episodes with the highest returns, until this % of the dataset's transitions
+            are in; None trains them on all.
+        teacher_steps: Steps of each, of 256 transitions, over which its learning rate is annealed to zero. A tenth of
+            the episodes is held out; the weights with the lowest loss there are kept.
         weighting: Which real states count more; others than ``"even"`` need real batches of a size.
         density_power: tau of the weights by density.
         policy: That of ``imitate="policy"`` and of its values, a :class:`ValuedPolicy` for these.
@@ -78,8 +96,19 @@ class DecisionMethod(MovingMethod):
 
     PRESETS: ClassVar[tuple[str, ...]] = tuple(PRESETS)
 
-    imitate: Literal["recorded", "policy"] = option(
-        "recorded", "Whose actions: those taken, or what the policy --expert does.", choices=("recorded", "policy")
+    imitate: Literal["recorded", "policy", "students"] = option(
+        "recorded",
+        "Whose actions: those taken, what the policy --expert does, or students of the data.",
+        choices=("recorded", "policy", "students"),
+    )
+    n_teachers: int = option(5, "Students of the data, with --imitate students.", minimum=1)
+    teacher_steps: int = option(2000, "Steps of each of them.", minimum=1)
+    teacher_percent: float | None = option(
+        None,
+        "They train on the episodes of the highest returns, until this % of the transitions are in; 100: all.",
+        above=0,
+        maximum=100,
+        off=100,
     )
     weighting: Literal["even", "value", "density"] = option(
         "even",
@@ -94,9 +123,13 @@ class DecisionMethod(MovingMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.imitate == "policy" and not self.continuous:
+        if self.imitate != "recorded" and not self.continuous:
             raise SettingsError(
-                "imitate='policy' with discrete actions: give sharpness, or the method 'labels', instead."
+                f"imitate={self.imitate!r} with discrete actions: give sharpness, or the method 'labels', instead."
+            )
+        if self.teacher_percent is not None and self.imitate != "students":
+            raise SettingsError(
+                f"teacher_percent={self.teacher_percent:g} with imitate={self.imitate!r}: it is for imitate='students'."
             )
         if self.needs_policy and self.policy is None:
             what = "imitate='policy'" if self.imitate == "policy" else "weighting='value'"
@@ -119,6 +152,39 @@ class DecisionMethod(MovingMethod):
         """Whether another policy takes part."""
         return self.imitate == "policy" or self.weighting == "value"
 
+    @property
+    def taught_steps(self) -> int:
+        """Steps of the students whose decisions are imitated; 0 where there are none."""
+        return self.n_teachers * self.teacher_steps if self.imitate == "students" else 0
+
+    @property
+    def total_steps(self) -> int:
+        """Those of the students that are imitated, and ``steps``."""
+        return self.taught_steps + super().total_steps
+
+    @property
+    def option_steps(self) -> int:
+        """Those that move the samples."""
+        return super().total_steps
+
+    def phases(self) -> list[Phase]:
+        """The training of those that are imitated, and the moves."""
+        if not self.taught_steps:
+            return super().phases()
+        soon = dataclasses.replace(self, n_teachers=1, teacher_steps=1)
+        return [Phase(self, 0, self.taught_steps), Phase(soon, 1, self.option_steps)]
+
+    def teaching(
+        self, dataset: OfflineDataset, data: TransitionArrays, rng: np.random.Generator, device: str
+    ) -> StudentTeaching | None:
+        """See :meth:`~.moving.MovingMethod.teaching`."""
+        if self.imitate != "students":
+            return None
+        learner = self.learner
+        assert isinstance(learner, BCConfig)
+        taught = data if self.teacher_percent is None else dataset.best(self.teacher_percent)[0]
+        return StudentTeaching(learner, taught, data, self.n_teachers, self.teacher_steps, rng, device)
+
     @classmethod
     def preset(
         cls,
@@ -129,7 +195,10 @@ class DecisionMethod(MovingMethod):
         settings: Mapping[str, Any] | None = None,
         expert: Callable[[], Expert] | None = None,
     ) -> Self:
-        """See :meth:`~.base.Method.preset`; ``"pbc"``, ``"av-pbc"`` and ``"sdw"`` are the cited objectives."""
+        """See :meth:`~.base.Method.preset`; ``"pbc"``, ``"av-pbc"`` and ``"sdw"`` are the cited objectives.
+
+        ``"percentile"`` imitates students of the best tenth of the data.
+        """
         given = {**PRESETS.get(name, {}), **(settings or {})}
         wanted = given.get("imitate") == "policy" or given.get("weighting") == "value"
         if wanted and given.get("policy") is None and expert is not None:

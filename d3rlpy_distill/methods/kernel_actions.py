@@ -31,6 +31,8 @@ from .moving import Objective
 from .synthetic import SyntheticSet
 
 STEPS = 2000
+REAL_BATCH_SIZE = 1024  # a forward pass each, which costs little beside the samples' gradient
+SQUASH = 0.99
 
 __all__ = ["ActionKernelConfig", "ActionKernelObjective"]
 
@@ -45,16 +47,17 @@ class ActionKernelConfig(DecisionMethod):
 
     .. math::
 
-        \min_\phi \; \mathbb{E}_\theta \, \tfrac{1}{2} \big\lVert Y - K_{X S} (K_{S S} + \lambda I)^{-1} Y_S
-        \big\rVert^2, \quad K_{AB} = f_\theta(A) f_\theta(B)^\top + 1
+        \min_\phi \; \mathbb{E}_\theta \, \tfrac{1}{2} \big\lVert Y - \tanh \big( K_{X S} (K_{S S} + \lambda I)^{-1}
+        \operatorname{artanh}(\kappa Y_S) \big) \big\rVert^2, \quad K_{AB} = f_\theta(A) f_\theta(B)^\top + 1
 
     S are the samples, :math:`Y_S` their actions, X and Y the real batch, :math:`\lambda` is ``ridge`` times the mean of
-    the diagonal of :math:`K_{SS}`. Actions are those that the learner scales. Soft labels of discrete ones have a
-    method of their own, :class:`~.kernel.KernelRegressionConfig`.
+    the diagonal of :math:`K_{SS}`. Actions are those that the learner scales to [-1, 1], the range of the tanh that
+    follows a student's last layer; :math:`\kappa` = 0.99 keeps the regression's targets finite. Soft labels of
+    discrete ones have a method of their own, :class:`~.kernel.KernelRegressionConfig`.
 
-    The features are those of ``networks`` networks that train on the samples, one step each time they are used, and
-    begin anew after a number of steps drawn evenly from 1 to ``horizon``: so all phases of training are there. No
-    training is unrolled, so a step costs two passes through a network.
+    The features are those of ``networks`` networks that train on the samples, ``network_steps`` steps each time they
+    are used, and begin anew after a number of steps drawn evenly from 1 to ``horizon``: so all phases of training are
+    there. No training is unrolled, so a step costs these and two passes through a network.
 
     References:
         * `Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo)
@@ -65,12 +68,15 @@ class ActionKernelConfig(DecisionMethod):
         ridge: Regularisation, as a share of the kernel's mean diagonal. Far below the default the last layer that is
             solved for fits labels that no student reaches in its steps.
         networks: Networks at once.
-        horizon: Steps after which a network begins anew at the latest.
+        horizon: Steps after which a network begins anew at the latest. Students that train longer than the networks
+            do have other features than those that the samples were moved for.
+        network_steps: Steps that a network takes each time it is used.
     """
 
-    ridge: float = option(1e-2, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
+    ridge: float = option(1e-3, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
     networks: int = option(10, "Networks at once, one of which is used in a step.", minimum=1)
-    horizon: int = option(100, "Steps after which a network begins anew at the latest.", minimum=1)
+    horizon: int = option(1000, "Steps after which a network begins anew at the latest.", minimum=1)
+    network_steps: int = option(5, "Steps that a network takes each time it is used.", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +89,8 @@ class ActionKernelConfig(DecisionMethod):
     @classmethod
     def defaults(cls, dataset: OfflineDataset, learner: LearnerConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         """Few small steps: at larger ones sets of several seeds differ by more than half of what they return."""
-        return {**super().defaults(dataset, learner, given), "steps": STEPS, "learning_rate": 0.005}
+        own = {"steps": STEPS, "learning_rate": 0.005, "real_batch_size": REAL_BATCH_SIZE}
+        return {**super().defaults(dataset, learner, given), **own}
 
     def objective(
         self, data: TransitionArrays, samples: SyntheticSet, rng: np.random.Generator, device: str
@@ -125,10 +132,12 @@ class ActionKernelObjective:
         with torch.no_grad():
             features = _features(learner, batch.observations)
         # in double precision, as the kernel is nearly singular
-        predicted = kernel_logits(features, _features(learner, x), actions.double(), self._config.ridge)
+        targets = torch.atanh(SQUASH * actions.double().clamp(-1, 1))
+        predicted = kernel_logits(features, _features(learner, x), targets, self._config.ridge).tanh()
         error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
-        network.train(Batch(x.detach(), actions.detach()), self._rng)
+        for _ in range(self._config.network_steps):
+            network.train(Batch(x.detach(), actions.detach()), self._rng)
         if network.steps >= network.horizon:
             self._networks[chosen] = self._begin()
         return float(error.detach())

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from d3rlpy.algos import BCConfig, DiscreteBC, DiscreteBCConfig
+from d3rlpy.algos import BCConfig, DiscreteBCConfig
 
 from ..data import OfflineDataset, TransitionArrays
 from ..data.relabel import sharpen
 from ..errors import SettingsError
-from ..learners.convergence import ConvergenceConfig, ConvergenceRun
-from ..learners.gradients import MAX_DEAD, all_dead, is_dead, real_gradient
-from ..learners.learner import learner_network
+from ..learners.convergence import ConvergenceConfig
 from ..options import option
 from ..students.teachers import Teachers
 from .base import Run
@@ -26,8 +22,9 @@ from .k_center import k_center
 from .learned import LearnedMethod
 from .loop import run_steps
 from .start import draw_start
+from .teaching import TeacherTraining
 
-__all__ = ["LabelDistillationConfig", "TeacherTraining", "far_apart"]
+__all__ = ["LabelDistillationConfig", "far_apart"]
 
 SMALLEST = 1e-6  # probability that is told from 0
 
@@ -99,6 +96,18 @@ class LabelDistillationConfig(LearnedMethod):
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
 
+    def teaching(self, data: TransitionArrays, rng: np.random.Generator, device: str) -> TeacherTraining:
+        """Returns the training of the teachers on the data."""
+        return TeacherTraining(self.learner, self.convergence, data, rng, device)
+
+    def taught(self, training: TeacherTraining, data: TransitionArrays, device: str) -> Teachers | None:
+        """Returns the teachers trained so far; None before the first step."""
+        weights = training.weights()
+        if not weights:
+            return None
+        assert isinstance(self.learner, DiscreteBCConfig)
+        return Teachers(self.learner, weights, data.observations.shape[1:], data.action_size, device=device)
+
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and labels the samples; see :meth:`~.base.Method.distill`.
 
@@ -111,10 +120,10 @@ class LabelDistillationConfig(LearnedMethod):
             data = dataclasses.replace(data, probabilities=soft)
         # drawn before the teachers, though they replace it: a seed gives what it gave in version 0.1
         index, _ = draw_start(data, self.n_samples, "frequency", rng)
-        training = TeacherTraining(self, data, rng, run.device)
+        training = self.teaching(data, rng, run.device)
         identity = {"config": self.to_json(), "data": data_fingerprint(data), "rng": str(rng.bit_generator.state)}
         run_steps(training, self.total_steps, rng, run, identity)
-        teachers = self.given or training.teachers()
+        teachers = self.given or self.taught(training, data, run.device)
         plain = dataclasses.replace(data, probabilities=None)
         if teachers is None:
             return Distilled(plain.take(index), sources=rows[index])
@@ -122,71 +131,6 @@ class LabelDistillationConfig(LearnedMethod):
         samples = plain.take(index)
         labelled = dataclasses.replace(samples, probabilities=teachers.label(samples.observations))
         return Distilled(labelled, sources=rows[index], teachers=teachers)
-
-
-class TeacherTraining:
-    """The teachers of :class:`LabelDistillationConfig`, one after the other.
-
-    Args:
-        config: Its configuration.
-        data: The real data.
-        rng: Draws initialisations, held-out episodes and batches.
-        device: torch device.
-    """
-
-    def __init__(
-        self, config: LabelDistillationConfig, data: TransitionArrays, rng: np.random.Generator, device: str
-    ) -> None:
-        self._config, self._data, self._rng, self._device = config, data, rng, device
-        self._finished: list[dict[str, torch.Tensor]] = []
-        self._run: ConvergenceRun | None = None  # begun by a step: given teachers need none
-
-    def step(self) -> float:
-        """Takes a step of the present teacher and returns its loss."""
-        if self._run is None:
-            self._run = self._begin()
-        loss = self._run.step()
-        if self._run.done:
-            self._finished.append(_weights(self._run.finish()))
-            self._run = None
-        return loss
-
-    def teachers(self) -> Teachers | None:
-        """Returns those trained so far, the present one as it is; None before the first step."""
-        trained = [*self._finished, *([] if self._run is None else [_weights(self._run.finish())])]
-        if not trained:
-            return None
-        shape, config = self._data.observations.shape[1:], self._config.learner
-        assert isinstance(config, DiscreteBCConfig)
-        return Teachers(config, trained, shape, self._data.action_size, device=self._device)
-
-    def state(self) -> dict[str, Any]:
-        """Returns what :meth:`load_state` takes."""
-        return {"finished": self._finished, "run": None if self._run is None else self._run.state()}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
-        self._finished = list(state["finished"])
-        if state["run"] is not None:
-            self._run = self._begin()
-            self._run.load_state(state["run"])
-
-    def _begin(self) -> ConvergenceRun:
-        """A new teacher, of an initialisation that learns."""
-        config = self._config
-        for _ in range(MAX_DEAD):
-            run = ConvergenceRun(
-                config.learner,
-                self._data,
-                config.convergence,
-                seed=int(self._rng.integers(2**63)),
-                rng=self._rng,
-                device=self._device,
-            )
-            batch = self._rng.integers(len(self._data), size=config.learner.batch_size)
-            if not is_dead(real_gradient(run.learner, self._data, batch)):
-                return run
-        raise all_dead()
 
 
 def far_apart(labels: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np.int64]:
@@ -200,7 +144,3 @@ def far_apart(labels: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np
         Indices in the order of choice, ``(n_samples,)``.
     """
     return k_center(np.log(np.maximum(labels, SMALLEST)), n_samples)
-
-
-def _weights(learner: DiscreteBC) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in learner_network(learner).state_dict().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from .loop import run_steps
 from .start import draw_start
 from .synthetic import SyntheticSet, as_monte_carlo, source_rewards
 
-__all__ = ["MovingMethod", "Objective"]
+__all__ = ["MovingMethod", "Objective", "Teaching"]
 
 SHARED_OBSERVATIONS = 10
 STEPS = 1000
@@ -42,6 +42,31 @@ class Objective(Protocol):
 
     def advance(self) -> None:
         """Moves on, once the samples have been moved."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Returns tensors and numbers from which :meth:`load_state` goes on exactly."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        ...
+
+
+class Teaching(Protocol):
+    """Trains those whose decisions are imitated, one step after the other."""
+
+    @property
+    def done(self) -> bool:
+        """Whether they are trained."""
+        ...
+
+    def step(self) -> float:
+        """Takes a step of their training and returns its loss."""
+        ...
+
+    def labelled(self) -> TransitionArrays:
+        """Returns the real data with their decisions in the place of the actions that were taken."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -169,6 +194,19 @@ class MovingMethod(LearnedMethod):
             return data
         return relabel(data, self.behaviour(dataset, rows), self.sharpness, rng)
 
+    def teaching(
+        self, dataset: OfflineDataset, data: TransitionArrays, rng: np.random.Generator, device: str
+    ) -> Teaching | None:
+        """Returns the training of those whose decisions are imitated; None where nobody has to be trained first.
+
+        Args:
+            dataset: All that is known.
+            data: What is to be distilled of it.
+            rng: Draws initialisations and batches.
+            device: torch device.
+        """
+        return None
+
     def given_weights(self) -> Mapping[str, torch.Tensor] | None:
         """Returns the weights that the method works at, where it is given some."""
         return None
@@ -189,8 +227,9 @@ class MovingMethod(LearnedMethod):
         learned = ["observations", *(["actions"] if self.learn_actions else [])]
         if self.rewards == "learned":
             learned.append("rewards")
-        samples = SyntheticSet(data, index, actions, rewards, learned=learned, device=run.device)
-        process = _Moving(samples, self._optimizer(samples), self.objective(data, samples, rng, run.device))
+        start = _Start(self, index, actions, rewards, learned, rng, run.device)
+        teaching = self.teaching(dataset, data, rng, run.device)
+        process = start.moving(data) if teaching is None else _Taught(teaching, start)
         identity = {
             "config": self.to_json(),
             "data": data_fingerprint(data),
@@ -198,10 +237,13 @@ class MovingMethod(LearnedMethod):
             "rng": str(rng.bit_generator.state),
         }
         run_steps(process, self.total_steps, rng, run, identity)
-        initial = TransitionArrays.one_step(data.observations[index], actions, rewards[index], data.action_size)
+        samples = process.samples
+        initial = TransitionArrays.one_step(
+            data.observations[index], samples.initial_actions, rewards[index], data.action_size
+        )
         return Distilled(samples.to_transitions(self.output_dtype), sources=rows[index], initial=initial)
 
-    def _optimizer(self, samples: SyntheticSet) -> torch.optim.Optimizer:
+    def optimizer_of(self, samples: SyntheticSet) -> torch.optim.Optimizer:
         groups = [
             {
                 "params": [parameter],
@@ -214,28 +256,83 @@ class MovingMethod(LearnedMethod):
         return torch.optim.Adam(groups, self.learning_rate, betas=(self.momentum, 0.999))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """Where the samples start: what makes a process of them, once what they imitate is known."""
+
+    method: MovingMethod
+    index: npt.NDArray[np.int64]
+    actions: npt.NDArray[Any]
+    rewards: npt.NDArray[np.float32]
+    learned: Sequence[str]
+    rng: np.random.Generator
+    device: str
+
+    def moving(self, data: TransitionArrays) -> _Moving:
+        """Samples with the actions that were drawn."""
+        method = self.method
+        samples = SyntheticSet(
+            data, self.index, self.actions, self.rewards, learned=self.learned, device=self.device
+        )
+        objective = method.objective(data, samples, self.rng, self.device)
+        return _Moving(samples, method.optimizer_of(samples), objective)
+
+    def taught(self, labelled: TransitionArrays) -> _Moving:
+        """Samples with the actions of data that was labelled since."""
+        return dataclasses.replace(self, actions=labelled.actions[self.index]).moving(labelled)
+
+
 class _Moving:
     """Samples, their optimizer and an objective as one process."""
 
     def __init__(self, samples: SyntheticSet, optimizer: torch.optim.Optimizer, objective: Objective) -> None:
-        self._samples, self._optimizer, self._objective = samples, optimizer, objective
+        self.samples, self._optimizer, self._objective = samples, optimizer, objective
 
     def step(self) -> float:
         self._optimizer.zero_grad()
-        loss = self._objective.step(self._samples)
+        loss = self._objective.step(self.samples)
         self._optimizer.step()
-        self._samples.clamp()
+        self.samples.clamp()
         self._objective.advance()
         return loss
 
     def state(self) -> dict[str, Any]:
         return {
-            "samples": self._samples.state(),
+            "samples": self.samples.state(),
             "optimizer": self._optimizer.state_dict(),
             "objective": self._objective.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._samples.load_state(state["samples"])
+        self.samples.load_state(state["samples"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._objective.load_state(state["objective"])
+
+
+class _Taught:
+    """Teachers, then samples that move to what they say, as one process."""
+
+    def __init__(self, teaching: Teaching, start: _Start) -> None:
+        self._teaching, self._start = teaching, start
+        self._moving: _Moving | None = None
+
+    @property
+    def samples(self) -> SyntheticSet:
+        return self._begun().samples
+
+    def step(self) -> float:
+        return self._begun().step() if self._teaching.done else self._teaching.step()
+
+    def state(self) -> dict[str, Any]:
+        moving = None if self._moving is None else self._moving.state()
+        return {"teaching": self._teaching.state(), "moving": moving}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._teaching.load_state(state["teaching"])
+        if state["moving"] is not None:
+            self._begun().load_state(state["moving"])
+
+    def _begun(self) -> _Moving:
+        if self._moving is None:
+            self._moving = self._start.taught(self._teaching.labelled())
+        return self._moving

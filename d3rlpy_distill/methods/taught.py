@@ -20,7 +20,7 @@ from ..students.teachers import Teachers
 from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
-from .labels import LabelDistillationConfig, TeacherTraining, far_apart
+from .labels import LabelDistillationConfig, far_apart
 from .loop import run_steps
 from .soft_samples import SoftSamples
 
@@ -153,7 +153,7 @@ class _Taught:
         self, config: TaughtMethod, data: TransitionArrays, rng: np.random.Generator, device: str
     ) -> None:
         self._config, self._data, self._rng, self._device = config, data, rng, device
-        self._teaching = TeacherTraining(config, data, rng, device)
+        self._teaching = config.teaching(data, rng, device)
         self._left = config.option_steps
         self._moving: _MovingSoft | None = None
 
@@ -186,7 +186,7 @@ class _Taught:
 
     def _begun(self) -> _MovingSoft:
         if self._moving is None:
-            teachers = self._config.given or self._teaching.teachers()
+            teachers = self._config.given or self._config.taught(self._teaching, self._data, self._device)
             if teachers is None:
                 raise SettingsError("steps=0 without given teachers: nobody labels; expected 1 or more.")
             self._moving = _MovingSoft(self._config, self._data, teachers, self._rng, self._device)
