@@ -56,10 +56,9 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         protocol=Protocol(arguments.students, arguments.episodes, full=FULL, ensembles=True),
         arms=[
             "random-policy",
-            "expert",
             "bc-10",
             "bc-100",
-            *([] if labels is None else ["bc-100-of-expert"]),
+            *([] if labels is None else ["expert", "bc-100-of-expert"]),
             f"random-{n}",
             f"init-{n}",
             *(f"init-of-{name}" for name in also),

@@ -25,19 +25,30 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
-SCORED: Sequence[tuple[str, str, str | None, str]] = (
-    ("all data", "full", None, "actions"),
-    ("random, actions taken", "random", None, "actions"),
-    ("random, expert's actions", "initial", None, "actions"),
-    ("distilled", "distilled", None, "actions"),
-    ("all data, expert's actions", "full", None, "expert"),
-    ("all data, ensemble", "ensemble", "full", "actions"),
-    ("distilled, ensemble", "ensemble", "distilled", "actions"),
-)
-"""Columns, each with the kind of its arms, of ensembles that of the arms whose students they are, and the labels."""
+SCORED: Mapping[str, Sequence[tuple[str, str, str | None, str]]] = {
+    "percentile": (
+        ("all data", "full", None, "actions"),
+        ("best tenth", "percentile", None, "actions"),
+        ("random, actions taken", "random", None, "actions"),
+        ("random, students' actions", "initial", None, "actions"),
+        ("distilled", "distilled", None, "actions"),
+        ("all data, ensemble", "ensemble", "full", "actions"),
+        ("distilled, ensemble", "ensemble", "distilled", "actions"),
+    ),
+    "pbc": (
+        ("all data", "full", None, "actions"),
+        ("random, actions taken", "random", None, "actions"),
+        ("random, expert's actions", "initial", None, "actions"),
+        ("distilled", "distilled", None, "actions"),
+        ("all data, expert's actions", "full", None, "expert"),
+        ("all data, ensemble", "ensemble", "full", "actions"),
+        ("distilled, ensemble", "ensemble", "distilled", "actions"),
+    ),
+}
+"""Columns by preset: the kind of their arms, of ensembles that of the arms whose students they are, and the labels."""
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
-    r"|(?P<continuous>continuous-control)) -->\n)"
+    r"|continuous-control: (?P<continuous>[\w-]+)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -49,7 +60,7 @@ def updated(text: str) -> str:
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
     the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
-    ``<!-- continuous-control -->`` that of ``benchmarks/results/continuous``.
+    ``<!-- continuous-control: PRESET -->`` that of a preset's files in ``benchmarks/results/continuous``.
     """
 
     def block(match: re.Match[str]) -> str:
@@ -60,7 +71,7 @@ def updated(text: str) -> str:
             if not tables:
                 return f"{match[1]}No results are kept yet.\n<!-- end -->"
         elif match["continuous"]:
-            tables = [continuous_table()]
+            tables = [continuous_table(match["continuous"])]
         elif match["games"]:
             tables = [arm_table(match["games"])]
         else:
@@ -82,19 +93,22 @@ def board_tables(directory: Path = BOARDS) -> list[Table]:
     return [leaderboard_table(one, split) for one in every for split in one.splits]
 
 
-def continuous_table(directory: Path = CONTINUOUS) -> Table:
+def continuous_table(preset: str, directory: Path = CONTINUOUS) -> Table:
     """Returns the scores of ``benchmarks.continuous_control``, 0 to 100, a row each dataset and one of their means."""
-    rows = [(path.stem, *continuous_scores(Results.load(path))) for path in sorted(directory.glob("*.json"))]
+    paths = sorted(directory.glob(f"*-{preset}.json"))
+    rows = [
+        (path.stem.removesuffix(f"-{preset}"), *continuous_scores(Results.load(path), preset)) for path in paths
+    ]
     scores = np.array([row[1:] for row in rows], float)
     means = scores.mean(0)
     share = (f"{100 * mean / means[0]:.0f}%" for mean in means)
     lines = [(str(name), *(f"{score:.1f}" for score in of)) for name, *of in rows]
     lines += [("mean", *(f"{score:.1f}" for score in means)), ("of cloning all data", *share)]
-    columns = ("dataset", *(title for title, *_ in SCORED), "lowest set", "highest set")
+    columns = ("dataset", *(title for title, *_ in SCORED[preset]), "lowest set", "highest set")
     return Table("Normalised scores on new starts", columns, lines)
 
 
-def continuous_scores(results: Results) -> list[float]:
+def continuous_scores(results: Results, preset: str) -> list[float]:
     """Returns the scores of :data:`SCORED`, means over sets, and those of the lowest and of the highest set."""
     about = {arm.name: arm.about for arm in results.arms}
 
@@ -105,7 +119,7 @@ def continuous_scores(results: Results) -> list[float]:
         assert chosen and all(arm.normalised is not None for arm in chosen)
         return [100 * float(arm.normalised or 0.0) for arm in chosen]
 
-    every = [scores(kind, of, labels) for _, kind, of, labels in SCORED]
+    every = [scores(kind, of, labels) for _, kind, of, labels in SCORED[preset]]
     own = scores("distilled", None, "actions")
     return [*(float(np.mean(one)) for one in every), min(own), max(own)]
 

@@ -215,13 +215,13 @@ def test_students_of_the_samples_agree_better_with_the_teachers(name: str) -> No
     policy = teachers.label(data.observations)
     taught = dataclasses.replace(data, probabilities=policy)
     settings: dict[str, Any] = {"horizon": 200, "students": 4, "move_observations": True, "real_batch_size": 33}
-    settings |= {"learning_rate": 0.05, "label_learning_rate": 0.05, "moves": 300 if name == "kernel" else 100}
+    settings |= {"learning_rate": 0.05, "label_learning_rate": 0.05, "moves": 300 if name == "kernel" else 200}
     method = (
         KernelRegressionConfig(learner=learner, n_samples=4, given=teachers, **settings)
         if name == "kernel"
         else UnrolledLabelsConfig(learner=learner, n_samples=4, given=teachers, window=20, **settings)
     )
-    made = method.distill(dataset, np.random.default_rng(1))
+    made = method.distill(dataset, np.random.default_rng(2))
     assert made.initial is not None
     before = dataclasses.replace(made.initial, probabilities=teachers.label(made.initial.observations))
 
@@ -234,7 +234,8 @@ def test_students_of_the_samples_agree_better_with_the_teachers(name: str) -> No
 
     entropy = float(-(policy * np.log(policy)).sum(1).mean())
     excess = [np.mean([loss(each, seed) for seed in range(100, 104)]) - entropy for each in (before, made.samples)]
-    assert excess[1] < 0.3 * excess[0], excess  # measured: 0.06 and 0.10
+    # measured of unrolled-labels: 0.14, and 0.04 to 0.27 over four seeds; half the moves may give 0.56, by rounding
+    assert excess[1] < 0.3 * excess[0], excess
 
 
 def test_it_goes_on_from_a_given_set(tmp_path: Path) -> None:

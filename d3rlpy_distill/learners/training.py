@@ -1,7 +1,7 @@
 """Trains d3rlpy's learners on arrays: their networks, losses and optimizers, several times faster than ``fit``.
 
-Three things make the difference on a CPU: bfloat16 autocast, channels-last memory, and a batch cut into pieces
-that stay in the cache (their gradients add up to the batch's). Batches are drawn as d3rlpy draws them,
+Three things make the difference on a CPU: bfloat16 autocast, channels-last memory, and a batch of images cut into
+pieces that stay in the cache (their gradients add up to the batch's). Batches are drawn as d3rlpy draws them,
 uniformly with replacement over the transitions, but from a generator of our own.
 """
 
@@ -90,7 +90,8 @@ def make_batch(learner: Learner, data: TransitionArrays, index: npt.NDArray[np.i
 def accumulate_gradient(learner: Learner, data: TransitionArrays, batch: npt.NDArray[np.int64]) -> float:
     """Adds the gradient of the learner's loss over ``batch`` (indices) to its parameters; returns the loss."""
     total = 0.0
-    for piece in np.split(batch, range(PIECE, len(batch), PIECE)):
+    at_once = PIECE if len(data.observations.shape) == 4 else len(batch)
+    for piece in np.split(batch, range(at_once, len(batch), at_once)):
         transitions = make_batch(learner, data, piece)
         with autocast(transitions.observations.device.type):
             loss = learner_loss(learner, transitions) * (len(piece) / len(batch))

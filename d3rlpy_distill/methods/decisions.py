@@ -105,7 +105,7 @@ class DecisionMethod(MovingMethod):
     teacher_steps: int = option(2000, "Steps of each of them.", minimum=1)
     teacher_percent: float | None = option(
         None,
-        "They train on the episodes of the highest returns, until this % of the transitions are in; 100: all.",
+        "Teachers train on the episodes of the highest returns, until this % of the transitions are in; 100: all.",
         above=0,
         maximum=100,
         off=100,
@@ -172,7 +172,8 @@ class DecisionMethod(MovingMethod):
         if not self.taught_steps:
             return super().phases()
         soon = dataclasses.replace(self, n_teachers=1, teacher_steps=1)
-        return [Phase(self, 0, self.taught_steps), Phase(soon, 1, self.option_steps)]
+        parts = [Phase(self, 0, self.taught_steps), Phase(soon, 1, self.option_steps)]
+        return [part for part in parts if part.steps]
 
     def teaching(
         self, dataset: OfflineDataset, data: TransitionArrays, rng: np.random.Generator, device: str
