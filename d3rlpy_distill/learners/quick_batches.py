@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 from d3rlpy.dataset import (
     BasicTransitionPicker,
     InfiniteBuffer,
@@ -18,7 +19,7 @@ from d3rlpy.dataset import (
 __all__ = ["QuickBuffer", "quick_batches"]
 
 
-class QuickBuffer(ReplayBuffer):
+class QuickBuffer(ReplayBuffer):  # type: ignore[misc]  # d3rlpy is untyped
     """A buffer that draws the batches that d3rlpy's own draws, from the same random numbers, faster.
 
     d3rlpy picks each transition of a batch by itself and stacks them. For vectors that takes longer than the
@@ -78,7 +79,7 @@ class QuickBuffer(ReplayBuffer):
 class _Picked(Sequence[Transition]):
     """The transitions of a batch, picked when one asks for them: few algorithms do."""
 
-    def __init__(self, buffer: QuickBuffer, drawn: Sequence[int]) -> None:
+    def __init__(self, buffer: QuickBuffer, drawn: npt.NDArray[np.int64]) -> None:
         self._buffer, self._drawn = buffer, drawn
 
     def __len__(self) -> int:

@@ -72,9 +72,8 @@ class StudentTeaching:
 
     def labelled(self) -> TransitionArrays:
         """Returns the data with the mean of what the students do, so far as they are trained."""
-        total = sum(self._actions(weights) for weights in self._training.weights())
-        mean = (total / len(self._training.weights())).astype(np.float32)
-        return dataclasses.replace(self._data, actions=mean)
+        said = [self._actions(weights) for weights in self._training.weights()]
+        return dataclasses.replace(self._data, actions=np.mean(said, axis=0).astype(np.float32))
 
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
@@ -92,4 +91,5 @@ class StudentTeaching:
         )
         learner_network(student).load_state_dict(weights)
         pieces = [imitator_actions(student, torch.from_numpy(one)).numpy() for one in in_pieces(data.observations)]
-        return np.concatenate(pieces).astype(np.float64)
+        actions: npt.NDArray[np.float64] = np.concatenate(pieces).astype(np.float64)
+        return actions
