@@ -15,7 +15,7 @@ from buffers import distil, vectors
 from d3rlpy_distill import OfflineDataset, Run, TransitionArrays, UnrolledMatchingConfig
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
-from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.errors import SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.evaluation import ArmKind, Protocol, standard_arms
 from d3rlpy_distill.learners.learner import build_learner, learner_network
 from d3rlpy_distill.methods.decisions import (
@@ -92,6 +92,16 @@ def test_students_of_the_data_are_imitated() -> None:
     np.testing.assert_allclose(teaching.labelled().actions, np.mean(said, 0), atol=1e-6)
     np.testing.assert_allclose(made.initial.actions, np.mean(said, 0)[made.sources], atol=1e-6)
     np.testing.assert_array_equal(made.initial.observations, everything.observations[made.sources])
+
+
+def test_students_of_one_episode_are_refused() -> None:
+    method = ActionKernelConfig(
+        learner=LEARNER, n_samples=6, output_dtype="float32", imitate="students", teacher_percent=1.0
+    )
+    with pytest.raises(
+        UnsuitableDatasetError, match="with teacher_percent=1: 1 episode is left to train on; expected"
+    ):
+        distil(method, vectors(continuous=True))
 
 
 def test_interrupted_while_students_train_or_samples_move_it_resumes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from ..data import OfflineDataset, TransitionArrays
 from ..data.mapped import in_pieces
-from ..errors import SettingsError
+from ..errors import SettingsError, UnsuitableDatasetError
 from ..options import option
 from ..policies import ContinuousPolicy
 from ..students.base import Student
@@ -184,6 +184,11 @@ class DecisionMethod(MovingMethod):
         learner = self.learner
         assert isinstance(learner, BCConfig)
         taught = data if self.teacher_percent is None else dataset.best(self.teacher_percent)[0]
+        if len(np.unique(taught.episodes)) < 2:
+            raise UnsuitableDatasetError(
+                f"imitate='students' with teacher_percent={self.teacher_percent or 100:g}: 1 episode is left to train "
+                "on; expected at least 2, one of them to hold out. Give a larger percentage."
+            )
         return StudentTeaching(learner, taught, data, self.n_teachers, self.teacher_steps, rng, device)
 
     @classmethod
