@@ -16,7 +16,7 @@ from d3rlpy.dataset import (
     TransitionMiniBatch,
 )
 
-__all__ = ["QuickBuffer", "quick_batches"]
+__all__ = ["QuickBuffer", "picks_vectors", "quick_batches"]
 
 
 class QuickBuffer(ReplayBuffer):  # type: ignore[misc]  # d3rlpy is untyped
@@ -98,11 +98,13 @@ class _Picked(Sequence[Transition]):
         return self._buffer.transition_picker(episode, step)
 
 
+def picks_vectors(buffer: ReplayBufferBase) -> bool:
+    """Tells whether a buffer is of vectors, and picks its transitions as d3rlpy does by default."""
+    shape = buffer.dataset_info.observation_signature.shape
+    return len(shape) == 1 and len(shape[0]) == 1 and type(buffer.transition_picker) is BasicTransitionPicker
+
+
 def quick_batches(buffer: ReplayBufferBase) -> ReplayBufferBase:
     """Returns a :class:`QuickBuffer` of vectors, and any other buffer as it is."""
-    shape = buffer.dataset_info.observation_signature.shape
-    vectors = len(shape) == 1 and len(shape[0]) == 1
     whole = isinstance(buffer.buffer, InfiniteBuffer) and not isinstance(buffer, QuickBuffer)
-    if vectors and whole and type(buffer.transition_picker) is BasicTransitionPicker:
-        return QuickBuffer(buffer)
-    return buffer
+    return QuickBuffer(buffer) if whole and picks_vectors(buffer) else buffer

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from d3rlpy.base import LearnableConfig
-from d3rlpy.dataset import BasicTransitionPicker, EpisodeBase, ReplayBufferBase
+from d3rlpy.dataset import EpisodeBase, ReplayBufferBase
 from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
+
+from .quick_batches import picks_vectors
 
 __all__ = ["fit_scalers"]
 
@@ -22,21 +24,16 @@ def fit_scalers(config: LearnableConfig, dataset: ReplayBufferBase) -> None:
         scaler = getattr(config, name)
         if scaler is None or scaler.built:
             continue
-        basic = type(dataset.transition_picker) is BasicTransitionPicker
-        if basic and type(scaler) is StandardObservationScaler and _of_vectors(dataset):
+        vectors = picks_vectors(dataset)
+        if vectors and type(scaler) is StandardObservationScaler:
             scaler.mean, scaler.std = _mean_and_deviation(dataset)
-        elif basic and type(scaler) is MinMaxActionScaler:
+        elif vectors and type(scaler) is MinMaxActionScaler:
             actions = [np.asarray(one.actions[: one.transition_count]) for one in dataset.episodes]
             actions = [one for one in actions if len(one)]
             scaler.minimum = np.min([one.min(0) for one in actions], axis=0)
             scaler.maximum = np.max([one.max(0) for one in actions], axis=0)
         else:
             scaler.fit_with_transition_picker(dataset.episodes, dataset.transition_picker)
-
-
-def _of_vectors(dataset: ReplayBufferBase) -> bool:
-    shape = dataset.dataset_info.observation_signature.shape
-    return len(shape) == 1 and len(shape[0]) == 1
 
 
 def _mean_and_deviation(dataset: ReplayBufferBase) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
