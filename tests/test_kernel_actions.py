@@ -60,7 +60,7 @@ def test_gradient_equals_finite_differences(monkeypatch: pytest.MonkeyPatch) -> 
 
     def value(x: torch.Tensor, a: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
         objective = ActionKernelObjective(config, data, config.real_rows(data), np.random.default_rng(7), "cpu:0")
-        for network in objective._networks:
+        for network in objective._pool._networks:
             learner_network(network.learner).double()
         leaves = {"x": x.clone().requires_grad_(), "a": a.clone().requires_grad_()}
         samples: Any = SimpleNamespace(observations=leaves["x"], actions=leaves["a"], parameters=leaves)
@@ -91,7 +91,7 @@ def test_the_error_is_that_of_a_last_layer_solved_for() -> None:
         actions=torch.from_numpy(data.actions[:5]),
     )
     samples.parameters = {"observations": samples.observations}
-    network = objective._networks[0].learner
+    network = objective._pool._networks[0].learner
     with torch.no_grad():
         features = learner_features(network, torch.from_numpy(data.observations))
         hidden = learner_network(network)._encoder(torch.from_numpy(data.observations))
@@ -101,7 +101,7 @@ def test_the_error_is_that_of_a_last_layer_solved_for() -> None:
     predicted = kernel_logits(ones, ones[:5], torch.atanh(0.99 * samples.actions), 1e-3).tanh()
     expected = 0.5 * (predicted.numpy() - data.actions) ** 2
     assert objective.step(samples) == pytest.approx(float(expected.sum(1).mean()), rel=1e-3)
-    after = learner_network(objective._networks[0].learner).state_dict()
+    after = learner_network(objective._pool._networks[0].learner).state_dict()
     assert not all(torch.equal(before[name], value) for name, value in after.items())  # it trains on the samples
 
 

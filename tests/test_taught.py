@@ -103,7 +103,7 @@ def test_kernel_objective_is_the_cross_entropy_of_the_regression(monkeypatch: py
     loss, samples = value({}, 0.0)
     objective = KernelObjective(config, data, np.random.default_rng(3), "cpu:0")
     present, rows = int(objective._rng.integers(2)), objective._rng.integers(len(data), size=9)
-    encoder = objective._pool[present].learner.impl.modules.imitator._encoder
+    encoder = objective._pool._networks[present].learner.impl.modules.imitator._encoder
     with torch.no_grad():
         features, of_samples = (
             F.pad(encoder(x), (0, 1), value=1.0)

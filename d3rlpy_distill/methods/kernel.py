@@ -12,17 +12,10 @@ import torch.nn.functional as F
 
 from ..data import TransitionArrays
 from ..learners.batch import Batch
-from ..learners.learner import (
-    Learner,
-    autocast,
-    build_learner,
-    learner_features,
-    learner_loss,
-    learner_network,
-    scale,
-)
+from ..learners.learner import Learner, autocast, learner_features, scale
 from ..learners.training import make_batch
 from ..options import option
+from .network_pool import NetworkPool
 from .soft_samples import SoftSamples
 from .taught import SoftObjective, TaughtMethod
 
@@ -43,8 +36,8 @@ class KernelRegressionConfig(TaughtMethod):
         \big( K_{sX} (K_{XX} + \lambda I)^{-1} \log y \big) \Big],
         \quad \lambda = \mathrm{ridge} \cdot \mathrm{tr}(K_{XX}) / M
 
-    Several students train on the samples as they are; each step takes the features of one, and takes it one step
-    on. It begins anew after a number of steps drawn evenly up to ``horizon``.
+    Several students train on the samples as they are; each step takes the features of one, and takes it
+    ``student_steps`` on. It begins anew after a number of steps drawn evenly up to ``horizon``.
 
     References:
         * `Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo) <https://arxiv.org/abs/2206.00719>`_
@@ -52,6 +45,7 @@ class KernelRegressionConfig(TaughtMethod):
 
     Args, beside those of :class:`~.taught.TaughtMethod`:
         ridge: Share of the mean diagonal that is added to the kernel of the samples.
+        student_steps: Steps that a student takes each time it is used.
         horizon: Steps after which a student begins anew at the latest.
         students: Students kept.
     """
@@ -60,6 +54,7 @@ class KernelRegressionConfig(TaughtMethod):
     move_observations: bool = option(True, "Move observations too, not their labels alone.")
     real_batch_size: int = option(512, "Real transitions of a step.", minimum=1)
     ridge: float = option(1e-3, "Added to the samples' kernel, as a share of its mean diagonal.", above=0)
+    student_steps: int = option(1, "Steps that a student takes each time it is used.", minimum=1)
     horizon: int = option(200, "Steps after which a student begins anew at the latest.", minimum=1)
     students: int = option(8, "Students kept at different ages.", minimum=1)
 
@@ -104,14 +99,22 @@ class KernelObjective:
     def __init__(
         self, config: KernelRegressionConfig, data: TransitionArrays, rng: np.random.Generator, device: str
     ) -> None:
-        self._config, self._data, self._rng, self._device = config, data, rng, device
-        self._pool = [self._fresh() for _ in range(config.students)]
-        self._present = 0
+        self._config, self._data, self._rng = config, data, rng
+        self._pool = NetworkPool(
+            config.learner,
+            data,
+            size=config.students,
+            horizon=config.horizon,
+            steps=config.student_steps,
+            rng=rng,
+            device=device,
+            mixed_precision=True,
+        )
+        self._learner: Learner | None = None
 
     def step(self, samples: SoftSamples) -> float:
         """Sets the gradient with one student's features, and returns the disagreement."""
-        self._present = int(self._rng.integers(len(self._pool)))
-        learner = self._pool[self._present].learner
+        learner = self._learner = self._pool.draw()
         rows = self._rng.integers(len(self._data), size=self._config.real_batch_size)
         real = make_batch(learner, self._data, rows)
         assert real.probabilities is not None
@@ -128,51 +131,19 @@ class KernelObjective:
         return float(loss.detach())
 
     def advance(self, samples: SoftSamples) -> None:
-        """Takes the student one step on, on the samples as they are now."""
-        student = self._pool[self._present]
-        size = student.learner.config.batch_size
-        rows = torch.from_numpy(self._rng.integers(len(samples), size=size)).to(self._device)
-        observations, labels = samples.observations.detach()[rows], samples.labels.detach()[rows]
-        batch = Batch(scale(student.learner, observations), torch.zeros_like(rows), probabilities=labels)
-        optimizer = student.learner.impl.modules.optim
-        optimizer.zero_grad()
-        with autocast(self._device):
-            loss = learner_loss(student.learner, batch)
-        loss.backward()
-        optimizer.step()
-        student.steps += 1
-        if student.steps >= student.horizon:
-            self._pool[self._present] = self._fresh()
+        """Takes the student on, on the samples as they are now."""
+        assert self._learner is not None
+        observations = scale(self._learner, samples.observations.detach())
+        actions = torch.zeros(len(samples), dtype=torch.int64, device=observations.device)
+        self._pool.train(Batch(observations, actions, probabilities=samples.labels))
 
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
-        return {
-            "networks": [learner_network(each.learner).state_dict() for each in self._pool],
-            "optimizers": [each.learner.impl.modules.optim.state_dict() for each in self._pool],
-            "steps": [each.steps for each in self._pool],
-            "horizons": [each.horizon for each in self._pool],
-        }
+        return self._pool.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
-        for i, student in enumerate(self._pool):
-            learner_network(student.learner).load_state_dict(state["networks"][i])
-            student.learner.impl.modules.optim.load_state_dict(state["optimizers"][i])
-            student.steps, student.horizon = int(state["steps"][i]), int(state["horizons"][i])
-
-    def _fresh(self) -> _Student:
-        config = self._config
-        seed = int(self._rng.integers(2**63))
-        shape, size = self._data.observations.shape[1:], self._data.action_size
-        learner = build_learner(config.learner, shape, size, seed=seed, device=self._device)
-        return _Student(learner, int(self._rng.integers(1, config.horizon + 1)))
-
-
-@dataclasses.dataclass
-class _Student:
-    learner: Learner
-    horizon: int
-    steps: int = 0
+        self._pool.load_state(state)
 
 
 def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:

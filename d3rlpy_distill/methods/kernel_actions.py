@@ -16,10 +16,7 @@ from ..learners.batch import Batch
 from ..learners.learner import (
     Learner,
     LearnerConfig,
-    build_learner,
     learner_features,
-    learner_loss,
-    learner_network,
     scale,
     scale_labels,
 )
@@ -28,6 +25,7 @@ from ..options import option
 from .decisions import DecisionMethod, RealRows
 from .kernel import kernel_logits
 from .moving import Objective
+from .network_pool import NetworkPool
 from .synthetic import SyntheticSet
 
 STEPS = 2000
@@ -118,14 +116,20 @@ class ActionKernelObjective:
         rng: np.random.Generator,
         device: str,
     ) -> None:
-        self._config, self._data, self._real, self._rng, self._device = config, data, real, rng, device
-        self._networks = [self._begin() for _ in range(config.networks)]
+        self._config, self._data, self._real, self._rng = config, data, real, rng
+        self._pool = NetworkPool(
+            config.learner,
+            data,
+            size=config.networks,
+            horizon=config.horizon,
+            steps=config.network_steps,
+            rng=rng,
+            device=device,
+        )
 
     def step(self, samples: SyntheticSet) -> float:
         """Adds the gradient of the error at one of the networks, trains that network, and returns the error."""
-        chosen = int(self._rng.integers(len(self._networks)))
-        network = self._networks[chosen]
-        learner = network.learner
+        learner = self._pool.draw()
         x = scale(learner, samples.observations)
         actions = scale_labels(learner, samples.actions)[0]
         batch = make_batch(learner, self._data, self._real.draw(self._rng))
@@ -136,10 +140,7 @@ class ActionKernelObjective:
         predicted = kernel_logits(features, _features(learner, x), targets, self._config.ridge).tanh()
         error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
-        for _ in range(self._config.network_steps):
-            network.train(Batch(x.detach(), actions.detach()), self._rng)
-        if network.steps >= network.horizon:
-            self._networks[chosen] = self._begin()
+        self._pool.train(Batch(x, actions))
         return float(error.detach())
 
     def advance(self) -> None:
@@ -147,48 +148,11 @@ class ActionKernelObjective:
 
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""
-        return {"networks": [network.state() for network in self._networks]}
+        return self._pool.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
-        for network, kept in zip(self._networks, state["networks"], strict=True):
-            network.load_state(kept)
-
-    def _begin(self) -> _Network:
-        shape, size = self._data.observations.shape[1:], self._data.action_size
-        seed = int(self._rng.integers(2**63))
-        learner = build_learner(self._config.learner, shape, size, seed=seed, device=self._device)
-        return _Network(learner, int(self._rng.integers(1, self._config.horizon + 1)))
-
-
-class _Network:
-    """A network in the middle of its training on the samples."""
-
-    def __init__(self, learner: Learner, horizon: int) -> None:
-        self.learner, self.horizon, self.steps = learner, horizon, 0
-
-    def train(self, samples: Batch, rng: np.random.Generator) -> None:
-        """Takes a step on a batch of the samples, as a student does."""
-        size = self.learner.config.batch_size
-        rows = torch.from_numpy(rng.integers(len(samples.actions), size=size)).to(samples.actions.device)
-        optimizer = self.learner.impl.modules.optim
-        optimizer.zero_grad()
-        learner_loss(self.learner, Batch(samples.observations[rows], samples.actions[rows])).backward()
-        optimizer.step()
-        self.steps += 1
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "weights": learner_network(self.learner).state_dict(),
-            "optimizer": self.learner.impl.modules.optim.state_dict(),
-            "horizon": self.horizon,
-            "steps": self.steps,
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        learner_network(self.learner).load_state_dict(state["weights"])
-        self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
-        self.horizon, self.steps = state["horizon"], state["steps"]
+        self._pool.load_state(state)
 
 
 def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
