@@ -22,6 +22,7 @@ from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
+SAMPLES = 256  # of the published tables
 OWN = ("default", "percentile")
 """Presets of which the dataset itself says what is imitated."""
 
@@ -56,9 +57,9 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         protocol=Protocol(arguments.students, arguments.episodes, full=FULL, ensembles=True),
         arms=[
             "random-policy",
-            "bc-10",
-            "bc-100",
-            *([] if labels is None else ["expert", "bc-100-of-expert"]),
+            *([] if arguments.sets_only else ["bc-10", "bc-100"]),
+            *([] if labels is None else ["expert"]),
+            *([] if labels is None or arguments.sets_only else ["bc-100-of-expert"]),
             f"random-{n}",
             f"init-{n}",
             *(f"init-of-{name}" for name in also),
@@ -91,7 +92,10 @@ def main() -> None:
         default="expert",
         help="the policy that labels with preset pbc: a bundled one's name, or a file",
     )
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument(
+        "--sets-only", action="store_true", help="without the arms of all data, which no size changes"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="distillations")
     parser.add_argument("--students", type=int, default=5, help="of each arm")
     parser.add_argument("--episodes", type=int, default=20)
@@ -101,7 +105,8 @@ def main() -> None:
         for name in arguments.datasets:
             results = run(name, arguments)
             if arguments.save is not None:
-                path = arguments.save / f"{name}-{arguments.preset}.json"
+                size = "" if arguments.samples == SAMPLES else f"-{arguments.samples}"
+                path = arguments.save / f"{name}-{arguments.preset}{size}.json"
                 results.save(path, overwrite=True)
                 print(path)
     except DistillError as error:

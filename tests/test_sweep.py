@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from buffers import vectors
 from commands import fails, run
+from d3rlpy_distill import ActionKernelConfig, OfflineDataset
 from d3rlpy_distill.data.hdf5 import read_info
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protocol, Results
@@ -249,6 +251,23 @@ def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path:
         np.testing.assert_array_equal(a.returns, b.returns)
 
 
+def test_a_preset_is_that_of_every_cell(tmp_path: Path) -> None:
+    dataset = OfflineDataset(vectors(continuous=True), task="gym/Pendulum-v1")
+    (tmp_path / "v.h5").touch()
+    config = SweepConfig(preset="percentile")
+    (cell,) = plan_sweep([tmp_path / "v.h5"], ["kernel-actions"], [5], config=config).cells
+    method = cell.configure(dataset)
+    assert isinstance(method, ActionKernelConfig) and method.imitate == "students" and method.n_samples == 5
+    assert "--preset percentile" in cell.command
+    (other,) = plan_sweep([tmp_path / "v.h5"], ["kernel-actions"], [5]).cells
+    unlike = other.configure(dataset)
+    assert "--preset" not in other.command
+    assert isinstance(unlike, ActionKernelConfig) and unlike.imitate == "recorded"
+    (without,) = plan_sweep([tmp_path / "v.h5"], ["random"], [5], config=config).cells
+    with pytest.raises(SettingsError, match="percentile"):
+        without.configure(dataset)
+
+
 def test_soft_labels_are_swept_under_their_own_name_and_taught_once(cartpole: Path, tmp_path: Path) -> None:
     seen: list[str] = []
     results = sweep(
@@ -404,6 +423,9 @@ def test_a_study_says_what_the_axes_are(cartpole: Path, tmp_path: Path) -> None:
     study, out = tmp_path / "study.toml", tmp_path / "out"
     study.write_text(STUDY.format(cartpole))
     plan = read_study(study).plan(out)
+    study.write_text(STUDY.format(cartpole).replace("steps = 2\n", 'steps = 2\npreset = "other"\n', 1))
+    assert read_study(study).config.preset == "other"
+    study.write_text(STUDY.format(cartpole))
     assert plan.cells == plan_sweep(
         [cartpole], ["labels", "herding"], [5, 8], [3], out, students=["mlp", "dqn"], full=True,
         config=SweepConfig(

@@ -34,6 +34,7 @@ class SweepConfig:
         student: Who is distilled for and trained; None takes each task's own.
         task: What is played; None takes what each dataset was recorded on.
         splits: Of the task; None takes those that it is evaluated on.
+        preset: Of the methods, each of which must have it.
         steps: Steps of distillation, for methods that take steps; None takes each method's own number.
         protocol: Numbers of students and episodes, budgets; its seed is that of each cell.
         expert: The policy that methods match at; None takes the one that played each dataset.
@@ -44,6 +45,7 @@ class SweepConfig:
     student: str | None = None
     task: str | None = None
     splits: tuple[str, ...] | None = None
+    preset: str = "default"
     steps: int | None = None
     protocol: Protocol = dataclasses.field(default_factory=Protocol)
     expert: str | None = None
@@ -119,7 +121,13 @@ class Cell:
         config = self.config
         settings = {**self.settings, **({} if self.taught_by is None else {"steps": 0})}
         return configure(
-            dataset, self.method, student=config.student, expert=config.expert, device=config.device, **settings
+            dataset,
+            self.method,
+            student=config.student,
+            preset=config.preset,
+            expert=config.expert,
+            device=config.device,
+            **settings,
         )[0]
 
     def plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
@@ -179,6 +187,7 @@ class Cell:
         config = self.config
         return _command_line(
             ["distill", self.dataset, "--method", self.method],
+            preset=None if config.preset == DEFAULT.preset else config.preset,
             samples=self.samples,
             steps=self.settings.get("steps"),
             teachers=self.teachers,

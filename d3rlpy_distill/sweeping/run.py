@@ -154,6 +154,7 @@ class _Cells:
             cell.method,
             self._place(cell),
             student=cell.config.student,
+            preset=cell.config.preset,
             expert=cell.config.expert,
             teachers=cell.teachers,
             seed=cell.seed,

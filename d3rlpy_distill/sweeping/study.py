@@ -100,6 +100,7 @@ def read_study(path: Path) -> Study:
     config = SweepConfig(
         task=evaluation.get("task"),
         splits=None if splits is None else tuple(splits),
+        preset=distillation.get("preset", DEFAULT.preset),
         steps=distillation.get("steps"),
         protocol=Protocol(**numbers, full=full, small=small),
         expert=distillation.get("expert"),
@@ -172,7 +173,12 @@ AXES: Mapping[str, tuple[Check, str]] = {
         "a number of seeds, or a list of them",
     ),
 }
-DISTILLATION = {"steps": (_number(0), "a number of 0 or more"), "expert": TEXT, "trust": TRUTH}
+DISTILLATION = {
+    "preset": TEXT,
+    "steps": (_number(0), "a number of 0 or more"),
+    "expert": TEXT,
+    "trust": TRUTH,
+}
 EVALUATION = {
     "students": POSITIVE,
     "episodes": POSITIVE,

@@ -45,8 +45,8 @@ Examples:
   rld-distill sweep study.toml --executor ray --address auto --out study
 """
 OF_A_CELL = (
-    *("methods", "sizes", "seeds", "steps", "student", "task", "splits", "students", "episodes", "full", "expert"),
-    *("full_steps", "full_batch", "small_steps", "small_batch", "trust", "unseen_levels"),
+    *("methods", "sizes", "seeds", "preset", "steps", "student", "task", "splits", "students", "episodes"),
+    *("full", "expert", "full_steps", "full_batch", "small_steps", "small_batch", "trust", "unseen_levels"),
 )
 OWN = "  [default: the student's own]"
 
@@ -108,6 +108,12 @@ class _SweepCommand(ConfigCommand):
     help="Directory for everything.",
 )
 @executor_options
+@click.option(
+    "--preset",
+    default="default",
+    show_default=True,
+    help="Settings of the methods at once, see 'rld-distill presets METHOD'; each has to have it.",
+)
 @click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
 @click.option(
     "--student", type=Known("students"), help="One of 'rld-distill list students'.  [default: the task's]"
@@ -159,6 +165,7 @@ def command(
     address: str | None,
     jobs: int | None,
     cores: int,
+    preset: str,
     steps: int | None,
     student: str | None,
     task: str | None,
@@ -196,6 +203,7 @@ def command(
         student=student,
         task=task,
         splits=None if splits is None else tuple(splits),
+        preset=preset,
         steps=steps,
         protocol=Protocol(
             students=students,
@@ -268,7 +276,13 @@ def _steps(dataset: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> i
     from d3rlpy_distill.pipeline import load
     from d3rlpy_distill.sweeping import SweepConfig, plan_sweep
 
-    config = SweepConfig(student=own["student"], task=own["task"], steps=values["steps"], expert=values["expert"])
+    config = SweepConfig(
+        student=own["student"],
+        task=own["task"],
+        preset=values["preset"],
+        steps=values["steps"],
+        expert=values["expert"],
+    )
     plan = plan_sweep([dataset], values["methods"], values["sizes"], 1, values["out"], config=config)
     data = load(dataset, task=values["task"])
     methods = [cell.configure(data) for cell in plan.cells if cell.taught_by is None]
