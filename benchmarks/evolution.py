@@ -27,8 +27,9 @@ import torch
 
 from d3rlpy_distill import Budget, DistillError, OfflineDataset, TransitionArrays
 from d3rlpy_distill.catalogue import STUDENTS
-from d3rlpy_distill.data.training_set import TrainingSet
+from d3rlpy_distill.learners.together import train_together
 from d3rlpy_distill.policies import DiscretePolicy
+from d3rlpy_distill.students.cloning import ImitatorPolicy
 from d3rlpy_distill.tasks import Task, make_task
 
 RANDOM_EPISODES = 20
@@ -85,8 +86,7 @@ class Population:
         self._dataset, self.steps = _random_play(task, config.seed)
         seen = self._dataset.transitions.observations
         self._center, self._scale = seen.mean(0), seen.std(0) + 1e-6
-        self._student = STUDENTS.get("mlp")()
-        self._learner = self._student.learner(self._dataset, config.budget)
+        self._learner = STUDENTS.get("mlp")().learner(self._dataset, config.budget)
         size = int(np.prod(task.observation_shape)) + task.action_size
         self.mean = torch.from_numpy(self._rng.normal(size=(config.samples, size))).requires_grad_()
         self._optimizer = torch.optim.Adam([self.mean], config.learning_rate)
@@ -107,23 +107,21 @@ class Population:
         self, members: npt.NDArray[np.float64], split: str, seed: int, episodes: int, students: int = 1
     ) -> npt.NDArray[np.float64]:
         """Returns the returns of each member's students, ``(P * students, episodes)``."""
-        policies = [self._trained(member, seed * students + k) for member in members for k in range(students)]
+        sets = [self._samples(member) for member in members for _ in range(students)]
+        seeds = [seed * students + k for _ in members for k in range(students)]
+        learners = train_together(self._learner, sets, self._config.budget.n_steps, seeds=seeds)
+        policies = [Counted(ImitatorPolicy(learner)) for learner in learners]
         returns = self._task.play(policies, split=split, mode="greedy", episodes=episodes, seed=seed)
         self.steps += sum(policy.steps for policy in policies)
         return returns
 
-    def _trained(self, member: npt.NDArray[np.float64], seed: int) -> Counted:
-        size = int(np.prod(self._task.observation_shape))
+    def _samples(self, member: npt.NDArray[np.float64]) -> TransitionArrays:
+        size, count = int(np.prod(self._task.observation_shape)), len(member)
         observations = (member[:, :size] * self._scale + self._center).astype(np.float32)
         labels = torch.softmax(torch.from_numpy(member[:, size:]), 1).float().numpy()
-        count = len(member)
-        samples = TransitionArrays.one_step(
+        return TransitionArrays.one_step(
             observations, labels.argmax(1), np.zeros(count), self._task.action_size, labels
         )
-        learner = self._student.fit(self._learner, TrainingSet(samples), self._config.budget.n_steps, seed=seed)
-        policy = self._student.policy(learner, 0.0)
-        assert isinstance(policy, DiscretePolicy)
-        return Counted(policy)
 
 
 def _random_play(task: Task, seed: int) -> tuple[OfflineDataset, int]:

@@ -22,11 +22,11 @@ import torch.nn.functional as F
 
 from d3rlpy_distill import Budget, GradientMatchingConfig, OfflineDataset, TransitionArrays
 from d3rlpy_distill.learners.batch import Batch
+from d3rlpy_distill.learners.functional import LearnerLoss
 from d3rlpy_distill.learners.gradients import real_gradient, synthetic_gradient
 from d3rlpy_distill.learners.learner import Learner, learner_network, scale
 from d3rlpy_distill.learners.training import Trainer
 from d3rlpy_distill.methods import Objective
-from d3rlpy_distill.methods.differentiable import LearnerLoss
 from d3rlpy_distill.methods.gradient import GradientObjective
 from d3rlpy_distill.methods.synthetic import SyntheticSet
 from d3rlpy_distill.methods.theta import RandomTheta

@@ -11,9 +11,10 @@ from d3rlpy.optimizers import AdamFactory
 
 from ..errors import SettingsError
 from ..learners.batch import Batch
-from ..learners.learner import Learner, LearnerConfig, learner_loss, learner_network
+from ..learners.functional import LearnerLoss
+from ..learners.learner import Learner, LearnerConfig, learner_network
 
-__all__ = ["DifferentiableStudent", "LearnerLoss", "StudentState", "Weights", "check_plain_adam"]
+__all__ = ["DifferentiableStudent", "StudentState", "Weights", "check_plain_adam"]
 
 Weights = dict[str, torch.Tensor]
 
@@ -58,18 +59,6 @@ class StudentState:
             for part in ("weights", "first", "second")
         )
         return cls(weights, first, second, torch.tensor(float(state["steps"]), dtype=torch.float64, device=device))
-
-
-class LearnerLoss(torch.nn.Module):
-    """A learner's own loss as a function of its network's weights, for :func:`torch.func.functional_call`."""
-
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.network = learner_network(learner)
-        self._learner = [learner]  # in a list, which is no submodule
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return learner_loss(self._learner[0], batch)
 
 
 class DifferentiableStudent:

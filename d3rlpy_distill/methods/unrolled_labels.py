@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..data import TransitionArrays
 from ..errors import SettingsError
 from ..learners.batch import Batch
 from ..learners.captured import Captured
+from ..learners.functional import unchecked
 from ..learners.learner import autocast, build_learner, scale
 from ..learners.training import make_batch
 from ..options import option
@@ -113,7 +113,7 @@ class UnrolledLabelsObjective:
         self._real.observations.copy_(real.observations)
         assert self._real.probabilities is not None and real.probabilities is not None
         self._real.probabilities.copy_(real.probabilities)
-        with _unchecked():
+        with unchecked():
             self._window()
         return float(self._loss)
 
@@ -173,14 +173,3 @@ class UnrolledLabelsObjective:
                 for name, value in getattr(target, part).items():
                     value.copy_(getattr(source, part)[name])
             target.steps.copy_(source.steps)
-
-
-@contextlib.contextmanager
-def _unchecked() -> Iterator[None]:
-    """d3rlpy's policies are distributions that check their arguments, which waits for a GPU and ends a capture."""
-    before = torch.distributions.Distribution._validate_args
-    torch.distributions.Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        torch.distributions.Distribution.set_default_validate_args(before)
