@@ -46,9 +46,24 @@ SCORED: Mapping[str, Sequence[tuple[str, str, str | None, str]]] = {
     ),
 }
 """Columns by preset: the kind of their arms, of ensembles that of the arms whose students they are, and the labels."""
+OF_SETS: Sequence[tuple[str, str, str | None, str]] = (
+    ("random, actions taken", "random", None, "actions"),
+    ("random, labels of the sets", "initial", None, "actions"),
+    ("distilled", "distilled", None, "actions"),
+    ("distilled, ensemble", "ensemble", "distilled", "actions"),
+)
+"""Columns of what no other arm stands beside."""
+ON_MUJOCO = [
+    f"{name}-medium{kind}" for name in ("halfcheetah", "hopper", "walker2d") for kind in ("-expert", "", "-replay")
+]
+SIZES = (16, 64, 256, 1024)
+SIZE = 256
+PRESETS = {"default": "actions taken (DBC)", "pbc": "expert (PBC)", "av-pbc": "expert, weighted by value (Av-PBC)",
+           "sdw": "expert, weighted by density (SDW)", "percentile": "students of the best tenth"}  # fmt: skip
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
-    r"|continuous-control: (?P<continuous>[\w-]+)) -->\n)"
+    r"|continuous-control: (?P<continuous>[\w-]+)|continuous-sizes: (?P<sizes>[\w-]+)"
+    r"|continuous-presets: (?P<presets>[\w-]+)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
 )
@@ -60,7 +75,8 @@ def updated(text: str) -> str:
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
     the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
-    ``<!-- continuous-control: PRESET -->`` that of a preset's files in ``benchmarks/results/continuous``.
+    ``<!-- continuous-control: PRESET -->`` that of a preset's files in ``benchmarks/results/continuous``,
+    ``<!-- continuous-sizes: DATASET -->`` and ``<!-- continuous-presets: DATASET -->`` those of a dataset there.
     """
 
     def block(match: re.Match[str]) -> str:
@@ -72,6 +88,10 @@ def updated(text: str) -> str:
                 return f"{match[1]}No results are kept yet.\n<!-- end -->"
         elif match["continuous"]:
             tables = [continuous_table(match["continuous"])]
+        elif match["sizes"]:
+            tables = [sizes_table(match["sizes"])]
+        elif match["presets"]:
+            tables = [presets_table(match["presets"])]
         elif match["games"]:
             tables = [arm_table(match["games"])]
         else:
@@ -95,32 +115,52 @@ def board_tables(directory: Path = BOARDS) -> list[Table]:
 
 def continuous_table(preset: str, directory: Path = CONTINUOUS) -> Table:
     """Returns the scores of ``benchmarks.continuous_control``, 0 to 100, a row each dataset and one of their means."""
-    paths = sorted(directory.glob(f"*-{preset}.json"))
-    rows = [
-        (path.stem.removesuffix(f"-{preset}"), *continuous_scores(Results.load(path), preset)) for path in paths
-    ]
-    scores = np.array([row[1:] for row in rows], float)
-    means = scores.mean(0)
-    share = (f"{100 * mean / means[0]:.0f}%" for mean in means)
-    lines = [(str(name), *(f"{score:.1f}" for score in of)) for name, *of in rows]
-    lines += [("mean", *(f"{score:.1f}" for score in means)), ("of cloning all data", *share)]
-    columns = ("dataset", *(title for title, *_ in SCORED[preset]), "lowest set", "highest set")
-    return Table("Normalised scores on new starts", columns, lines)
+    paths = {name: directory / f"{name}-{preset}.json" for name in ON_MUJOCO}
+    rows = {name: scores(Results.load(path), SCORED[preset]) for name, path in paths.items() if path.exists()}
+    means = np.array(list(rows.values())).mean(0)
+    share = tuple(f"{100 * mean / means[0]:.0f}%" for mean in means)
+    table = scores_table("dataset", {**rows, "mean": list(means)}, SCORED[preset])
+    return Table(table.title, table.columns, [*table.rows, ("of cloning all data", *share)])
 
 
-def continuous_scores(results: Results, preset: str) -> list[float]:
-    """Returns the scores of :data:`SCORED`, means over sets, and those of the lowest and of the highest set."""
+def sizes_table(name: str, directory: Path = CONTINUOUS) -> Table:
+    """Returns the scores of one dataset's sets of preset ``percentile``, a row each size."""
+    rows = {}
+    for size in SIZES:
+        path = directory / f"{name}-percentile{'' if size == SIZE else f'-{size}'}.json"
+        rows[f"{size}"] = scores(Results.load(path), OF_SETS)
+    return scores_table("samples", rows, OF_SETS)
+
+
+def presets_table(name: str, directory: Path = CONTINUOUS) -> Table:
+    """Returns the scores of one dataset's sets, a row each preset."""
+    paths = {title: directory / f"{name}-{preset}.json" for preset, title in PRESETS.items()}
+    rows = {title: scores(Results.load(path), OF_SETS) for title, path in paths.items() if path.exists()}
+    return scores_table("whose decisions", rows, OF_SETS)
+
+
+def scores_table(
+    what: str, rows: Mapping[str, Sequence[float]], columns: Sequence[tuple[str, str, str | None, str]]
+) -> Table:
+    """Returns a table of :func:`scores`."""
+    heads = (what, *(title for title, *_ in columns), "lowest set", "highest set")
+    lines = [(name, *(f"{score:.1f}" for score in row)) for name, row in rows.items()]
+    return Table("Normalised scores on new starts", heads, lines)
+
+
+def scores(results: Results, columns: Sequence[tuple[str, str, str | None, str]]) -> list[float]:
+    """Returns the scores of columns, means over sets, and those of the lowest and of the highest set, 0 to 100."""
     about = {arm.name: arm.about for arm in results.arms}
 
-    def scores(kind: str, of: str | None, labels: str) -> list[float]:
+    def of_column(kind: str, of: str | None, labels: str) -> list[float]:
         chosen = [arm for arm in results.arms if arm.about.kind == kind and arm.about.labels == labels]
         if of is not None:
             chosen = [arm for arm in chosen if arm.about.of is not None and about[arm.about.of].kind == of]
         assert chosen and all(arm.normalised is not None for arm in chosen)
         return [100 * float(arm.normalised or 0.0) for arm in chosen]
 
-    every = [scores(kind, of, labels) for _, kind, of, labels in SCORED[preset]]
-    own = scores("distilled", None, "actions")
+    every = [of_column(kind, of, labels) for _, kind, of, labels in columns]
+    own = of_column("distilled", None, "actions")
     return [*(float(np.mean(one)) for one in every), min(own), max(own)]
 
 

@@ -36,8 +36,8 @@ class KernelRegressionConfig(TaughtMethod):
         \big( K_{sX} (K_{XX} + \lambda I)^{-1} \log y \big) \Big],
         \quad \lambda = \mathrm{ridge} \cdot \mathrm{tr}(K_{XX}) / M
 
-    Several students train on the samples as they are; each step takes the features of one, and takes it
-    ``student_steps`` on. It begins anew after a number of steps drawn evenly up to ``horizon``.
+    Several students train on the samples as they are; each step takes the features of one, and takes it one step
+    on. It begins anew after a number of steps drawn evenly up to ``horizon``.
 
     References:
         * `Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo) <https://arxiv.org/abs/2206.00719>`_
@@ -45,7 +45,6 @@ class KernelRegressionConfig(TaughtMethod):
 
     Args, beside those of :class:`~.taught.TaughtMethod`:
         ridge: Share of the mean diagonal that is added to the kernel of the samples.
-        student_steps: Steps that a student takes each time it is used.
         horizon: Steps after which a student begins anew at the latest.
         students: Students kept.
     """
@@ -54,7 +53,6 @@ class KernelRegressionConfig(TaughtMethod):
     move_observations: bool = option(True, "Move observations too, not their labels alone.")
     real_batch_size: int = option(512, "Real transitions of a step.", minimum=1)
     ridge: float = option(1e-3, "Added to the samples' kernel, as a share of its mean diagonal.", above=0)
-    student_steps: int = option(1, "Steps that a student takes each time it is used.", minimum=1)
     horizon: int = option(200, "Steps after which a student begins anew at the latest.", minimum=1)
     students: int = option(8, "Students kept at different ages.", minimum=1)
 
@@ -105,7 +103,7 @@ class KernelObjective:
             data,
             size=config.students,
             horizon=config.horizon,
-            steps=config.student_steps,
+            steps=1,
             rng=rng,
             device=device,
             mixed_precision=True,
@@ -131,7 +129,7 @@ class KernelObjective:
         return float(loss.detach())
 
     def advance(self, samples: SoftSamples) -> None:
-        """Takes the student on, on the samples as they are now."""
+        """Takes the student one step on, on the samples as they are now."""
         assert self._learner is not None
         observations = scale(self._learner, samples.observations.detach())
         actions = torch.zeros(len(samples), dtype=torch.int64, device=observations.device)
