@@ -23,6 +23,7 @@ from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
 SAMPLES = 256  # of the published tables
+ON_PAGE = (("percentile", SAMPLES), ("pbc", SAMPLES))
 OWN = ("default", "percentile")
 """Presets of which the dataset itself says what is imitated."""
 
@@ -94,13 +95,20 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument(
-        "--sets-only", action="store_true", help="without the arms of all data, which no size changes"
+        "--sets-only",
+        action="store_true",
+        help="leave out bc-10, bc-100 and bc-100-of-expert, which do not depend on --samples",
     )
     parser.add_argument("--seeds", type=int, default=3, help="distillations")
     parser.add_argument("--students", type=int, default=5, help="of each arm")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
     arguments = parser.parse_args()
+    if arguments.sets_only and arguments.save is not None and (arguments.preset, arguments.samples) in ON_PAGE:
+        parser.error(
+            f"--sets-only --save with {arguments.samples} samples of preset {arguments.preset}: the page's table "
+            "needs all arms; leave one out."
+        )
     try:
         for name in arguments.datasets:
             results = run(name, arguments)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BOARDS = RESULTS / "leaderboard"
 CONTINUOUS = RESULTS / "continuous"
+OTHER_PRESETS = RESULTS / "continuous-presets"
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
@@ -76,7 +77,8 @@ def updated(text: str) -> str:
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
     the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
     ``<!-- continuous-control: PRESET -->`` that of a preset's files in ``benchmarks/results/continuous``,
-    ``<!-- continuous-sizes: DATASET -->`` and ``<!-- continuous-presets: DATASET -->`` those of a dataset there.
+    ``<!-- continuous-sizes: DATASET -->`` those of a dataset's sizes there, ``<!-- continuous-presets: DATASET -->``
+    those of its presets.
     """
 
     def block(match: re.Match[str]) -> str:
@@ -125,16 +127,15 @@ def continuous_table(preset: str, directory: Path = CONTINUOUS) -> Table:
 
 def sizes_table(name: str, directory: Path = CONTINUOUS) -> Table:
     """Returns the scores of one dataset's sets of preset ``percentile``, a row each size."""
-    rows = {}
-    for size in SIZES:
-        path = directory / f"{name}-percentile{'' if size == SIZE else f'-{size}'}.json"
-        rows[f"{size}"] = scores(Results.load(path), OF_SETS)
+    paths = {f"{n}": directory / f"{name}-percentile{'' if n == SIZE else f'-{n}'}.json" for n in SIZES}
+    rows = {n: scores(Results.load(path), OF_SETS) for n, path in paths.items() if path.exists()}
     return scores_table("samples", rows, OF_SETS)
 
 
-def presets_table(name: str, directory: Path = CONTINUOUS) -> Table:
+def presets_table(name: str) -> Table:
     """Returns the scores of one dataset's sets, a row each preset."""
-    paths = {title: directory / f"{name}-{preset}.json" for preset, title in PRESETS.items()}
+    where = {preset: CONTINUOUS if preset == "percentile" else OTHER_PRESETS for preset in PRESETS}
+    paths = {title: where[preset] / f"{name}-{preset}.json" for preset, title in PRESETS.items()}
     rows = {title: scores(Results.load(path), OF_SETS) for title, path in paths.items() if path.exists()}
     return scores_table("whose decisions", rows, OF_SETS)
 

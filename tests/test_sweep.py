@@ -268,6 +268,12 @@ def test_a_preset_is_that_of_every_cell(tmp_path: Path) -> None:
         without.configure(dataset)
 
 
+def test_a_preset_that_a_method_lacks_is_named(cartpole: Path, tmp_path: Path) -> None:
+    fails(
+        2, "nothing", "sweep", cartpole, "--preset", "nothing", "--sizes", 5, "--out", tmp_path / "s", "--dry-run"
+    )
+
+
 def test_soft_labels_are_swept_under_their_own_name_and_taught_once(cartpole: Path, tmp_path: Path) -> None:
     seen: list[str] = []
     results = sweep(

@@ -3,7 +3,7 @@
 All on the same transitions, 256 samples, networks of their three layers of 256, one thread. Theirs is Av-PBC: 100 steps
 of SGD on all samples, unrolled, and a loss on ten batches of 256, weighted by values. ``unrolled`` does as much, with
 Adam. ``kernel-actions`` is a step of its defaults, with d3rlpy's network. Policy and critic are at random, which costs
-as much as trained ones.
+as much as trained ones. The matrix products of such a step, timed alone, say how fast any code could be.
 
 Their code is not part of this project. Fetch it, and say where it lies:
 

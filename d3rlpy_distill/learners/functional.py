@@ -36,7 +36,7 @@ def unchecked() -> Iterator[None]:
     """Lets distributions take their arguments as they are.
 
     d3rlpy's policies are distributions that check them, which waits for a GPU, ends a capture, and asks what a
-    batched tensor cannot answer.
+    batched tensor cannot answer. The switch is torch's own, of the whole process: not for two threads at once.
     """
     before = torch.distributions.Distribution._validate_args
     torch.distributions.Distribution.set_default_validate_args(False)

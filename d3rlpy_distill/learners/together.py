@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from d3rlpy.algos import BCConfig, DiscreteBCConfig
+from d3rlpy.optimizers import AdamFactory, AdamWFactory, RMSpropFactory, SGDFactory
 from torch import nn
 
 from ..data.transitions import TransitionArrays
@@ -17,14 +19,16 @@ from .learner import (
     LearnerConfig,
     autocast,
     build_learner,
-    is_value_based,
     keep_heap,
     learner_network,
     scale,
     scale_labels,
 )
 
-__all__ = ["train_together"]
+__all__ = ["OPTIMIZERS", "train_together"]
+
+OPTIMIZERS = (AdamFactory, AdamWFactory, SGDFactory, RMSpropFactory)
+"""Those that treat every weight for itself, whatever module it belongs to."""
 
 
 def train_together(
@@ -39,33 +43,34 @@ def train_together(
 
     Initial weights and batches are those of the seeds, loss and optimizer d3rlpy's. The weights of all are stacked, so
     that a step is one of K times the size. That pays where a step's fixed costs outweigh its arithmetic: small
-    networks on vectors and small batches.
+    networks on vectors and small batches. In bfloat16 the differences of rounding add up over the steps.
 
     Args:
-        config: An imitator's.
-        data: What each trains on, as many samples each.
+        config: An imitator's: ``DiscreteBCConfig``, or ``BCConfig`` with a deterministic policy.
+        data: What each trains on: as many samples each, of the same shapes, all with soft labels or none.
         n_steps: Gradient steps, 0 or more.
         seeds: One each: of initial weights and batches.
         device: torch device.
 
     Returns:
-        d3rlpy algorithms that predict, save and load as any others.
+        d3rlpy algorithms that predict and save as any others. Their optimizers are new: what moments these had is not
+        kept.
 
     Raises:
-        SettingsError: If it is no imitator, its optimizer clips gradients, which stacked ones would share, or numbers
-            of data, samples or seeds differ.
+        SettingsError: If the configuration is another one, its optimizer is none of :data:`OPTIMIZERS` or clips
+            gradients, which stacked ones would share, its network draws at random or keeps more than weights, or
+            data and seeds do not fit together.
     """
-    if is_value_based(config) or config.optim_factory.clip_grad_norm is not None:
-        raise SettingsError(
-            f"{type(config).__name__}, gradients clipped at {config.optim_factory.clip_grad_norm}: expected an "
-            "imitator whose optimizer clips none; train the others one after the other."
-        )
-    if len(data) != len(seeds) or len({len(one) for one in data}) != 1:
-        sizes = ", ".join(str(len(one)) for one in data)
-        raise SettingsError(f"data of {sizes} samples for {len(seeds)} seeds: expected one each, of equal size.")
+    _check(config, data, n_steps, seeds)
     keep_heap()
     shape, size = data[0].observations.shape[1:], data[0].action_size
     learners = [build_learner(config, shape, size, seed=seed, device=device) for seed in seeds]
+    network = learner_network(learners[0])
+    if any(True for _ in network.buffers()) or any(isinstance(one, nn.Dropout) for one in network.modules()):
+        raise SettingsError(
+            f"{type(config.encoder_factory).__name__} with dropout or batch normalisation: expected a network of "
+            "weights alone; train these one after the other."
+        )
     samples = _stacked(learners[0], data)
     weights = _Weights([learner_network(learner) for learner in learners])
     optimizer = config.optim_factory.create([("imitators", weights)], config.learning_rate, False)
@@ -93,6 +98,32 @@ def train_together(
             optimizer.step()
     weights.unstack([learner_network(learner) for learner in learners])
     return learners
+
+
+def _check(config: LearnerConfig, data: Sequence[TransitionArrays], n_steps: int, seeds: Sequence[int]) -> None:
+    optimizer = config.optim_factory
+    if not isinstance(config, DiscreteBCConfig) and not (
+        isinstance(config, BCConfig) and config.policy_type == "deterministic"
+    ):
+        raise SettingsError(
+            f"{type(config).__name__}: expected DiscreteBCConfig, or BCConfig with a deterministic policy; train "
+            "others one after the other."
+        )
+    if type(optimizer) not in OPTIMIZERS or optimizer.clip_grad_norm is not None:
+        raise SettingsError(
+            f"{type(optimizer).__name__}, gradients clipped at {optimizer.clip_grad_norm}: expected one of "
+            f"{', '.join(one.__name__ for one in OPTIMIZERS)} that clips none; train these one after the other."
+        )
+    if n_steps < 0:
+        raise SettingsError(f"n_steps={n_steps}: expected 0 or more.")
+    kinds = {
+        (one.observations.shape, one.actions.shape, one.action_size, one.probabilities is None) for one in data
+    }
+    if len(data) != len(seeds) or len(kinds) != 1:
+        sizes = ", ".join(f"{len(one)}{'' if one.probabilities is None else ' soft'}" for one in data)
+        raise SettingsError(
+            f"data of {sizes} samples for {len(seeds)} seeds: expected one each, of equal size and kind."
+        )
 
 
 class _Weights(nn.Module):

@@ -30,7 +30,7 @@ class NetworkPool:
         learner: Whose network and optimizer they are.
         data: Gives the shape of observations and the number of actions.
         size: Networks at once.
-        horizon: Steps after which a network begins anew at the latest.
+        horizon: Steps after which a network begins anew at the latest; looked at after it has trained.
         steps: Steps that a network takes each time it trains.
         rng: Draws initialisations, horizons, networks and batches.
         device: torch device.

@@ -34,23 +34,23 @@ class SweepConfig:
         student: Who is distilled for and trained; None takes each task's own.
         task: What is played; None takes what each dataset was recorded on.
         splits: Of the task; None takes those that it is evaluated on.
-        preset: Of the methods, each of which must have it.
         steps: Steps of distillation, for methods that take steps; None takes each method's own number.
         protocol: Numbers of students and episodes, budgets; its seed is that of each cell.
         expert: The policy that methods match at; None takes the one that played each dataset.
         trust: Load an expert's file that holds pickled code.
         device: torch device.
+        preset: Of the methods, each of which must have it.
     """
 
     student: str | None = None
     task: str | None = None
     splits: tuple[str, ...] | None = None
-    preset: str = "default"
     steps: int | None = None
     protocol: Protocol = dataclasses.field(default_factory=Protocol)
     expert: str | None = None
     trust: bool = False
     device: str = "cpu:0"
+    preset: str = "default"
 
 
 DEFAULT = SweepConfig()
