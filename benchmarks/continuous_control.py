@@ -23,7 +23,7 @@ from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
 SAMPLES = 256  # of the published tables
-ON_PAGE = (("percentile", SAMPLES), ("pbc", SAMPLES))
+ON_PAGE = ("percentile", SAMPLES)
 OWN = ("default", "percentile")
 """Presets of which the dataset itself says what is imitated."""
 
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
     arguments = parser.parse_args()
-    if arguments.sets_only and arguments.save is not None and (arguments.preset, arguments.samples) in ON_PAGE:
+    if arguments.sets_only and arguments.save is not None and (arguments.preset, arguments.samples) == ON_PAGE:
         parser.error(
             f"--sets-only --save with {arguments.samples} samples of preset {arguments.preset}: the page's table "
             "needs all arms; leave one out."

@@ -26,28 +26,18 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 GAMES = ("starpilot", "bigfish", "jumper")
 COMPARED: Mapping[str, str] = {"distilled-150": "{game}.json", "soft-150": "{game}-1000x64.json"}
 """Arms that are compared over the games, each with the files of the budget that it is made for."""
-SCORED: Mapping[str, Sequence[tuple[str, str, str | None, str]]] = {
-    "percentile": (
-        ("all data", "full", None, "actions"),
-        ("best tenth", "percentile", None, "actions"),
-        ("random, actions taken", "random", None, "actions"),
-        ("random, students' actions", "initial", None, "actions"),
-        ("distilled", "distilled", None, "actions"),
-        ("all data, ensemble", "ensemble", "full", "actions"),
-        ("distilled, ensemble", "ensemble", "distilled", "actions"),
-    ),
-    "pbc": (
-        ("all data", "full", None, "actions"),
-        ("random, actions taken", "random", None, "actions"),
-        ("random, expert's actions", "initial", None, "actions"),
-        ("distilled", "distilled", None, "actions"),
-        ("all data, expert's actions", "full", None, "expert"),
-        ("all data, ensemble", "ensemble", "full", "actions"),
-        ("distilled, ensemble", "ensemble", "distilled", "actions"),
-    ),
-}
-"""Columns by preset: the kind of their arms, of ensembles that of the arms whose students they are, and the labels."""
-OF_SETS: Sequence[tuple[str, str, str | None, str]] = (
+Column = tuple[str, str, str | None, str]
+"""Its title, the kind of its arms, of ensembles that of the arms whose students they are, and the labels."""
+SCORED: Sequence[Column] = (
+    ("all data", "full", None, "actions"),
+    ("best tenth", "percentile", None, "actions"),
+    ("random, actions taken", "random", None, "actions"),
+    ("random, students' actions", "initial", None, "actions"),
+    ("distilled", "distilled", None, "actions"),
+    ("all data, ensemble", "ensemble", "full", "actions"),
+    ("distilled, ensemble", "ensemble", "distilled", "actions"),
+)
+OF_SETS: Sequence[Column] = (
     ("random, actions taken", "random", None, "actions"),
     ("random, labels of the sets", "initial", None, "actions"),
     ("distilled", "distilled", None, "actions"),
@@ -63,7 +53,7 @@ PRESETS = {"default": "actions taken (DBC)", "pbc": "expert (PBC)", "av-pbc": "e
            "sdw": "expert, weighted by density (SDW)", "percentile": "students of the best tenth"}  # fmt: skip
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
-    r"|continuous-control: (?P<continuous>[\w-]+)|continuous-sizes: (?P<sizes>[\w-]+)"
+    r"|(?P<continuous>continuous-control)|continuous-sizes: (?P<sizes>[\w-]+)"
     r"|continuous-presets: (?P<presets>[\w-]+)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
@@ -76,7 +66,7 @@ def updated(text: str) -> str:
     ``<!-- results: NAME -->`` to ``<!-- end -->`` holds the tables of a file of results or of a sweep,
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
     the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
-    ``<!-- continuous-control: PRESET -->`` that of a preset's files in ``benchmarks/results/continuous``,
+    ``<!-- continuous-control -->`` that of ``benchmarks/results/continuous``,
     ``<!-- continuous-sizes: DATASET -->`` those of a dataset's sizes there, ``<!-- continuous-presets: DATASET -->``
     those of its presets.
     """
@@ -89,7 +79,7 @@ def updated(text: str) -> str:
             if not tables:
                 return f"{match[1]}No results are kept yet.\n<!-- end -->"
         elif match["continuous"]:
-            tables = [continuous_table(match["continuous"])]
+            tables = [continuous_table()]
         elif match["sizes"]:
             tables = [sizes_table(match["sizes"])]
         elif match["presets"]:
@@ -115,13 +105,12 @@ def board_tables(directory: Path = BOARDS) -> list[Table]:
     return [leaderboard_table(one, split) for one in every for split in one.splits]
 
 
-def continuous_table(preset: str, directory: Path = CONTINUOUS) -> Table:
+def continuous_table(directory: Path = CONTINUOUS) -> Table:
     """Returns the scores of ``benchmarks.continuous_control``, 0 to 100, a row each dataset and one of their means."""
-    paths = {name: directory / f"{name}-{preset}.json" for name in ON_MUJOCO}
-    rows = {name: scores(Results.load(path), SCORED[preset]) for name, path in paths.items() if path.exists()}
+    rows = {name: scores(Results.load(directory / f"{name}-percentile.json"), SCORED) for name in ON_MUJOCO}
     means = np.array(list(rows.values())).mean(0)
     share = tuple(f"{100 * mean / means[0]:.0f}%" for mean in means)
-    table = scores_table("dataset", {**rows, "mean": list(means)}, SCORED[preset])
+    table = scores_table("dataset", {**rows, "mean": list(means)}, SCORED)
     return Table(table.title, table.columns, [*table.rows, ("of cloning all data", *share)])
 
 
@@ -140,16 +129,14 @@ def presets_table(name: str) -> Table:
     return scores_table("whose decisions", rows, OF_SETS)
 
 
-def scores_table(
-    what: str, rows: Mapping[str, Sequence[float]], columns: Sequence[tuple[str, str, str | None, str]]
-) -> Table:
+def scores_table(what: str, rows: Mapping[str, Sequence[float]], columns: Sequence[Column]) -> Table:
     """Returns a table of :func:`scores`."""
     heads = (what, *(title for title, *_ in columns), "lowest set", "highest set")
     lines = [(name, *(f"{score:.1f}" for score in row)) for name, row in rows.items()]
     return Table("Normalised scores on new starts", heads, lines)
 
 
-def scores(results: Results, columns: Sequence[tuple[str, str, str | None, str]]) -> list[float]:
+def scores(results: Results, columns: Sequence[Column]) -> list[float]:
     """Returns the scores of columns, means over sets, and those of the lowest and of the highest set, 0 to 100."""
     about = {arm.name: arm.about for arm in results.arms}
 
