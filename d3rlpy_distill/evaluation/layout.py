@@ -8,22 +8,20 @@ from typing import Any
 __all__ = ["lay_out"]
 
 
-def lay_out(value: Any, margin: str = "") -> str:
+def lay_out(value: Any) -> str:
     """Returns JSON text without a newline at the end: short, and one arm that changes is one line that changes.
 
     Args:
         value: JSON values.
-        margin: What stands before every line but the first.
     """
     if not any(map(_has_object, _items(value))):
-        return json.dumps(value)
-    inner = margin + " "
+        return json.dumps(value, separators=(",", ":"))
     if isinstance(value, dict):
-        lines = [f"{json.dumps(key)}: {lay_out(item, inner)}" for key, item in value.items()]
+        lines = [f"{json.dumps(key)}: {lay_out(item)}" for key, item in value.items()]
     else:
-        lines = [lay_out(item, inner) for item in value]
+        lines = [lay_out(item) for item in value]
     begin, end = "{}" if isinstance(value, dict) else "[]"
-    return f"{begin}\n" + ",\n".join(inner + line for line in lines) + f"\n{margin}{end}"
+    return f"{begin}\n" + ",\n".join(lines) + f"\n{end}"
 
 
 def _items(value: Any) -> list[Any]:
