@@ -22,6 +22,7 @@ from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
+EXPERT = "expert"
 SAMPLES = 256  # of the published tables
 ON_PAGE = ("percentile", SAMPLES)
 OWN = ("default", "percentile")
@@ -31,10 +32,11 @@ OWN = ("default", "percentile")
 def run(name: str, arguments: argparse.Namespace) -> Results:
     """Makes the sets of a dataset and evaluates them."""
     directory, labels = Path(arguments.out), None if arguments.preset in OWN else arguments.labels
+    tag = of_labels(arguments)
     dataset = load(name, data_directory=directory / "data")
     sets = []
     for seed in range(arguments.seeds):
-        path = directory / "sets" / f"{name}-{arguments.method}-{arguments.preset}-{arguments.samples}-{seed}.h5"
+        path = directory / "sets" / f"{name}-{arguments.method}-{tag}-{arguments.samples}-{seed}.h5"
         distill_to_file(
             dataset,
             path,
@@ -71,10 +73,17 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         command=_command(),
     )
     return ready.run(
-        directory / "results" / f"{name}-{arguments.method}-{arguments.preset}-{n}",
+        directory / "results" / f"{name}-{arguments.method}-{tag}-{n}",
         executor=HERE if arguments.jobs == 1 else LocalExecutor(jobs=arguments.jobs),
         progress=lambda what, done, total: print(f"{name}: {done}/{total} {what}", file=sys.stderr),
     )
+
+
+def of_labels(arguments: argparse.Namespace) -> str:
+    """The preset, and whose labels they are if a file is named: by the arm that ``evaluate`` kept it for."""
+    if arguments.preset in OWN or arguments.labels == EXPERT:
+        return str(arguments.preset)
+    return f"{arguments.preset}-{Path(arguments.labels).parent.name}"
 
 
 def _command() -> str:
@@ -90,7 +99,7 @@ def main() -> None:
     parser.add_argument("--preset", default="percentile")
     parser.add_argument(
         "--labels",
-        default="expert",
+        default=EXPERT,
         help="the policy that labels with preset pbc: a bundled one's name, or a file",
     )
     parser.add_argument("--samples", type=int, default=SAMPLES)
@@ -114,7 +123,7 @@ def main() -> None:
             results = run(name, arguments)
             if arguments.save is not None:
                 size = "" if arguments.samples == SAMPLES else f"-{arguments.samples}"
-                path = arguments.save / f"{name}-{arguments.preset}{size}.json"
+                path = arguments.save / f"{name}-{of_labels(arguments)}{size}.json"
                 results.save(path, overwrite=True)
                 print(path)
     except DistillError as error:

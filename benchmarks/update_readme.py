@@ -49,8 +49,14 @@ ON_MUJOCO = [
 ]
 SIZES = (16, 64, 256, 1024)
 SIZE = 256
-PRESETS = {"default": "actions taken (DBC)", "pbc": "expert (PBC)", "av-pbc": "expert, weighted by value (Av-PBC)",
-           "sdw": "expert, weighted by density (SDW)", "percentile": "students of the best tenth"}  # fmt: skip
+PRESETS = {
+    "default": "actions taken (DBC)",
+    "pbc": "expert (PBC)",
+    "av-pbc": "expert, weighted by value (Av-PBC)",
+    "sdw": "expert, weighted by density (SDW)",
+    "pbc-td3-bc-full": "TD3+BC of the data (PBC)",
+    "percentile": "students of the best tenth",
+}
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
     r"|(?P<continuous>continuous-control)|continuous-sizes: (?P<sizes>[\w-]+)"

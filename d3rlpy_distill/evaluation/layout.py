@@ -17,7 +17,7 @@ def lay_out(value: Any) -> str:
     if not any(map(_has_object, _items(value))):
         return json.dumps(value, separators=(",", ":"))
     if isinstance(value, dict):
-        lines = [f"{json.dumps(key)}: {lay_out(item)}" for key, item in value.items()]
+        lines = [f"{json.dumps(key)}:{lay_out(item)}" for key, item in value.items()]
     else:
         lines = [lay_out(item) for item in value]
     begin, end = "{}" if isinstance(value, dict) else "[]"
