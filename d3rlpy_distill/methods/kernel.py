@@ -131,9 +131,13 @@ class KernelObjective:
     def advance(self, samples: SoftSamples) -> None:
         """Takes the student one step on, on the samples as they are now."""
         assert self._learner is not None
-        observations = scale(self._learner, samples.observations.detach())
-        actions = torch.zeros(len(samples), dtype=torch.int64, device=observations.device)
-        self._pool.train(Batch(observations, actions, probabilities=samples.labels))
+        learner, observations, labels = self._learner, samples.observations.detach(), samples.labels.detach()
+
+        def take(rows: torch.Tensor) -> Batch:
+            # scaled after the choice: a large set is not scaled whole for one batch
+            return Batch(scale(learner, observations[rows]), torch.zeros_like(rows), probabilities=labels[rows])
+
+        self._pool.train(len(samples), take)
 
     def state(self) -> dict[str, Any]:
         """Returns what :meth:`load_state` takes."""

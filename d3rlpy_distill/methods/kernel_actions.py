@@ -140,7 +140,8 @@ class ActionKernelObjective:
         predicted = kernel_logits(features, _features(learner, x), targets, self._config.ridge).tanh()
         error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
-        self._pool.train(Batch(x, actions))
+        x, actions = x.detach(), actions.detach()
+        self._pool.train(len(x), lambda rows: Batch(x[rows], actions[rows]))
         return float(error.detach())
 
     def advance(self) -> None:

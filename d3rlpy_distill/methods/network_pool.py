@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,19 +59,20 @@ class NetworkPool:
         self._present = int(self._rng.integers(len(self._networks)))
         return self._networks[self._present].learner
 
-    def train(self, samples: Batch) -> None:
-        """Trains the network chosen last on batches of the samples, as a student does, without a gradient to them.
+    def train(self, count: int, take: Callable[[torch.Tensor], Batch]) -> None:
+        """Trains the network chosen last on batches of the samples, as a student does.
 
         Args:
-            samples: All of them, scaled.
+            count: Of the samples.
+            take: Returns those of given rows, int64 ``(B,)``, scaled and without a gradient to them.
         """
         network = self._networks[self._present]
         optimizer, size = network.learner.impl.modules.optim, network.learner.config.batch_size
         for _ in range(self._steps):
-            rows = torch.from_numpy(self._rng.integers(len(samples.actions), size=size)).to(self._device)
+            rows = torch.from_numpy(self._rng.integers(count, size=size)).to(self._device)
             optimizer.zero_grad()
             with autocast(self._device) if self._mixed else contextlib.nullcontext():
-                loss = learner_loss(network.learner, _take(samples, rows))
+                loss = learner_loss(network.learner, take(rows))
             loss.backward()
             optimizer.step()
         network.steps += self._steps
@@ -111,12 +112,3 @@ class _Network:
         learner_network(self.learner).load_state_dict(state["weights"])
         self.learner.impl.modules.optim.load_state_dict(state["optimizer"])
         self.horizon, self.steps = state["horizon"], state["steps"]
-
-
-def _take(samples: Batch, rows: torch.Tensor) -> Batch:
-    soft = samples.probabilities
-    return Batch(
-        samples.observations.detach()[rows],
-        samples.actions.detach()[rows],
-        probabilities=None if soft is None else soft.detach()[rows],
-    )
