@@ -20,27 +20,10 @@ from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.learners.learner import build_learner, learner_features, learner_network
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
 from d3rlpy_distill.methods.decisions import RealRows
-from d3rlpy_distill.methods.kernel import kernel_logits
 from d3rlpy_distill.methods.kernel_actions import ActionKernelConfig, ActionKernelObjective
+from d3rlpy_distill.methods.ridge import ridge_regression
 
 SMALL = VectorEncoderFactory(hidden_units=[6], activation="tanh")
-
-
-def test_it_is_ridge_regression() -> None:
-    """The dual form equals the primal one: weights that minimise squared error plus lambda times their square."""
-    generator = torch.Generator().manual_seed(0)
-    support, labels = torch.randn(7, 3, generator=generator), torch.randn(7, 2, generator=generator)
-    features = torch.randn(5, 3, generator=generator)
-    ones = [torch.cat([x, torch.ones(len(x), 1)], 1).double() for x in (support, features)]
-    weight = 0.1 * (ones[0] ** 2).sum(1).mean()
-    augmented = torch.cat([ones[0], weight.sqrt() * torch.eye(4, dtype=torch.float64)])
-    padded = torch.cat([labels.double(), torch.zeros(4, 2, dtype=torch.float64)])
-    fitted = torch.linalg.lstsq(augmented, padded).solution
-    predicted = kernel_logits(ones[1], ones[0], labels.double(), 0.1)
-    torch.testing.assert_close(predicted, ones[1] @ fitted, rtol=1e-9, atol=1e-9)
-    # as many samples as features and bias: without a ridge all labels are fitted
-    four = kernel_logits(ones[0][:4], ones[0][:4], labels[:4].double(), 1e-12)
-    torch.testing.assert_close(four, labels[:4].double(), atol=1e-6, rtol=1e-6)
 
 
 def test_gradient_equals_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +81,9 @@ def test_the_error_is_that_of_a_last_layer_solved_for() -> None:
     torch.testing.assert_close(features, hidden)
     before = {name: value.clone() for name, value in learner_network(network).state_dict().items()}
     ones = torch.cat([features, torch.ones(len(features), 1)], 1)
-    predicted = kernel_logits(ones, ones[:5], torch.atanh(0.99 * samples.actions), 1e-3).tanh()
+    few = ones[:5]
+    targets = torch.atanh(0.99 * samples.actions)
+    predicted = ridge_regression(few @ few.T, ones @ few.T, targets, 1e-3).tanh()
     expected = 0.5 * (predicted.numpy() - data.actions) ** 2
     assert objective.step(samples) == pytest.approx(float(expected.sum(1).mean()), rel=1e-3)
     after = learner_network(objective._pool._networks[0].learner).state_dict()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from d3rlpy.algos import DiscreteBCConfig
 from d3rlpy.models.encoders import VectorEncoderFactory
 from d3rlpy.optimizers import AdamFactory, SGDFactory
@@ -23,8 +22,9 @@ from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.estimates import distillation_seconds
 from d3rlpy_distill.learners.learner import build_learner
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
-from d3rlpy_distill.methods.kernel import KernelObjective, KernelRegressionConfig, kernel_logits
+from d3rlpy_distill.methods.kernel import KernelObjective, KernelRegressionConfig
 from d3rlpy_distill.methods.labels import LabelDistillationConfig
+from d3rlpy_distill.methods.ridge import dense_layer, kernels, last_layers, ridge_regression
 from d3rlpy_distill.methods.soft_samples import SoftSamples
 from d3rlpy_distill.methods.taught import TaughtMethod, _MovingSoft
 from d3rlpy_distill.methods.teaching import TeacherTraining
@@ -72,25 +72,18 @@ def test_samples_move_in_the_units_of_the_data_and_stay_in_its_range() -> None:
     np.testing.assert_allclose(samples.finished()[0], np.broadcast_to(data.observations.max(0), (3, 3)), rtol=1e-6)
 
 
-def test_kernel_regression_is_ridge_regression() -> None:
-    """With as many samples as it takes, the closed form in the weights: (F'F + w I)^-1 F' y."""
-    generator = torch.Generator().manual_seed(0)
-    of_samples = torch.randn(20, 4, generator=generator, dtype=torch.float64)
-    features = torch.randn(7, 4, generator=generator, dtype=torch.float64)
-    logits = torch.randn(20, 3, generator=generator, dtype=torch.float64)
-    weight = 0.1 * (of_samples**2).sum(1).mean()
-    normal = of_samples.T @ of_samples + weight * torch.eye(4, dtype=torch.float64)
-    expected = features @ torch.linalg.solve(normal, of_samples.T @ logits)
-    torch.testing.assert_close(kernel_logits(features, of_samples, logits, 0.1), expected)
-
-
-def test_kernel_objective_is_the_cross_entropy_of_the_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_kernel_objective_is_the_cross_entropy_of_the_regression(
+    monkeypatch: pytest.MonkeyPatch, activation: str
+) -> None:
     """And its gradient that of finite differences, for labels and observations."""
     monkeypatch.setattr(
         "d3rlpy_distill.methods.kernel.autocast", lambda device: torch.autocast("cpu", enabled=False)
     )
     data = taught_data()
-    config = dataclasses.replace(METHODS["kernel"], real_batch_size=9)
+    encoder = VectorEncoderFactory([12, 6], activation=activation)
+    learner = dataclasses.replace(LEARNER, encoder_factory=encoder)
+    config = dataclasses.replace(METHODS["kernel"], learner=learner, real_batch_size=9)
 
     def value(change: dict[str, tuple[int, int]], by: float) -> tuple[float, SoftSamples]:
         samples = samples_of(data, [0, 4, 8, 12, 16, 20])
@@ -103,14 +96,16 @@ def test_kernel_objective_is_the_cross_entropy_of_the_regression(monkeypatch: py
     loss, samples = value({}, 0.0)
     objective = KernelObjective(config, data, np.random.default_rng(3), "cpu:0")
     present, rows = int(objective._rng.integers(2)), objective._rng.integers(len(data), size=9)
-    encoder = objective._pool._networks[present].learner.impl.modules.imitator._encoder
+    network = objective._pool._networks[present].learner
+    dense = dense_layer(network, torch.from_numpy(data.observations[:1]))
+    assert (dense is None) == (activation == "tanh")
     with torch.no_grad():
-        features, of_samples = (
-            F.pad(encoder(x), (0, 1), value=1.0)
+        there, here = (
+            last_layers(network, x, dense, torch.float32)
             for x in (torch.from_numpy(data.observations[rows]), samples.observations)
         )
         logits = samples.logits - samples.logits.mean(1, keepdim=True)
-        predicted = kernel_logits(features, of_samples, logits, config.ridge).log_softmax(1)
+        predicted = ridge_regression(*kernels(there, here, 0.7), logits, config.ridge).log_softmax(1)
         assert data.probabilities is not None
         expected = -(torch.from_numpy(data.probabilities[rows]) * predicted).sum(1).mean()
     assert loss == pytest.approx(float(expected), rel=1e-5)

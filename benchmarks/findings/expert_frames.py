@@ -14,6 +14,7 @@ from d3rlpy_distill.data.relabel import sharpen
 from d3rlpy_distill.policies import DiscretePolicy
 
 FRAMES = 2000
+TEMPERATURES = np.geomspace(0.25, 8, 31)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,11 @@ class ExpertFrames:
     def cross_entropy(self, log_probabilities: np.ndarray, sharpness: float) -> float:
         """Of a policy with these log-probabilities, ``(B, 15)`` or ``(1, 15)``, to the sharpened expert."""
         return float(-(sharpen(self.probabilities, sharpness) * log_probabilities).sum(1).mean())
+
+    def calibrated(self, logits: torch.Tensor, sharpness: float) -> float:
+        """Of a policy with these logits, ``(B, 15)``, at the temperature of :data:`TEMPERATURES` that suits it best."""
+        scaled = (torch.log_softmax(logits / temperature, 1).numpy() for temperature in TEMPERATURES)
+        return min(self.cross_entropy(one, sharpness) for one in scaled)
 
     def entropy(self, sharpness: float) -> float:
         """Of the sharpened expert: no policy comes below."""

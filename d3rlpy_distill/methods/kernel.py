@@ -1,4 +1,4 @@
-"""Kernel regression on the features of students: what a student would learn from the samples, in closed form."""
+"""Kernel regression on what students' last layers read: what they would learn from the samples, in closed form."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch.nn.functional as F
 
 from ..data import TransitionArrays
 from ..learners.batch import Batch
-from ..learners.learner import Learner, autocast, learner_features, scale
+from ..learners.learner import Learner, autocast, scale
 from ..learners.training import make_batch
 from ..options import option
 from .network_pool import NetworkPool
+from .ridge import LastLayers, dense_layer, kernels, last_layers, ridge_regression
 from .soft_samples import SoftSamples
 from .taught import SoftObjective, TaughtMethod
 
-__all__ = ["KernelObjective", "KernelRegressionConfig", "kernel_logits"]
+__all__ = ["KernelObjective", "KernelRegressionConfig"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class KernelRegressionConfig(TaughtMethod):
     r"""Move samples so that ridge regression on a student's features, fitted to them, agrees with the teachers.
 
     A student trained on the samples until its logits are the labels' is, for its features :math:`\phi_\theta` as
-    they are, a ridge regression with the kernel :math:`k(s, s') = \phi_\theta(s)^T \phi_\theta(s')`. Its logits
-    elsewhere are known in closed form, so that no training is unrolled:
+    they are, a ridge regression with the kernel :math:`\phi_\theta(s)^T \phi_\theta(s')`. Its logits elsewhere are
+    known in closed form, so that no training is unrolled:
 
     .. math::
 
@@ -36,24 +37,38 @@ class KernelRegressionConfig(TaughtMethod):
         \big( K_{sX} (K_{XX} + \lambda I)^{-1} \log y \big) \Big],
         \quad \lambda = \mathrm{ridge} \cdot \mathrm{tr}(K_{XX}) / M
 
+    But features are learned, too, and on few samples they are what a student lacks. So ``tangent`` of the kernel is
+    that of the dense layer before the last, with inputs h and g the outputs above 0:
+
+    .. math::
+
+        k(s, s') \propto (1 - \tau) \, \phi_\theta(s)^T \phi_\theta(s')
+        + \tau \, h_\theta(s)^T h_\theta(s') \, g_\theta(s)^T g_\theta(s')
+
     Several students train on the samples as they are; each step takes the features of one, and takes it one step
     on. It begins anew after a number of steps drawn evenly up to ``horizon``.
 
     References:
         * `Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo) <https://arxiv.org/abs/2206.00719>`_
         * `Nguyen et al., Dataset Meta-Learning from Kernel Ridge-Regression (KIP) <https://arxiv.org/abs/2011.00050>`_
+        * `Jacot et al., Neural Tangent Kernel <https://arxiv.org/abs/1806.07572>`_
 
     Args, beside those of :class:`~.taught.TaughtMethod`:
         ridge: Share of the mean diagonal that is added to the kernel of the samples.
+        tangent: Share of the dense layer's kernel, :math:`\tau`; students without such a layer, with ReLU, before the
+            last have the last layer's alone.
         horizon: Steps after which a student begins anew at the latest.
         students: Students kept.
     """
 
     moves: int = option(3000, "Steps that move the samples.", minimum=0)
     move_observations: bool = option(True, "Move observations too, not their labels alone.")
-    real_batch_size: int = option(512, "Real transitions of a step.", minimum=1)
+    label_learning_rate: float = option(0.1, "Of the labels' logits.", above=0)
     ridge: float = option(1e-3, "Added to the samples' kernel, as a share of its mean diagonal.", above=0)
-    horizon: int = option(200, "Steps after which a student begins anew at the latest.", minimum=1)
+    tangent: float = option(
+        0.7, "Share of the kernel of the dense layer before the last; 0: the last alone.", minimum=0, maximum=1
+    )
+    horizon: int = option(600, "Steps after which a student begins anew at the latest.", minimum=1)
     students: int = option(8, "Students kept at different ages.", minimum=1)
 
     def objective(
@@ -61,27 +76,6 @@ class KernelRegressionConfig(TaughtMethod):
     ) -> SoftObjective:
         """Returns the disagreement of the regression with the teachers."""
         return KernelObjective(self, data, rng, device)
-
-
-def kernel_logits(
-    features: torch.Tensor, of_samples: torch.Tensor, logits: torch.Tensor, ridge: float
-) -> torch.Tensor:
-    """Returns the logits of ridge regression on samples.
-
-    Args:
-        features: Where they are wanted, ``(N, D)``.
-        of_samples: Features of the samples, ``(M, D)``.
-        logits: Of the samples, ``(M, A)``.
-        ridge: See :class:`KernelRegressionConfig`.
-
-    Returns:
-        ``(N, A)``, differentiable.
-    """
-    kernel = of_samples @ of_samples.T
-    weight = ridge * kernel.diagonal().mean()
-    regular = kernel + weight * torch.eye(len(kernel), device=kernel.device, dtype=kernel.dtype)
-    solved: torch.Tensor = torch.linalg.solve(regular, logits)
-    return features @ (of_samples.T @ solved)
 
 
 class KernelObjective:
@@ -117,11 +111,11 @@ class KernelObjective:
         real = make_batch(learner, self._data, rows)
         assert real.probabilities is not None
         with torch.no_grad():
-            features = _features(learner, real.observations)
-        of_samples = _features(learner, scale(learner, samples.observations))
+            there = self._read(learner, real.observations)
+        here = self._read(learner, scale(learner, samples.observations))
         # a policy does not change with a constant in its logits: taken out, the regression is on what matters
         logits = samples.logits - samples.logits.mean(1, keepdim=True)
-        predicted = kernel_logits(features, of_samples, logits, self._config.ridge)
+        predicted = ridge_regression(*kernels(there, here, self._config.tangent), logits, self._config.ridge)
         loss = -(real.probabilities * F.log_softmax(predicted, 1)).sum(1).mean()
         parameters = list(samples.parameters.values())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -147,9 +141,7 @@ class KernelObjective:
         """Inverse of :meth:`state`."""
         self._pool.load_state(state)
 
-
-def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
-    """The inputs of a policy's last layer and a constant, for its bias: float32 ``(B, D + 1)``."""
-    with autocast(x.device.type):
-        features = learner_features(learner, x)
-    return F.pad(features.float(), (0, 1), value=1.0)
+    def _read(self, learner: Learner, x: torch.Tensor) -> LastLayers:
+        with autocast(x.device.type):
+            dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
+            return last_layers(learner, x, dense, torch.float32)

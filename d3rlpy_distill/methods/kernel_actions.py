@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..data import OfflineDataset, TransitionArrays
 from ..errors import SettingsError
@@ -16,16 +15,15 @@ from ..learners.batch import Batch
 from ..learners.learner import (
     Learner,
     LearnerConfig,
-    learner_features,
     scale,
     scale_labels,
 )
 from ..learners.training import make_batch
 from ..options import option
 from .decisions import DecisionMethod, RealRows
-from .kernel import kernel_logits
 from .moving import Objective
 from .network_pool import NetworkPool
+from .ridge import LastLayers, dense_layer, kernels, last_layers, ridge_regression
 from .synthetic import SyntheticSet
 
 STEPS = 2000
@@ -72,6 +70,9 @@ class ActionKernelConfig(DecisionMethod):
     """
 
     ridge: float = option(1e-3, "Regularisation, as a share of the kernel's mean diagonal.", above=0)
+    tangent: float = option(
+        0.0, "Share of the kernel of the dense layer before the last; 0: the last alone.", minimum=0, maximum=1
+    )
     networks: int = option(10, "Networks at once, one of which is used in a step.", minimum=1)
     horizon: int = option(1000, "Steps after which a network begins anew at the latest.", minimum=1)
     network_steps: int = option(5, "Steps that a network takes each time it is used.", minimum=1)
@@ -134,10 +135,10 @@ class ActionKernelObjective:
         actions = scale_labels(learner, samples.actions)[0]
         batch = make_batch(learner, self._data, self._real.draw(self._rng))
         with torch.no_grad():
-            features = _features(learner, batch.observations)
-        # in double precision, as the kernel is nearly singular
+            there = self._read(learner, batch.observations)
         targets = torch.atanh(SQUASH * actions.double().clamp(-1, 1))
-        predicted = kernel_logits(features, _features(learner, x), targets, self._config.ridge).tanh()
+        pair = kernels(there, self._read(learner, x), self._config.tangent)
+        predicted = ridge_regression(*pair, targets, self._config.ridge).tanh()
         error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
         x, actions = x.detach(), actions.detach()
@@ -155,7 +156,6 @@ class ActionKernelObjective:
         """Inverse of :meth:`state`."""
         self._pool.load_state(state)
 
-
-def _features(learner: Learner, x: torch.Tensor) -> torch.Tensor:
-    """The inputs of a policy's last layer and a constant, for its bias: float64 ``(B, F + 1)``."""
-    return F.pad(learner_features(learner, x).double(), (0, 1), value=1.0)
+    def _read(self, learner: Learner, x: torch.Tensor) -> LastLayers:
+        dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
+        return last_layers(learner, x, dense, torch.float64)  # as the kernel is nearly singular
