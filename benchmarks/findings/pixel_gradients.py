@@ -76,8 +76,8 @@ def gradients(
         soft.samples.observations, soft.samples.probabilities, data.observations, moved=True, device="cpu:0"
     )
     objective = KernelObjective(config, data, np.random.default_rng(seed), "cpu:0")
+    objective.step(samples)  # chooses the network
     for _ in range(age):
-        objective.step(samples)
         objective.advance(samples)
     pair = []
     for _ in range(2):

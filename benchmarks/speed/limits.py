@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from d3rlpy_distill import Budget, OfflineDataset, one_step_buffer
+from d3rlpy_distill import Budget, OfflineDataset
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.learners.learner import autocast, build_learner, keep_heap
 from d3rlpy_distill.learners.training import Trainer
 from d3rlpy_distill.students.cloning import ImitatorPolicy
 
 from .random_frames import random_frames
+from .random_vectors import random_vectors
 
 SIZE, SECONDS, WARM_UP = 2048, 2.0, 5
 SAMPLES = 150
@@ -73,13 +74,6 @@ def measured(function: Callable[[], object]) -> Measured:
     with FlopCounterMode(display=False) as counter:
         function()
     return Measured(seconds(function), counter.get_total_flops())
-
-
-def random_vectors(count: int) -> OfflineDataset:
-    """One-step episodes of LunarLander's shapes."""
-    rng = np.random.default_rng(0)
-    observations = rng.normal(size=(count, 8)).astype(np.float32)
-    return OfflineDataset(one_step_buffer(observations, rng.integers(4, size=count), np.zeros(count), 4))
 
 
 def training(name: str, batch_size: int, dataset: OfflineDataset) -> Measured:

@@ -52,7 +52,7 @@ def ours(student: StockStudent, dataset: OfflineDataset, batch: int, steps: int 
     return time.perf_counter() - start
 
 
-def random_vectors() -> OfflineDataset:
+def continuous_episodes() -> OfflineDataset:
     """50,000 transitions of 11 features and 3 continuous actions."""
     rng = np.random.default_rng(0)
     episodes = [
@@ -104,11 +104,11 @@ def suited(dataset: OfflineDataset) -> dict[str, StockStudent]:
 def main() -> None:
     for title, dataset, batch in (
         ("frames", random_frames(FRAMES), BATCH),
-        ("vectors", random_vectors(), VECTOR_BATCH),
+        ("vectors", continuous_episodes(), VECTOR_BATCH),
     ):
         print(f"{title}, {batch} a step")
         compare(dataset, suited(dataset), batch)
-    theirs, own = scalers(random_vectors())
+    theirs, own = scalers(continuous_episodes())
     print(f"scalers: {theirs * 1000:.0f} ms, {own * 1000:.0f} ms, ratio {own / theirs:.3f}")
 
 

@@ -16,7 +16,7 @@ from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.learners.together import train_together
 from d3rlpy_distill.learners.training import train_learner
 
-from .limits import random_vectors
+from .random_vectors import random_vectors
 
 STUDENTS_AT_ONCE, SAMPLES, STEPS, ROUNDS = 10, 150, 200, 3
 BATCHES = (10, 64)
