@@ -16,7 +16,7 @@ from ..learners.learner import Learner, autocast, scale
 from ..learners.training import make_batch
 from ..options import option
 from .network_pool import NetworkPool
-from .ridge import LastLayers, dense_layer, kernels, last_layers, ridge_regression
+from .ridge import dense_layer, kernels, last_layers, ridge_regression
 from .soft_samples import SoftSamples
 from .taught import SoftObjective, TaughtMethod
 
@@ -110,9 +110,12 @@ class KernelObjective:
         rows = self._rng.integers(len(self._data), size=self._config.real_batch_size)
         real = make_batch(learner, self._data, rows)
         assert real.probabilities is not None
-        with torch.no_grad():
-            there = self._read(learner, real.observations)
-        here = self._read(learner, scale(learner, samples.observations))
+        x = scale(learner, samples.observations)
+        with autocast(x.device.type):
+            dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
+            here = last_layers(learner, x, dense, torch.float32)
+            with torch.no_grad():
+                there = last_layers(learner, real.observations, dense, torch.float32)
         # a policy does not change with a constant in its logits: taken out, the regression is on what matters
         logits = samples.logits - samples.logits.mean(1, keepdim=True)
         predicted = ridge_regression(*kernels(there, here, self._config.tangent), logits, self._config.ridge)
@@ -140,8 +143,3 @@ class KernelObjective:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._pool.load_state(state)
-
-    def _read(self, learner: Learner, x: torch.Tensor) -> LastLayers:
-        with autocast(x.device.type):
-            dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
-            return last_layers(learner, x, dense, torch.float32)

@@ -13,7 +13,6 @@ from ..data import OfflineDataset, TransitionArrays
 from ..errors import SettingsError
 from ..learners.batch import Batch
 from ..learners.learner import (
-    Learner,
     LearnerConfig,
     scale,
     scale_labels,
@@ -23,7 +22,7 @@ from ..options import option
 from .decisions import DecisionMethod, RealRows
 from .moving import Objective
 from .network_pool import NetworkPool
-from .ridge import LastLayers, dense_layer, kernels, last_layers, ridge_regression
+from .ridge import dense_layer, kernels, last_layers, ridge_regression
 from .synthetic import SyntheticSet
 
 STEPS = 2000
@@ -63,6 +62,8 @@ class ActionKernelConfig(DecisionMethod):
     Args, beside those of :class:`~.decisions.DecisionMethod`:
         ridge: Regularisation, as a share of the kernel's mean diagonal. Far below the default the last layer that is
             solved for fits labels that no student reaches in its steps.
+        tangent: Share of the kernel of the dense layer before the last, as in
+            :class:`~.kernel.KernelRegressionConfig`. A step takes longer with it.
         networks: Networks at once.
         horizon: Steps after which a network begins anew at the latest. Students that train longer than the networks
             do have other features than those that the samples were moved for.
@@ -134,10 +135,13 @@ class ActionKernelObjective:
         x = scale(learner, samples.observations)
         actions = scale_labels(learner, samples.actions)[0]
         batch = make_batch(learner, self._data, self._real.draw(self._rng))
+        dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
+        # in double precision, as the kernel is nearly singular
+        here = last_layers(learner, x, dense, torch.float64)
         with torch.no_grad():
-            there = self._read(learner, batch.observations)
+            there = last_layers(learner, batch.observations, dense, torch.float64)
         targets = torch.atanh(SQUASH * actions.double().clamp(-1, 1))
-        pair = kernels(there, self._read(learner, x), self._config.tangent)
+        pair = kernels(there, here, self._config.tangent)
         predicted = ridge_regression(*pair, targets, self._config.ridge).tanh()
         error = 0.5 * (predicted - batch.actions).square().sum(1).mean()
         error.backward(inputs=list(samples.parameters.values()))
@@ -155,7 +159,3 @@ class ActionKernelObjective:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._pool.load_state(state)
-
-    def _read(self, learner: Learner, x: torch.Tensor) -> LastLayers:
-        dense = dense_layer(learner, x[:1].detach()) if self._config.tangent else None
-        return last_layers(learner, x, dense, torch.float64)  # as the kernel is nearly singular
