@@ -144,7 +144,7 @@ def test_continuous_actions_are_clipped_to_the_bounds() -> None:
     expected, _ = played_one_by_one(
         gymnasium.make("Pendulum-v1"), lambda o: np.clip(5 * o[2:], -2, 2), list(range(10_000, 10_004))
     )
-    assert played[0].tolist() == expected
+    assert played[0].tolist() == [float(np.float32(one)) for one in expected]
 
 
 def test_images_come_channel_first_and_actions_are_numbered_from_zero() -> None:
