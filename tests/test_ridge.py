@@ -19,12 +19,14 @@ def imitator(activation: str = "relu") -> DiscreteBC:
     return build_learner(DiscreteBCConfig(encoder_factory=encoder), (4,), 3, seed=0)  # type: ignore[return-value]
 
 
+def draws(*shapes: tuple[int, int]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
 def test_it_is_ridge_regression_in_the_weights() -> None:
     """With as many samples as it takes, the closed form in the weights: (F'F + w I)^-1 F' y."""
-    generator = torch.Generator().manual_seed(0)
-    samples = torch.randn(20, 4, generator=generator, dtype=torch.float64)
-    features = torch.randn(7, 4, generator=generator, dtype=torch.float64)
-    logits = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    samples, features, logits = draws((20, 4), (7, 4), (20, 3))
     weight = 0.1 * (samples**2).sum(1).mean()
     normal = samples.T @ samples + weight * torch.eye(4, dtype=torch.float64)
     expected = features @ torch.linalg.solve(normal, samples.T @ logits)
@@ -34,10 +36,7 @@ def test_it_is_ridge_regression_in_the_weights() -> None:
 
 def test_it_is_ridge_regression_with_few_samples() -> None:
     """The dual form equals the primal one: weights that minimise squared error plus lambda times their square."""
-    generator = torch.Generator().manual_seed(0)
-    samples = torch.randn(4, 6, generator=generator, dtype=torch.float64)
-    features = torch.randn(5, 6, generator=generator, dtype=torch.float64)
-    labels = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+    samples, features, labels = draws((4, 6), (5, 6), (4, 2))
     weight = 0.1 * (samples**2).sum(1).mean()
     augmented = torch.cat([samples, weight.sqrt() * torch.eye(6, dtype=torch.float64)])
     padded = torch.cat([labels, torch.zeros(6, 2, dtype=torch.float64)])

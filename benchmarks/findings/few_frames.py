@@ -20,9 +20,9 @@ import numpy.typing as npt
 import torch
 
 from d3rlpy_distill import Budget, Distilled, OfflineDataset, TransitionArrays
-from d3rlpy_distill.learners.learner import build_learner, imitator_logits, learner_network, scale
+from d3rlpy_distill.learners.learner import PIECE, build_learner, imitator_logits, learner_network, scale
 from d3rlpy_distill.learners.training import train_learner
-from d3rlpy_distill.methods.ridge import last_layers, ridge_regression
+from d3rlpy_distill.methods.ridge import LastLayers, kernels, last_layers, ridge_regression
 from d3rlpy_distill.students.impala import ImpalaS2dStudent
 from d3rlpy_distill.students.teachers import Teachers
 
@@ -30,7 +30,6 @@ from .expert_frames import ExpertFrames
 from .validation_levels import ValidationLevels
 
 RIDGES = (1e-3, 1e-2, 1e-1)
-PIECE = 64
 
 
 def main() -> None:
@@ -88,16 +87,15 @@ def ridge_on_features(
     learner = build_learner(teachers.config, samples.observations.shape[1:], samples.action_size, seed=0)
     learner_network(learner).load_state_dict(teachers.weights[0])
 
-    def features(observations: torch.Tensor) -> torch.Tensor:
+    def read(observations: torch.Tensor) -> LastLayers:
         pieces = [scale(learner, piece) for piece in observations.split(PIECE)]
-        return torch.cat([last_layers(learner, piece, None, torch.float64).features for piece in pieces])
+        return LastLayers(torch.cat([last_layers(learner, one, None, torch.float64).features for one in pieces]))
 
     assert samples.probabilities is not None
     logits = torch.from_numpy(samples.probabilities.astype(np.float64)).clamp_min(1e-4).log()
     logits -= logits.mean(1, keepdim=True)
     with torch.no_grad():
-        here, there = features(torch.from_numpy(samples.observations)), features(frames.observations)
-        pair = (here @ here.T, there @ here.T)
+        pair = kernels(read(frames.observations), read(torch.from_numpy(samples.observations)), 0.0)
         return min(frames.calibrated(ridge_regression(*pair, logits, ridge), sharpness) for ridge in RIDGES)
 
 

@@ -81,19 +81,14 @@ def kernels(real: LastLayers, samples: LastLayers, tangent: float) -> tuple[torc
     2018, arXiv 1806.07572) for last weights of one size. Each is divided by its mean diagonal on the samples, and the
     second counts ``tangent``, from 0 to 1. Without a dense layer there is the first alone.
     """
-    parts = [_pair(real.features, samples.features)]
-    if tangent and real.inputs is not None and samples.inputs is not None:
-        assert real.gates is not None and samples.gates is not None
-        read, open_ = _pair(real.inputs, samples.inputs), _pair(real.gates, samples.gates)
-        parts.append((read[0] * open_[0], read[1] * open_[1]))
-    if len(parts) == 1:
-        return parts[0]
-    shares = (1 - tangent, tangent)
-    scaled = [share / within.diagonal().mean() for share, (within, _) in zip(shares, parts, strict=True)]
-    within = sum(scale * part[0] for scale, part in zip(scaled, parts, strict=True))
-    across = sum(scale * part[1] for scale, part in zip(scaled, parts, strict=True))
-    assert isinstance(within, torch.Tensor) and isinstance(across, torch.Tensor)
-    return within, across
+    last = _pair(real.features, samples.features)
+    if not tangent or real.inputs is None or samples.inputs is None:
+        return last
+    assert real.gates is not None and samples.gates is not None
+    read, passed = _pair(real.inputs, samples.inputs), _pair(real.gates, samples.gates)
+    dense = (read[0] * passed[0], read[1] * passed[1])
+    of_last, of_dense = (1 - tangent) / last[0].diagonal().mean(), tangent / dense[0].diagonal().mean()
+    return of_last * last[0] + of_dense * dense[0], of_last * last[1] + of_dense * dense[1]
 
 
 def ridge_regression(
@@ -114,6 +109,7 @@ def ridge_regression(
 
 
 def _pair(real: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The samples' products among themselves, and the real observations' with them."""
     return samples @ samples.T, real @ samples.T
 
 
