@@ -527,7 +527,7 @@ def evaluate(
         task: What is played; by default what the dataset was recorded on.
         splits: Of the task; by default those that it is evaluated on.
         protocol: Numbers of students and episodes, budgets, seed.
-        arms: Only these.
+        arms: Only these, and those of ``coresets`` and ``random_soft``.
         coresets: Further coresets as arms.
         random_soft: Further sizes of random samples with labels of the sets' teachers.
         add_arms: These arms beside the usual ones, which are left out unless they are named.
@@ -606,16 +606,20 @@ def plan_evaluation(
         raise SettingsError(
             "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
         )
-    rows = [
-        arm
-        for name, one in students.items()
-        for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
-    ]
+
+    def made(subsets: Sequence[str] = (), sizes: Sequence[int] = ()) -> list[Arm]:
+        return [
+            arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, subsets, sizes)
+        ]
+
+    rows = made(coresets, random_soft)
     known = [*(one.name for one in policies), *(arm.name for arm in rows)]
     if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
         raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
     if arms is not None:
-        wanted = {*arms, *add_arms}
+        # what coresets and random_soft ask for is asked for, named in arms or not
+        asked = {arm.name for arm in rows} - {arm.name for arm in made()}
+        wanted = {*arms, *add_arms, *asked}
         rows, policies = [a for a in rows if a.name in wanted], [p for p in policies if p.name in wanted]
     else:
         rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]

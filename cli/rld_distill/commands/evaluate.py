@@ -134,7 +134,12 @@ class _EvaluateCommand(ConfigCommand):
     metavar="NAME=FILE",
     help="A further synthetic file of REAL as an arm, for example paper-150=data/paper.h5; repeatable.",
 )
-@click.option("--arms", type=Names(), help="Only these arms, for example expert,bc-100,random-150,distilled-150.")
+@click.option(
+    "--arms",
+    type=Names(),
+    help="Only these arms, for example expert,bc-100,random-150,distilled-150, and those of --coresets and "
+    "--random-soft.",
+)
 @click.option(
     "--coresets", type=Names(known="coresets"), help="Further arms: some of 'rld-distill list coresets'."
 )
