@@ -22,7 +22,7 @@ from typing import Any
 from d3rlpy_distill import Distilled, DistillError, OfflineDataset, Protocol
 from d3rlpy_distill.catalogue import METHODS
 from d3rlpy_distill.errors import UnsuitableDatasetError
-from d3rlpy_distill.evaluation import GRIDS, Results, Tuning
+from d3rlpy_distill.evaluation import Results, Tuning, grid_of
 from d3rlpy_distill.executors import HERE, Executor, LocalExecutor
 from d3rlpy_distill.files import read_document, write_document
 from d3rlpy_distill.pipeline import Evaluation, distill_to_file, load, plan_evaluation
@@ -71,7 +71,16 @@ def plan(
         command=_command(),
         add_arms=[*(f"actions-of-{name}" for name, one in sets.items() if one.soft), *_recorded(dataset)],
     )
-    arms = [arm for arm in ready.arms if arm.about.size is not None or arm.name in KEPT]
+    arms, seen = [], set()
+    for arm in ready.arms:
+        kind = arm.about
+        alike = (kind.kind, kind.size, kind.teachers)
+        if kind.size is None and arm.name not in KEPT:
+            continue
+        if kind.kind == "random" and alike in seen:  # sets of the same teachers share their random frames
+            continue
+        seen.add(alike)
+        arms.append(arm)
     policies = [one for one in ready.policies if one.name in KEPT]
     about = {
         name: {**dict(told), "seconds": made[name.removesuffix(f"-{samples}")].seconds}
@@ -130,7 +139,7 @@ def _tuning(arguments: argparse.Namespace) -> Tuning | None:
     if arguments.tune == "none":
         return None
     return dataclasses.replace(
-        GRIDS[arguments.tune], students=arguments.tune_students, episodes=arguments.tune_episodes
+        grid_of(arguments.tune.split(",")), students=arguments.tune_students, episodes=arguments.tune_episodes
     )
 
 
@@ -149,7 +158,7 @@ def main() -> None:
     parser.add_argument("--student", default="impala-s2d")
     parser.add_argument("--students", type=int, default=10)
     parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--tune", choices=[*GRIDS, "none"], default="strong")
+    parser.add_argument("--tune", default="strong", help="'none', or what 'evaluate --tune' takes")
     parser.add_argument("--tune-students", type=int, default=3)
     parser.add_argument("--tune-episodes", type=int, default=50)
     parser.add_argument("--steps", type=int, help="of every distillation; by default each method's own")

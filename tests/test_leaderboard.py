@@ -11,8 +11,7 @@ from types import ModuleType
 import pytest
 
 from cartpole import collect_cartpole
-from d3rlpy_distill import Budget
-from d3rlpy_distill.evaluation import ArmKind, Results, Tuning
+from d3rlpy_distill.evaluation import ArmKind, Results
 from d3rlpy_distill.report.leaderboard import leaderboard_table
 from entries import ABOUT, constant
 from test_readme import load_script
@@ -74,13 +73,12 @@ def script() -> ModuleType:
 def test_the_script_distils_evaluates_and_goes_on(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(script.GRIDS, "tiny", Tuning((Budget(2, 8),)))
     # those of an example, which another test may have loaded in this process, have no part in it
     monkeypatch.setattr(script, "CORESETS", ("prior", "random", "balanced", "herding", "k-center"))
     given = argparse.Namespace(
         dataset=str(collect_cartpole(tmp_path / "cartpole.h5")), out=str(tmp_path / "board"),
         methods=["gradient", "labels"], samples=8, random_soft=[20], student="mlp", students=2, episodes=2,
-        tune="tiny", tune_students=1, tune_episodes=1, steps=2, seed=0, device="cpu:0", jobs=1,
+        tune="2x8", tune_students=1, tune_episodes=1, steps=2, seed=0, device="cpu:0", jobs=1,
     )  # fmt: skip
     results = script.run(given)
     assert isinstance(results, Results)

@@ -7,7 +7,7 @@ from .run import Place, PolicyArm, run_arms, student_seeds
 from .stage import Stage
 from .statistics import Summary, difference_interval, summarise
 from .store import EvaluationStore
-from .tuning import GRIDS, Trial, Tuned, Tuning
+from .tuning import GRIDS, Trial, Tuned, Tuning, grid_of
 
 __all__ = [
     "GRIDS",
@@ -27,6 +27,7 @@ __all__ = [
     "Tuning",
     "compared_arms",
     "difference_interval",
+    "grid_of",
     "is_reserved",
     "run_arms",
     "standard_arms",

@@ -14,7 +14,7 @@ from ..errors import SettingsError
 from ..students.base import Budget, Student
 from ..tasks.base import Task
 
-__all__ = ["GRIDS", "VALIDATION", "Trial", "Tuned", "Tuning"]
+__all__ = ["GRIDS", "VALIDATION", "Trial", "Tuned", "Tuning", "grid_of"]
 
 VALIDATION = "validation"
 """The split on which budgets are chosen, and nothing else is claimed."""
@@ -108,6 +108,23 @@ GRIDS: Mapping[str, Tuning] = {
     "strong": Tuning((Budget(300, 64), Budget(1000, 64), Budget(3000, 64), Budget(3000, 256)), (5e-4, 1e-3)),
 }
 """Grids by name: ``strong`` is for ``impala-s2d`` students, from their budget on small sets to that on all data."""
+
+
+def grid_of(names: Sequence[str]) -> Tuning:
+    """Returns the grid of a name in :data:`GRIDS`, or one of budgets, each written as steps x batch: ``300x64``.
+
+    Raises:
+        SettingsError: If they are neither.
+    """
+    if len(names) == 1 and names[0] in GRIDS:
+        return GRIDS[names[0]]
+    try:
+        pairs = [tuple(map(int, each.split("x"))) for each in names]
+        return Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
+    except ValueError:
+        raise SettingsError(
+            f"{','.join(names)}: expected {' or '.join(GRIDS)}, or steps x batch, for example 300x64,1000x64."
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)

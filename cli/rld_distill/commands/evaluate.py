@@ -323,8 +323,8 @@ def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | 
 
 def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, episodes: int) -> Tuning | None:
     """How budgets are tuned: over the grid of a name, or over budgets such as ``300x64``."""
-    from d3rlpy_distill.evaluation import GRIDS, Tuning
-    from d3rlpy_distill.students import Budget
+    from d3rlpy_distill.errors import SettingsError
+    from d3rlpy_distill.evaluation import grid_of
 
     if grid is None:
         if rates is not None:
@@ -336,16 +336,10 @@ def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, epis
         raise click.UsageError(
             f"--learning-rates {','.join(rates or ())}: expected for example 5e-4,1e-3."
         ) from None
-    if len(grid) == 1 and grid[0] in GRIDS:
-        tuning = GRIDS[grid[0]]
-    else:
-        try:
-            pairs = [tuple(map(int, each.split("x"))) for each in grid]
-            tuning = Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
-        except ValueError:
-            raise click.UsageError(
-                f"--tune {','.join(grid)}: expected {' or '.join(GRIDS)}, or steps x batch, for example 300x64,1000x64."
-            ) from None
+    try:
+        tuning = grid_of(grid)
+    except SettingsError as error:
+        raise click.UsageError(f"--tune {error}") from None
     tuning = dataclasses.replace(tuning, students=students, episodes=episodes)
     return tuning if given is None else dataclasses.replace(tuning, learning_rates=given)
 
