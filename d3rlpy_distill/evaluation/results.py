@@ -23,6 +23,7 @@ from .tuning import Tuned
 __all__ = ["SCHEMA", "ArmResult", "Results", "shapes"]
 
 SCHEMA = 2
+DIGITS = 7
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,12 +100,14 @@ class ArmResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns JSON values, without the raw returns."""
+        """Returns JSON values, without the raw returns; summaries have the digits of these, which are float32."""
         fields = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("about", "returns")
+            f.name: _rounded(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if f.name not in ("about", "returns")
         }
         name = fields.pop("name")
-        return {"name": name, **dataclasses.asdict(self.about), **fields, "ci95": list(self.ci95)}
+        return {"name": name, **dataclasses.asdict(self.about), **fields, "ci95": [_rounded(x) for x in self.ci95]}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -258,6 +261,10 @@ class Results:
                 given = [budgets[size][key] for key in ("n_steps", "batch_size")]
                 if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in given):
                     raise ValueError(f"budgets of {student!r}: {given}")
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def shapes(value: Mapping[str, Any]) -> list[tuple[int, int]]:
