@@ -95,6 +95,8 @@ def test_the_script_distils_evaluates_and_goes_on(
     assert again.to_json()["arms"] == results.to_json()["arms"]
     shown = leaderboard_table(results, next(iter(results.splits)))
     assert {row[0] for row in shown.rows} == set(results.names()) - {"random-labels-20", "actions-of-labels-8"}
+    budgets = {row[0]: row[shown.columns.index("steps x batch")] for row in shown.rows}
+    assert budgets["labels-8"] == "2 x 8" and budgets["random-policy"] == ""
 
 
 def test_the_page_shows_every_board_that_is_kept(tmp_path: Path) -> None:

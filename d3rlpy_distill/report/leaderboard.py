@@ -16,6 +16,7 @@ __all__ = ["leaderboard_table"]
 
 AROUND = ("expert", "full", "random-policy")
 """Kinds of the arms that a board stands between."""
+BUDGET = "steps x batch"
 ASIDE = ("distilled-actions",)
 """Kinds that scores read, and that are no method."""
 
@@ -47,20 +48,24 @@ def leaderboard_table(results: Results, split: str) -> Table:
         f"small sets {small}" if small else "",
         "sampled actions" if any(arm.mode == "sampled" for arm in shown) else "greedy actions",
     ]
-    columns = ("arm", "labels", "samples", "return", "greedy return", *SCORES, "seconds to distil",
+    tuned = (BUDGET,) if results.tuning else ()
+    columns = ("arm", "labels", "samples", *tuned, "return", "greedy return", *SCORES, "seconds to distil",
                "break-even, students")  # fmt: skip
     rows = [_row(results, arm, split) for arm in shown]
-    least = ("break-even, students", "seconds to distil", "greedy return", *SCORES[:3])
+    least = ("break-even, students", "seconds to distil", BUDGET, "greedy return", *SCORES[:3])
     return Table(", ".join(text for text in title if text), columns, rows, least=least)
 
 
 def _row(results: Results, arm: ArmResult, split: str) -> tuple[str, ...]:
     """A row; policies, students of all data, and random samples themselves have no scores."""
     greedy = results.get(arm.name, split, "greedy") if arm.mode != "greedy" else None
+    best = results.tuning[arm.name].best if arm.name in results.tuning else None
+    tuned = ("" if best is None else f"{best}",) if results.tuning else ()
     head = (
         arm.name,
         arm.about.labels if arm.about.student is not None else "",
         f"{arm.samples}" if arm.samples else "",
+        *tuned,
         return_cell(arm),
         return_cell(greedy),
     )
