@@ -23,6 +23,7 @@ from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
 EXPERT = "expert"
+METHOD = "kernel-actions"
 SAMPLES = 256  # of the published tables
 ON_PAGE = ("percentile", SAMPLES)
 OWN = ("default", "percentile")
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("datasets", nargs="+", help="names of 'rld-distill list datasets'")
     parser.add_argument("--out", required=True, help="directory of datasets, sets, students and results")
     parser.add_argument("--save", type=Path, help="directory of results files to write as well")
-    parser.add_argument("--method", default="kernel-actions")
+    parser.add_argument("--method", default=METHOD)
     parser.add_argument("--preset", default="percentile")
     parser.add_argument(
         "--labels",
@@ -118,12 +119,15 @@ def main() -> None:
             f"--sets-only --save with {arguments.samples} samples of preset {arguments.preset}: the page's table "
             "needs all arms; leave one out."
         )
+    if arguments.labels != EXPERT and arguments.preset in OWN:
+        parser.error(f"--labels with --preset {arguments.preset}, which asks no policy: give --preset pbc.")
     try:
         for name in arguments.datasets:
             results = run(name, arguments)
             if arguments.save is not None:
                 size = "" if arguments.samples == SAMPLES else f"-{arguments.samples}"
-                path = arguments.save / f"{name}-{of_labels(arguments)}{size}.json"
+                method = "" if arguments.method == METHOD else f"-{arguments.method}"
+                path = arguments.save / f"{name}{method}-{of_labels(arguments)}{size}.json"
                 results.save(path, overwrite=True)
                 print(path)
     except DistillError as error:

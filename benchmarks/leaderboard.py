@@ -2,7 +2,8 @@
 
 Distils a dataset with each registered method that suits it, evaluates all sets and coresets in one table whose budgets
 are tuned for every arm alike on validation levels, and records the seconds that each distillation took. A method that
-cannot distil the dataset is named on stderr and left out. Run again into the same directory, it goes on.
+cannot distil the dataset is named on stderr and left out, unless --methods names it. Run again into the same
+directory, it goes on.
 
 Run: ``python -m benchmarks.leaderboard starpilot-expert --out leaderboard/starpilot``, and add
 ``--save benchmarks/results/leaderboard/starpilot.json`` to keep the results for the page, which
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from d3rlpy_distill import Distilled, DistillError, OfflineDataset, Protocol
-from d3rlpy_distill.catalogue import METHODS
-from d3rlpy_distill.errors import UnsuitableDatasetError
+from d3rlpy_distill.catalogue import METHODS, STUDENTS
+from d3rlpy_distill.errors import SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.evaluation import Results, Tuning, grid_of
 from d3rlpy_distill.executors import HERE, Executor, LocalExecutor
 from d3rlpy_distill.files import read_document, write_document
 from d3rlpy_distill.pipeline import Evaluation, distill_to_file, load, plan_evaluation
+from d3rlpy_distill.students.cloning import CloningStudent
 
 CORESETS = tuple(METHODS.names("coreset"))
 KEPT = ("random-policy", "expert", "bc-100", "bc-100-soft")
@@ -48,9 +50,12 @@ def make(
     given = {"student": student, "seed": seed, "device": device, "command": _command(), **settings}
     distill_to_file(dataset, path, method, **given)
     if not there:
-        write_document(record, {"seconds": None if begun else time.perf_counter() - start})
-    seconds = read_document(record).get("seconds") if record.exists() else None
-    return Made(Distilled.load(path, device=device), None if seconds is None else float(seconds))
+        seconds = None if begun else time.perf_counter() - start
+        write_document(
+            record, {"seconds": seconds}, overwrite=True
+        )  # one that is there is of a set that was removed
+    kept = read_document(record).get("seconds") if record.exists() else None
+    return Made(Distilled.load(path, device=device), None if kept is None else float(kept))
 
 
 def plan(
@@ -69,7 +74,7 @@ def plan(
         random_soft=random_soft if any(one.teachers is not None for one in sets.values()) else (),
         device=device,
         command=_command(),
-        add_arms=[*(f"actions-of-{name}" for name, one in sets.items() if one.soft), *_recorded(dataset)],
+        add_arms=[*(f"actions-of-{name}" for name, one in sets.items() if one.soft), *_recorded(dataset, student)],
     )
     arms, seen = [], set()
     for arm in ready.arms:
@@ -95,7 +100,8 @@ def run(arguments: argparse.Namespace) -> Results:
     """Makes the sets and evaluates them."""
     dataset, directory = load(arguments.dataset), Path(arguments.out)
     made: dict[str, Made] = {}
-    for method in arguments.methods or [name for name in METHODS.names() if name not in CORESETS]:
+    named = arguments.methods
+    for method in named or [name for name in METHODS.names() if name not in CORESETS]:
         settings = {} if arguments.steps is None else {"steps": arguments.steps}
         print(f"distilling with {method}", file=sys.stderr)
         try:
@@ -109,7 +115,9 @@ def run(arguments: argparse.Namespace) -> Results:
                 n_samples=arguments.samples,
                 **settings,
             )
-        except UnsuitableDatasetError as error:
+        except (UnsuitableDatasetError, SettingsError) as error:
+            if named:
+                raise
             print(f"{method} is left out: {error}", file=sys.stderr)
     tuning = _tuning(arguments)
     protocol = Protocol(arguments.students, arguments.episodes, seed=arguments.seed, tuning=tuning)
@@ -131,8 +139,9 @@ def run(arguments: argparse.Namespace) -> Results:
     )
 
 
-def _recorded(dataset: OfflineDataset) -> list[str]:
-    return [] if dataset.behaviour is None else ["bc-100-soft"]
+def _recorded(dataset: OfflineDataset, student: str) -> list[str]:
+    cloning = isinstance(STUDENTS.get(student)(), CloningStudent)
+    return ["bc-100-soft"] if cloning and dataset.behaviour is not None else []
 
 
 def _tuning(arguments: argparse.Namespace) -> Tuning | None:

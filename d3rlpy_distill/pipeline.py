@@ -607,19 +607,20 @@ def plan_evaluation(
             "random_soft: the sets have no teachers that could label random samples; give one of the method 'labels'."
         )
 
-    def made(subsets: Sequence[str] = (), sizes: Sequence[int] = ()) -> list[Arm]:
-        return [
-            arm for name, one in students.items() for arm in make(name, one, dataset, sets, chosen, subsets, sizes)
-        ]
-
-    rows = made(coresets, random_soft)
+    rows = [
+        arm
+        for name, one in students.items()
+        for arm in make(name, one, dataset, sets, chosen, coresets, random_soft)
+    ]
     known = [*(one.name for one in policies), *(arm.name for arm in rows)]
     if missing := [name for name in [*(arms or ()), *add_arms] if name not in known]:
         raise SettingsError(f"arm {missing[0]!r}: expected some of {','.join(known)}.")
+    if twice := sorted(name for name in known if known.count(name) > 1):
+        raise SettingsError(
+            f"two arms of the name {twice[0]!r}: give the set of 'also' that makes it another name."
+        )
     if arms is not None:
-        # what coresets and random_soft ask for is asked for, named in arms or not
-        asked = {arm.name for arm in rows} - {arm.name for arm in made()}
-        wanted = {*arms, *add_arms, *asked}
+        wanted = {*arms, *add_arms, *(arm.name for arm in rows if _asked(arm, coresets, random_soft))}
         rows, policies = [a for a in rows if a.name in wanted], [p for p in policies if p.name in wanted]
     else:
         rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]
@@ -645,6 +646,14 @@ def plan_evaluation(
     return Evaluation(
         played, dataset, students, policies, rows, chosen, known_splits, _json(identity), _json(provenance), notes
     )
+
+
+def _asked(arm: Arm, coresets: Sequence[str], random_soft: Sequence[int]) -> bool:
+    """Whether an arm is one that ``coresets`` or ``random_soft`` asks for."""
+    about = arm.about
+    if about.labels == "soft":
+        return about.kind == "random" and about.size in random_soft
+    return about.kind in coresets
 
 
 def _without_expert(dataset: OfflineDataset, task: Task, player: LoadedPolicy | None) -> list[str]:
@@ -862,11 +871,10 @@ def _check_fits(dataset: OfflineDataset, task: Task) -> None:
 
 
 def _about(name: str, provenance: Provenance | None) -> dict[str, Any]:
-    known = provenance is not None
     return {
         "file": name,
-        "command": provenance.command if provenance is not None and known else None,
-        "settings": dict(provenance.settings) if provenance is not None and known else None,
+        "command": None if provenance is None else provenance.command,
+        "settings": None if provenance is None else dict(provenance.settings),
     }
 
 

@@ -227,6 +227,11 @@ def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
     np.testing.assert_array_equal(drawn.probabilities, soft.teachers.label(drawn.observations))
 
 
+def test_a_name_is_one_arm_s(dataset: OfflineDataset, task: Task, soft: Distilled) -> None:
+    with pytest.raises(SettingsError, match="two arms of the name 'mlp-full'"):
+        plan(dataset, task, soft, also={"full": soft}, student=["mlp", "cql"])
+
+
 def test_random_samples_of_further_sizes_have_labels_of_the_same_teachers(
     dataset: OfflineDataset, soft: Distilled, task: Counting, tmp_path: Path
 ) -> None:
@@ -251,8 +256,9 @@ def test_random_samples_of_further_sizes_have_labels_of_the_same_teachers(
         drawn = found[name].draw(dataset, np.random.default_rng(1)).transitions
         assert len(drawn) == sizes[name][0] and drawn.probabilities is not None and labelled.teachers is not None
         np.testing.assert_array_equal(drawn.probabilities, labelled.teachers.label(drawn.observations))
-    few = plan(dataset, task, soft, random_soft=[20], coresets=["herding"], arms=["bc-100"])
-    assert {arm.name for arm in few.arms} == {"bc-100", f"herding-{N}", "random-soft-20"}  # named in arms or not
+    few = plan(dataset, task, soft, random_soft=[N, 20], coresets=["herding", "random"], arms=["bc-100"])
+    asked = {f"herding-{N}", f"random-{N}", f"random-soft-{N}", "random-soft-20"}
+    assert {arm.name for arm in few.arms} == {"bc-100", *asked}  # named in arms or not
     results = plan(dataset, task, soft, random_soft=[20], arms=["random-soft-20"]).run(tmp_path / "a")
     assert [arm.samples for arm in results.arms] == [20] * 4
     assert Results.load(tmp_path / "a").about("random-soft-20").teachers == ours

@@ -127,7 +127,7 @@ def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
     buffer = vectors(continuous=True)
     learner = BCConfig(batch_size=4, learning_rate=1e-2, encoder_factory=SMALL)
     config = ActionKernelConfig(
-        learner=learner, n_samples=8, steps=7, networks=2, horizon=3, real_batch_size=6, output_dtype="float32"
+        learner=learner, n_samples=8, steps=7, networks=2, horizon=10, real_batch_size=6, output_dtype="float32"
     )
     whole = distil(config, buffer, seed=3).samples
 
@@ -149,3 +149,5 @@ def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
 def test_it_is_for_continuous_actions() -> None:
     with pytest.raises(SettingsError, match="with DiscreteBCConfig: for BCConfig only; discrete actions have"):
         ActionKernelConfig(learner=DiscreteBCConfig())
+    with pytest.raises(SettingsError, match="horizon=4: expected at least network_steps, 5"):
+        ActionKernelConfig(learner=BCConfig(), horizon=4)

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from cartpole import collect_cartpole
+from d3rlpy_distill.errors import SettingsError
 from d3rlpy_distill.evaluation import ArmKind, Results
 from d3rlpy_distill.report.leaderboard import leaderboard_table
 from entries import ABOUT, constant
@@ -97,6 +98,25 @@ def test_the_script_distils_evaluates_and_goes_on(
     assert {row[0] for row in shown.rows} == set(results.names()) - {"random-labels-20", "actions-of-labels-8"}
     budgets = {row[0]: row[shown.columns.index("steps x batch")] for row in shown.rows}
     assert budgets["labels-8"] == "2 x 8" and budgets["random-policy"] == ""
+
+
+def test_what_cannot_distil_the_data_is_left_out_unless_it_is_named(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script, "CORESETS", ("random",))
+    known, every = script.METHODS.names, ["random", "kernel-actions", "gradient"]
+    monkeypatch.setattr(script.METHODS, "names", lambda kind=None: every if kind is None else known(kind))
+    given = argparse.Namespace(
+        dataset=str(collect_cartpole(tmp_path / "cartpole.h5")), out=str(tmp_path / "board"), methods=None,
+        samples=8, random_soft=[], student="mlp", students=1, episodes=1, tune="none", tune_students=1,
+        tune_episodes=1, steps=1, seed=0, device="cpu:0", jobs=1,
+    )  # fmt: skip
+    assert "gradient-8" in script.run(given).names()
+    assert (
+        "kernel-actions is left out: kernel regression of actions with DiscreteBCConfig" in capsys.readouterr().err
+    )
+    with pytest.raises(SettingsError, match="for BCConfig only"):
+        script.run(argparse.Namespace(**{**vars(given), "methods": ["kernel-actions"]}))
 
 
 def test_the_page_shows_every_board_that_is_kept(tmp_path: Path) -> None:

@@ -126,13 +126,16 @@ def test_value_of_a_terminal_sample_is_regressed_on_its_reward() -> None:
     assert loss.item() == pytest.approx((huber + 0.7 * conservative).item(), rel=1e-5)
 
 
-def test_rewards_of_a_q_learner_are_discounted_returns_to_go() -> None:
-    data = TransitionArrays.from_buffer(vectors(continuous=False))
+@pytest.mark.parametrize("terminated", [True, False])
+def test_rewards_of_a_q_learner_are_discounted_returns_to_go(terminated: bool) -> None:
+    """Where an episode ran out of time, its last step is no transition, and its reward counts."""
+    buffer = vectors(continuous=False, terminated=terminated)
+    data = TransitionArrays.from_buffer(buffer)
     learner = DQNConfig(gamma=0.8)
     rewards = source_rewards(learner, data)
     for i in range(len(data)):
-        same = np.flatnonzero((data.episodes == data.episodes[i]) & (data.steps >= data.steps[i]))
-        expected = sum(0.8**k * data.rewards[j] for k, j in enumerate(same))
+        rest = buffer.episodes[data.episodes[i]].rewards[data.steps[i] :, 0]
+        expected = sum(0.8**k * reward for k, reward in enumerate(rest))
         assert rewards[i] == pytest.approx(expected, rel=1e-5, abs=1e-6)
     form = as_monte_carlo(data, rewards)
     np.testing.assert_array_equal(form.rewards, rewards)

@@ -31,6 +31,7 @@ from d3rlpy_distill import (
 from d3rlpy_distill.errors import CheckpointError, DistillError, SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.learners.gradients import real_gradient, synthetic_gradient
 from d3rlpy_distill.learners.learner import build_learner, learner_network, scale
+from d3rlpy_distill.methods.base import Expert
 from d3rlpy_distill.methods.distance import DISTANCES, layerwise_cosine, squared_error
 from d3rlpy_distill.methods.gradient import GradientObjective
 from d3rlpy_distill.methods.theta import GivenTheta
@@ -397,6 +398,17 @@ def test_bad_settings_name_the_value() -> None:
     for weights in ({"theta": "given"}, {"weights": {}}):
         with pytest.raises(SettingsError, match="if and only if theta is 'given'"):
             GradientMatchingConfig(learner=PIXELS, **weights)  # type: ignore[arg-type]
+
+
+def test_given_weights_go_before_the_expert_s(small: ReplayBuffer) -> None:
+    mine = learner_network(build_learner(PIXELS, (3, 16, 16), 4, seed=1)).state_dict()
+
+    def expert() -> Expert:
+        raise AssertionError("nobody asked for the expert")
+
+    settings = {"theta": "given", "weights": mine}
+    method = GradientMatchingConfig.preset(OfflineDataset(small), PaperStudent(), settings=settings, expert=expert)
+    assert method.weights is mine
 
 
 def test_weights_that_do_not_fit_are_named(starpilot: ReplayBufferBase) -> None:

@@ -81,6 +81,18 @@ def test_the_kernels_are_mixed_in_shares() -> None:
     torch.testing.assert_close(kernels(read, read, 0.25)[0], 0.75 * ends[0] + 0.25 * ends[1])
 
 
+def test_a_dense_layer_that_no_sample_passes_adds_nothing() -> None:
+    learner = imitator()
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    dense = dense_layer(learner, x)
+    assert dense is not None
+    with torch.no_grad():
+        dense.bias.fill_(-1e3)
+    read = last_layers(learner, x, dense, torch.float64)
+    within, _ = kernels(read, read, 0.25)
+    torch.testing.assert_close(within, 0.75 * torch.ones(6, 6, dtype=torch.float64))  # of the constant alone
+
+
 def test_what_the_last_layers_read_is_differentiable() -> None:
     learner = imitator()
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)

@@ -18,7 +18,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from buffers import distil, vectors
 from commands import fails, run
 from d3rlpy_distill import Distilled, OfflineDataset, Run, TransitionArrays
-from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.errors import CheckpointError, SettingsError, UnsuitableDatasetError
 from d3rlpy_distill.estimates import distillation_seconds
 from d3rlpy_distill.learners.learner import build_learner
 from d3rlpy_distill.learners.training import Trainer, held_out_loss
@@ -168,6 +168,31 @@ def test_interrupted_it_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> 
         again = resumed(METHODS[name], Run(checkpoint=checkpoint))
         assert again.sha256 == resumed(METHODS[name], Run()).sha256
     assert len(whole) == 6
+
+
+def test_a_checkpoint_of_other_teachers_is_refused(tmp_path: Path) -> None:
+    first, second = (distil(METHODS["kernel"], vectors(False), seed=seed).teachers for seed in (0, 1))
+    assert first is not None and second is not None and first.sha256 != second.sha256
+    method = KernelRegressionConfig(learner=LEARNER, n_samples=6, moves=6, students=2, horizon=5, given=first)
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        distil(method, vectors(False), run=Run(checkpoint=checkpoint, checkpoint_interval=1, on_step=stop))
+    with pytest.raises(CheckpointError, match="differs in teachers"):
+        distil(dataclasses.replace(method, given=second), vectors(False), run=Run(checkpoint=checkpoint))
+
+
+@pytest.mark.parametrize("begin", ["random", "far-apart"])
+def test_more_samples_than_transitions_are_refused_before_teachers_train(begin: str) -> None:
+    seen = []
+    method = KernelRegressionConfig(**{**TEACHING, "n_samples": 34}, begin=begin)  # type: ignore[arg-type]
+    with pytest.raises(UnsuitableDatasetError, match="n_samples=34: expected 1 to 33"):
+        distil(method, vectors(False), run=Run(on_step=lambda *step: seen.append(step)))
+    assert not seen
 
 
 def test_what_it_makes_says_where_it_comes_from(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from commands import fails, run
 from d3rlpy_distill import Budget, Distilled, OfflineDataset, distill
 from d3rlpy_distill.errors import CheckpointError, DamagedFileError, DistillError, SettingsError
 from d3rlpy_distill.estimates import evaluation_units
-from d3rlpy_distill.evaluation import GRIDS, Results, Trial, Tuned, Tuning, student_seeds
+from d3rlpy_distill.evaluation import GRIDS, Results, Trial, Tuned, Tuning, grid_of, student_seeds
 from d3rlpy_distill.evaluation.run import tuning_seeds
 from d3rlpy_distill.evaluation.units import learner_config
 from d3rlpy_distill.executors import LocalExecutor
@@ -213,6 +213,10 @@ def test_damaged_tuning_is_named(dataset: OfflineDataset, distilled: Distilled, 
     value["tuning"][f"random-{N}"]["tried"][0]["n_steps"] = 0
     with pytest.raises(DistillError, match="does not follow the schema"):
         Results.from_json(value, tmp_path / "x.json", [arm.returns for arm in results.arms])
+    value = results.to_json()
+    value["tuning"][f"random-{N}"]["chosen"]["n_steps"] += 1
+    with pytest.raises(DistillError, match="returned most"):
+        Results.from_json(value, tmp_path / "x.json", [arm.returns for arm in results.arms])
 
 
 def test_tables_say_each_arms_budget(dataset: OfflineDataset, distilled: Distilled, tmp_path: Path) -> None:
@@ -251,9 +255,22 @@ def test_the_command_tunes(file: Path, distilled: Distilled, tmp_path: Path) -> 
     ]
     fails(2, "--tune weak: expected strong, or steps x batch", *command, "--tune", "weak")
     fails(2, "expected strong, or steps x batch", *command, "--tune", "300x64x2")
-    fails(2, "expected strong, or steps x batch", *command, "--tune", "0x64")
+    fails(2, "budget of 0 x 64: expected 1 or more", *command, "--tune", "0x64")
     fails(2, "are tried by --tune", *command, "--learning-rates", "1e-3")
     fails(2, "expected for example 5e-4", *command, "--tune", "strong", "--learning-rates", "x")
+
+
+def test_a_grid_is_a_name_or_budgets() -> None:
+    assert grid_of(["strong"]) is GRIDS["strong"]
+    assert grid_of(["300x64", "2x8"]).budgets == (Budget(300, 64), Budget(2, 8))
+    for names, message in (
+        (["weak"], "weak: expected strong, or steps x batch"),
+        (["300x64", "strong"], "expected strong, or steps x batch"),
+        (["300x64", "300x64"], "tries one budget twice"),
+        (["0x64"], "budget of 0 x 64"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            grid_of(names)
 
 
 def test_the_strong_grid_has_the_students_own_budgets() -> None:

@@ -13,6 +13,7 @@ import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig, DQNConfig
 from d3rlpy.models.encoders import VectorEncoderFactory
 from d3rlpy.optimizers import AdamFactory, SGDFactory
+from d3rlpy.optimizers.lr_schedulers import WarmupSchedulerFactory
 
 from buffers import distil, make_buffer, paper_learner, vectors
 from d3rlpy_distill import Budget, Run, TransitionArrays, UnrolledMatchingConfig
@@ -166,6 +167,18 @@ def test_interrupted_it_resumes_to_the_same_values(tmp_path: Path) -> None:
         (DiscreteBCConfig(optim_factory=SGDFactory()), {}, "differentiates plain Adam"),
         (DiscreteBCConfig(optim_factory=AdamFactory(weight_decay=0.1)), {}, "differentiates plain Adam"),
         (DiscreteBCConfig(optim_factory=AdamFactory(amsgrad=True)), {}, "differentiates plain Adam"),
+        (DiscreteBCConfig(optim_factory=AdamFactory(clip_grad_norm=0.1)), {}, "differentiates plain Adam"),
+        (
+            DiscreteBCConfig(optim_factory=AdamFactory(lr_scheduler_factory=WarmupSchedulerFactory(10))),
+            {},
+            "differentiates plain Adam",
+        ),
+        (BCConfig(policy_type="stochastic"), {}, "a stochastic policy draws in its loss"),
+        (
+            DiscreteBCConfig(encoder_factory=VectorEncoderFactory(dropout_rate=0.5)),
+            {},
+            "dropout draws in every pass",
+        ),
         (DiscreteBCConfig(), {"window": 0}, "window=0: expected 1 or more"),
         (DiscreteBCConfig(), {"window": 9, "horizon": 8}, "horizon=8: expected at least the window, 9"),
     ],

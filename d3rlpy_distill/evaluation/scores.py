@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ __all__ = [
 
 Returns = npt.NDArray[np.floating[Any]]
 Numbers = npt.NDArray[np.float64]
+OneOrMany = TypeVar("OneOrMany", float, Numbers)
 
 WEIGHT = 0.5
 """Of the improvement over random beside the hard-label recovery, as on DD-Ranking's leaderboard."""
@@ -66,7 +67,7 @@ class Standing:
     robust: Score | None
 
 
-def on_scale(returns: float | Numbers, floor: float, ceiling: float) -> Any:
+def on_scale(returns: OneOrMany, floor: float, ceiling: float) -> OneOrMany:
     """Maps returns to a scale on which the random policy has 0 and the expert 1; it is not clipped.
 
     Args:
@@ -84,7 +85,7 @@ def on_scale(returns: float | Numbers, floor: float, ceiling: float) -> Any:
     return (returns - floor) / (ceiling - floor)
 
 
-def robust_score(alpha: float | Numbers) -> Any:
+def robust_score(alpha: OneOrMany) -> OneOrMany:
     r"""Returns DD-Ranking's score of a weighted sum, in percent.
 
     .. math::
@@ -93,10 +94,11 @@ def robust_score(alpha: float | Numbers) -> Any:
 
     0 for a sum of -1, 26.9 for 0, 100 for 1.
     """
-    return 100 * (np.exp(alpha) - math.exp(-1)) / (math.e - math.exp(-1))
+    found: OneOrMany = 100 * (np.exp(alpha) - math.exp(-1)) / (math.e - math.exp(-1))
+    return found
 
 
-def label_robust(improvement: float | Numbers, recovery: float | Numbers, weight: float = WEIGHT) -> Any:
+def label_robust(improvement: OneOrMany, recovery: OneOrMany, weight: float = WEIGHT) -> OneOrMany:
     r"""Returns the label-robust score, LRS, in percent: that of :math:`\alpha = w\,IOR - (1 - w)\,HLR`.
 
     Args:
@@ -107,7 +109,7 @@ def label_robust(improvement: float | Numbers, recovery: float | Numbers, weight
     return robust_score(weight * improvement - (1 - weight) * recovery)
 
 
-def augmentation_robust(augmented: float | Numbers, plain: float | Numbers, weight: float = WEIGHT) -> Any:
+def augmentation_robust(augmented: OneOrMany, plain: OneOrMany, weight: float = WEIGHT) -> OneOrMany:
     r"""Returns the augmentation-robust score, ARS, in percent: that of :math:`\gamma I_{aug} + (1 - \gamma) I_{plain}`.
 
     Args:
@@ -153,8 +155,7 @@ def standing(
     def difference(a: Returns | None, b: Returns | None) -> Numbers | None:
         if a is None or b is None:
             return None
-        scaled: Numbers = on_scale(means(a), floor, ceiling) - on_scale(means(b), floor, ceiling)
-        return scaled
+        return on_scale(means(a), floor, ceiling) - on_scale(means(b), floor, ceiling)
 
     recovery, improvement = difference(all_data, with_actions), difference(own, random)
     robust = None if recovery is None or improvement is None else label_robust(improvement, recovery)

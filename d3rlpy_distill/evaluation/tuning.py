@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,17 +115,16 @@ def grid_of(names: Sequence[str]) -> Tuning:
     """Returns the grid of a name in :data:`GRIDS`, or one of budgets, each written as steps x batch: ``300x64``.
 
     Raises:
-        SettingsError: If they are neither.
+        SettingsError: If they are neither, or one is named twice.
     """
     if len(names) == 1 and names[0] in GRIDS:
         return GRIDS[names[0]]
-    try:
-        pairs = [tuple(map(int, each.split("x"))) for each in names]
-        return Tuning(tuple(Budget(steps, batch) for steps, batch in pairs))
-    except ValueError:
+    pairs = [re.fullmatch(r"(\d+)x(\d+)", name) for name in names]
+    if not all(pairs):
         raise SettingsError(
             f"{','.join(names)}: expected {' or '.join(GRIDS)}, or steps x batch, for example 300x64,1000x64."
-        ) from None
+        )
+    return Tuning(tuple(Budget(int(one[1]), int(one[2])) for one in pairs if one))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,4 +167,7 @@ class Tuned:
             scores.append([float(score) for score in one["scores"]])
         if not trials or not all(scores) or len({len(one) for one in scores}) > 1:
             raise ValueError("tuning without scores")
-        return cls(trials, scores)
+        tuned = cls(trials, scores)
+        if value["chosen"] != tuned.best.to_json():
+            raise ValueError(f"tuning chose {value['chosen']}, and {tuned.best} returned most")
+        return tuned

@@ -116,7 +116,13 @@ def check_plain_adam(config: LearnerConfig) -> None:
         SettingsError: If it is not plain Adam.
     """
     optimizer = config.optim_factory
-    if not isinstance(optimizer, AdamFactory) or optimizer.amsgrad or optimizer.weight_decay:
+    plain = isinstance(optimizer, AdamFactory) and not (
+        optimizer.amsgrad
+        or optimizer.weight_decay
+        or optimizer.clip_grad_norm is not None
+        or optimizer.lr_scheduler_factory is not None
+    )
+    if not plain:
         raise SettingsError(
             "unrolled matching differentiates plain Adam: give the learner optim_factory=AdamFactory()."
         )

@@ -109,7 +109,7 @@ class GradientMatchingConfig(MovingMethod):
             if not (dataset.has_images and dataset.discrete):
                 raise SettingsError("preset 'paper' is for images and discrete actions: leave it out.")
             given = {**PAPER, **given}
-        if given.get("theta") != "given":
+        if given.get("theta") != "given" or given.get("weights") is not None:
             return super().preset(dataset, student, name=name, settings=given, expert=expert)
         if not student.imitates:
             raise SettingsError("theta 'given' matches at an expert's weights: for students that clone only.")

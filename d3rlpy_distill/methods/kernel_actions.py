@@ -65,8 +65,8 @@ class ActionKernelConfig(DecisionMethod):
         tangent: Share of the kernel of the dense layer before the last, as in
             :class:`~.kernel.KernelRegressionConfig`. A step takes longer with it.
         networks: Networks at once.
-        horizon: Steps after which a network begins anew at the latest. Students that train longer than the networks
-            do have other features than those that the samples were moved for.
+        horizon: Steps after which a network begins anew at the latest, in whole ``network_steps``. Students that
+            train longer than the networks do have other features than those that the samples were moved for.
         network_steps: Steps that a network takes each time it is used.
     """
 
@@ -80,6 +80,10 @@ class ActionKernelConfig(DecisionMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.horizon < self.network_steps:
+            raise SettingsError(
+                f"horizon={self.horizon}: expected at least network_steps, {self.network_steps}, after which it counts."
+            )
         if not self.continuous:
             raise SettingsError(
                 f"kernel regression of actions with {type(self.learner).__name__}: for BCConfig only; discrete "

@@ -67,6 +67,7 @@ class LabelDistillationConfig(LearnedMethod):
 
     labels: ClassVar[str] = "soft"
 
+    steps: int | None = option(None, "Steps of all teachers together.", minimum=0)
     teacher_steps: int = option(1000, "Steps of each teacher.", minimum=1)
     n_teachers: int = option(3, "Teachers.", minimum=1)
     held_out: float = option(0.1, "Fraction of the episodes that a teacher does not see.", above=0, below=1)

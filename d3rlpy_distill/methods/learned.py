@@ -18,6 +18,7 @@ from ..learners.scalers import fit_scalers
 from ..options import option
 from ..students.base import Student
 from .base import Expert, Method
+from .coreset import check_sample_count
 
 __all__ = ["LearnedMethod"]
 
@@ -66,6 +67,12 @@ class LearnedMethod(Method):
             raise SettingsError(f"learner={name}: expected one of {known}.")
         if self.sharpness is not None and not isinstance(self.learner, DiscreteBCConfig):
             raise SettingsError(f"sharpness with {name}: for DiscreteBCConfig only; leave it None.")
+        if isinstance(self.learner, BCConfig) and self.learner.policy_type != "deterministic":
+            raise SettingsError(
+                f"a {self.learner.policy_type} policy draws in its loss: give a deterministic one."
+            )
+        if getattr(self.learner.encoder_factory, "dropout_rate", None):
+            raise SettingsError("dropout draws in every pass: give an encoder factory without it.")
 
     @classmethod
     def preset(
@@ -125,6 +132,7 @@ class LearnedMethod(Method):
                 f"give a learner for {kind} actions, {wanted}."
             )
         fit_scalers(self.learner, dataset.buffer)
+        check_sample_count(self.n_samples, everything)
         if self.percent is None:
             return everything, np.arange(len(everything))
         data, rows = dataset.best(self.percent)

@@ -24,7 +24,7 @@ from .distilled import Distilled
 from .learned import LearnedMethod
 from .loop import run_steps
 from .start import draw_start
-from .synthetic import SyntheticSet, as_monte_carlo, source_rewards
+from .synthetic import SyntheticSet, as_monte_carlo, parameter_groups, source_rewards
 
 __all__ = ["MovingMethod", "Objective", "Teaching"]
 
@@ -244,13 +244,7 @@ class MovingMethod(LearnedMethod):
         return Distilled(samples.to_transitions(self.output_dtype), sources=rows[index], initial=initial)
 
     def optimizer_of(self, samples: SyntheticSet) -> torch.optim.Optimizer:
-        groups = [
-            {
-                "params": [parameter],
-                "lr": self.learning_rate if name == "observations" else self.label_learning_rate,
-            }
-            for name, parameter in samples.parameters.items()
-        ]
+        groups = parameter_groups(samples.parameters, self.learning_rate, self.label_learning_rate)
         if self.optimizer == "sgd":
             return torch.optim.SGD(groups, self.learning_rate, momentum=self.momentum)
         return torch.optim.Adam(groups, self.learning_rate, betas=(self.momentum, 0.999))

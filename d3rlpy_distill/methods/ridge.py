@@ -87,7 +87,9 @@ def kernels(real: LastLayers, samples: LastLayers, tangent: float) -> tuple[torc
     assert real.gates is not None and samples.gates is not None
     read, passed = _pair(real.inputs, samples.inputs), _pair(real.gates, samples.gates)
     dense = (read[0] * passed[0], read[1] * passed[1])
-    of_last, of_dense = (1 - tangent) / last[0].diagonal().mean(), tangent / dense[0].diagonal().mean()
+    # a layer that no sample passes has a kernel of zeros, and adds none
+    sizes = [one[0].diagonal().mean().clamp_min(torch.finfo(one[0].dtype).tiny) for one in (last, dense)]
+    of_last, of_dense = (1 - tangent) / sizes[0], tangent / sizes[1]
     return of_last * last[0] + of_dense * dense[0], of_last * last[1] + of_dense * dense[1]
 
 

@@ -13,7 +13,14 @@ import torch
 from ..data.transitions import TransitionArrays
 from ..learners.learner import LearnerConfig, is_value_based
 
-__all__ = ["SyntheticSet", "as_monte_carlo", "feature_units", "source_rewards", "value_range"]
+__all__ = [
+    "SyntheticSet",
+    "as_monte_carlo",
+    "feature_units",
+    "parameter_groups",
+    "source_rewards",
+    "value_range",
+]
 
 
 def source_rewards(learner: LearnerConfig, data: TransitionArrays) -> npt.NDArray[np.float32]:
@@ -21,7 +28,8 @@ def source_rewards(learner: LearnerConfig, data: TransitionArrays) -> npt.NDArra
 
     Imitators do not read it, and it is the undiscounted return-to-go. A Q-learner regresses :math:`Q(s, a)` on the
     reward of a terminal step, so for one it is the return-to-go with the learner's own discount,
-    :math:`\sum_k \gamma^k r_{t+k}`: the Monte-Carlo estimate of the behaviour policy's :math:`Q^\mu(s, a)`.
+    :math:`\sum_k \gamma^k r_{t+k}`: the Monte-Carlo estimate of the behaviour policy's :math:`Q^\mu(s, a)`. The last
+    step of an episode that ran out of time is no transition, and its reward counts all the same.
     """
     if not is_value_based(learner):
         return data.returns_to_go
@@ -30,7 +38,7 @@ def source_rewards(learner: LearnerConfig, data: TransitionArrays) -> npt.NDArra
     following, episode = 0.0, -1
     for i in range(len(data) - 1, -1, -1):
         if data.episodes[i] != episode:
-            following, episode = 0.0, int(data.episodes[i])
+            following, episode = float(data.returns_to_go[i] - data.rewards[i]), int(data.episodes[i])
         following = float(data.rewards[i]) + gamma * following
         out[i] = following
     return out
@@ -70,7 +78,7 @@ class SyntheticSet:
         learned: Sequence[str] = ("observations",),
         device: str = "cpu:0",
     ) -> None:
-        self.index, self.initial_actions, self._action_size = index, actions, data.action_size
+        self.initial_actions, self._action_size = actions, data.action_size
         columns = {"observations": data.observations, "actions": data.actions, "rewards": rewards}
         columns = {name: columns[name] for name in learned}
         self._units = {name: feature_units(values).to(device) for name, values in columns.items()}
@@ -137,6 +145,14 @@ class SyntheticSet:
             self.rewards.detach().cpu().numpy(),
             self._action_size,
         )
+
+
+def parameter_groups(
+    parameters: Mapping[str, torch.Tensor], learning_rate: float, label_learning_rate: float
+) -> list[dict[str, Any]]:
+    """Returns an optimizer's groups: observations have a learning rate, and what goes with them another."""
+    rates = {name: learning_rate if name == "observations" else label_learning_rate for name in parameters}
+    return [{"params": [parameter], "lr": rates[name]} for name, parameter in parameters.items()]
 
 
 def feature_units(values: npt.NDArray[Any]) -> torch.Tensor:

@@ -23,6 +23,7 @@ from .distilled import Distilled
 from .labels import LabelDistillationConfig, far_apart
 from .loop import run_steps
 from .soft_samples import SoftSamples
+from .synthetic import parameter_groups
 
 __all__ = ["SoftObjective", "TaughtMethod"]
 
@@ -140,6 +141,7 @@ class TaughtMethod(LabelDistillationConfig):
             "config": self.to_json(),
             "data": data_fingerprint(data),
             "rng": str(rng.bit_generator.state),
+            "teachers": None if self.given is None else self.given.sha256,
             "given": None if self.given_samples is None else self.given_samples.sha256,
         }
         run_steps(process, self.total_steps, rng, run, identity)
@@ -204,7 +206,7 @@ class _MovingSoft:
         rng: np.random.Generator,
         device: str,
     ) -> None:
-        self._config, self._data, self._teachers, self._device, self._steps = config, data, teachers, device, 0
+        self._config, self._data, self._teachers, self._device = config, data, teachers, device
         self._rng = rng
         labels = teachers.label(data.observations)
         self._taught = dataclasses.replace(data, probabilities=labels)
@@ -228,13 +230,7 @@ class _MovingSoft:
         self._samples = SoftSamples(
             observations, labels, self._data.observations, moved=config.move_observations, device=self._device
         )
-        groups = [
-            {
-                "params": [parameter],
-                "lr": config.learning_rate if name == "observations" else config.label_learning_rate,
-            }
-            for name, parameter in self._samples.parameters.items()
-        ]
+        groups = parameter_groups(self._samples.parameters, config.learning_rate, config.label_learning_rate)
         self._optimizer = torch.optim.Adam(groups, betas=(config.momentum, 0.999), eps=1e-12)
         moves = max(1, config.moves)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -17,7 +17,7 @@ __all__ = ["leaderboard_table"]
 AROUND = ("expert", "full", "random-policy")
 """Kinds of the arms that a board stands between."""
 BUDGET = "steps x batch"
-ASIDE = ("distilled-actions",)
+ASIDE = ("distilled-actions", "ensemble")
 """Kinds that scores read, and that are no method."""
 
 
@@ -39,12 +39,12 @@ def leaderboard_table(results: Results, split: str) -> Table:
         if arm.about.kind in AROUND or (arm.about.size in sizes and arm.about.kind not in ASIDE)
     ]
     shown.sort(key=lambda arm: -arm.mean)
-    first = next(arm for arm in shown if arm.about.student is not None)
-    student = first.about.student
+    first = next((arm for arm in shown if arm.about.student is not None), None)
+    student = None if first is None else first.about.student
     small = budget(results, "small", student)
     title = [
         f"{results.title}, {results.splits[split]}",
-        f"{first.n_students} {student} students x {first.n_episodes} episodes",
+        "" if first is None else f"{first.n_students} {student} students x {first.n_episodes} episodes",
         f"small sets {small}" if small else "",
         "sampled actions" if any(arm.mode == "sampled" for arm in shown) else "greedy actions",
     ]

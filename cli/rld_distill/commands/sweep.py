@@ -114,7 +114,11 @@ class _SweepCommand(ConfigCommand):
     show_default=True,
     help="Settings of the methods at once, see 'rld-distill presets METHOD'; each has to have it.",
 )
-@click.option("--steps", type=click.IntRange(0), help="Steps of distillation.  [default: the preset's]")
+@click.option(
+    "--steps",
+    type=click.IntRange(0),
+    help="Steps of distillation, with soft labels of the teachers.  [default: the preset's]",
+)
 @click.option(
     "--student", type=Known("students"), help="One of 'rld-distill list students'.  [default: the task's]"
 )
