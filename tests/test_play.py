@@ -13,13 +13,16 @@ from PIL import Image
 from commands import fails, run
 from d3rlpy_distill import OfflineDataset
 from d3rlpy_distill.data.training_set import TrainingSet
+from d3rlpy_distill.errors import DistillError, SettingsError
 from d3rlpy_distill.learners.learner import build_learner, learner_network
-from d3rlpy_distill.policies import RandomPolicy
+from d3rlpy_distill.policies import RandomPolicy, UniformPolicy
 from d3rlpy_distill.report.film import film_policies, save_film
 from d3rlpy_distill.students.kept import save_student
 from d3rlpy_distill.students.paper import PaperStudent
 from d3rlpy_distill.tasks import make_task
 from d3rlpy_distill.tasks.base import Shot
+from d3rlpy_distill.tasks.gymnasium import GymnasiumTask
+from frames_env import FramesEnv
 from procgen_datasets import TRAIN_LEVELS, Levels, ProcgenTask, ProcgenVecEnv, load_expert
 from procgen_datasets.film import film
 from procgen_datasets.rollout import rollout
@@ -124,6 +127,42 @@ def test_levels_and_difficulty_are_those_asked_for(tmp_path: Path, monkeypatch: 
     ]
     fails(2, "leave out --start-level", *play, "--split", "ood", "--start-level", 3)
     fails(2, "procgen/starpilot has id, ood, validation", *play, "--split", "tst")
+
+
+class FramesTask(GymnasiumTask):
+    """Five steps of noise, whose pictures say how many steps there have been."""
+
+    def make_env(self) -> FramesEnv:
+        return FramesEnv()
+
+
+def test_a_film_of_gymnasium_s_shows_what_is_played(tmp_path: Path) -> None:
+    task = FramesTask("frames", name="tests/frames")
+    policies = [RandomPolicy(3), RandomPolicy(3)]
+    shots = list(task.film(policies, split="validation", greedy=False, seed=2, max_steps=99))
+    assert [int(shot.frames.max()) for shot in shots] == [0, 1, 2, 3, 4, 4]  # none of the next episode
+    assert [shot.over.all() for shot in shots] == [False] * 5 + [True]
+    played = task.play(policies, split="validation", mode="sampled", episodes=1, seed=2)
+    assert shots[-1].returns.tolist() == played[:, 0].tolist()
+    returns = film_policies(task, ["random"], tmp_path / "x.gif", split="validation", seed=2, max_steps=2)
+    assert returns == [shots[2].returns[0]]
+    with pytest.raises(SettingsError, match="expected policies that give logits"):
+        task.film([UniformPolicy(np.zeros(1), np.ones(1), seed=0)], split="test", greedy=True, seed=0, max_steps=1)
+
+
+@pytest.mark.parametrize(("drawn", "message"), [(None, "draws no frames"), (OSError("no screen"), "no screen")])
+def test_what_cannot_be_drawn_is_named(drawn: object, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(env: FramesEnv) -> object:
+        if isinstance(drawn, OSError):
+            raise drawn
+        return drawn
+
+    monkeypatch.setattr(FramesEnv, "render", render)
+    shots = FramesTask("frames", name="tests/frames").film(
+        [RandomPolicy(3)], split="test", greedy=True, seed=0, max_steps=1
+    )
+    with pytest.raises(DistillError, match=f"FramesEnv cannot be .*{message}"):
+        next(shots)
 
 
 def test_command_names_what_is_off(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..data import DatasetInfo
 from ..errors import DistillError, SettingsError
 from ..files import claimed
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy, RandomPolicy, UniformPolicy
-from .base import CollectSettings, LoadedPolicy, Mode, Task, TrainedPolicy, TrainSettings, check_run
+from .base import CollectSettings, LoadedPolicy, Mode, Shot, Task, TrainedPolicy, TrainSettings, check_run
 from .gymnasium_bundled import EXPERT, bundled_policies
 from .gymnasium_envs import leaves_traces, make_env, simulator_versions
 from .gymnasium_rollout import Player
@@ -103,6 +103,15 @@ class GymnasiumTask(Task):
         """
         return make_env(self.env_id)
 
+    def drawn_env(self) -> gymnasium.Env[Any, Any]:
+        """Returns a new environment whose ``render`` gives frames, uint8 ``(H, W, 3)``, for :meth:`film`.
+
+        One of a task's own is asked to draw as it is; a task whose environments take another ``render_mode`` for that
+        overrides this.
+        """
+        own = type(self).make_env is not GymnasiumTask.make_env
+        return self.make_env() if own else make_env(self.env_id, render_mode="rgb_array")
+
     @property
     def action_bounds(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
         """Smallest and largest values of a continuous action, ``(D,)`` each; None where actions are discrete."""
@@ -149,6 +158,23 @@ class GymnasiumTask(Task):
                 # in float32, as d3rlpy keeps rewards: files of results take half the space
                 row[episode.number] = np.float32(episode.episode_return)
         return returns
+
+    def film(
+        self, policies: Sequence[Policy], *, split: str, greedy: bool, seed: int, max_steps: int
+    ) -> Iterator[Shot]:
+        """See :meth:`~.base.Task.film`; episodes are the first that :meth:`play` plays, drawn as the environment does.
+
+        Raises:
+            SettingsError: If a policy is for the other kind of actions.
+            DistillError: If the environment cannot be drawn.
+        """
+        for policy in policies:
+            self._check_kind(policy)
+        player = Player(
+            self.drawn_env, self._observations, self._actions, new_each_time=leaves_traces(self.env_id)
+        )
+        start = STARTS[split].of(seed, 1)[0]
+        return player.film(policies, start, greedy=greedy, seed=seed, max_steps=max_steps)
 
     @property
     def _slots(self) -> int:

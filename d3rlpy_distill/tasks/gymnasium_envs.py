@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import sys
 from typing import Any
 
 import gymnasium
@@ -95,13 +96,17 @@ def find_env(env_id: str) -> EnvSpec:
     )
 
 
-def make_env(env_id: str) -> gymnasium.Env[Any, Any]:
+def make_env(env_id: str, *, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """Makes an environment of gymnasium's as it is registered; Atari's are preprocessed as usual.
 
     Atari's images are those of Machado et al. 2018: an action lasts 4 frames, whatever the id says, up to 30 frames
     without an action at the start, the maximum of the last two frames, grey, 84x84, the last four of them stacked.
     Sticky actions, and whether there are any, are the id's (``ALE/X-v5`` has them, ``XNoFrameskip-v4`` has not).
     The end of a life ends no episode.
+
+    Args:
+        env_id: Of gymnasium.
+        render_mode: ``"rgb_array"`` for one that draws.
 
     Raises:
         UnknownNameError: If there is no such id.
@@ -110,12 +115,14 @@ def make_env(env_id: str) -> gymnasium.Env[Any, Any]:
     """
     spec = find_env(env_id)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would go to stdout, where results go
+    if render_mode is not None and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # it would try a window first, and show how that fails
     try:
         if _entry_point(spec).startswith(ATARI.entry_point) and spec.kwargs.get("obs_type") != "ram":
-            env = gymnasium.make(spec, frameskip=1, disable_env_checker=True)
+            env = gymnasium.make(spec, frameskip=1, render_mode=render_mode, disable_env_checker=True)
             images = gymnasium.wrappers.AtariPreprocessing(env, frame_skip=FRAME_SKIP)
             return gymnasium.wrappers.FrameStackObservation(images, STACKED_FRAMES)
-        return gymnasium.make(spec, disable_env_checker=True)
+        return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True)
     except (ImportError, gymnasium.error.Error) as error:
         raise _cannot_make(spec, error) from error
 

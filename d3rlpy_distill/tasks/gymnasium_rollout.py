@@ -1,4 +1,4 @@
-"""Plays a policy on many environments at once, for evaluating and for collecting."""
+"""Plays a policy on many environments at once, for evaluating and for collecting; films several of one start."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 
 from ..errors import DistillError
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy, SampledPolicy, UniformPolicy, sample_actions
+from .base import Shot
 from .gymnasium_spaces import ActionLayout, ObservationLayout
 
 __all__ = ["LONGEST", "EpisodeSteps", "PlayedEpisode", "Player"]
@@ -130,6 +131,40 @@ class Player:
                     break
             playing = going_on
 
+    def film(
+        self, policies: Sequence[Policy], start: int, *, greedy: bool, seed: int, max_steps: int
+    ) -> Iterator[Shot]:
+        """Yields shots of one episode of each policy, those that :meth:`play` plays, until all are over.
+
+        Args:
+            policies: P policies, of the actions' kind.
+            start: Seed to reset with.
+            greedy: As in :meth:`play`.
+            seed: Of the sampling of actions.
+            max_steps: Steps at most.
+
+        Raises:
+            DistillError: If the environments draw no frames.
+        """
+        while len(self._envs) < len(policies):
+            self._envs.append(self._make())
+        deciders = [self._decider(policy, greedy) for policy in policies]
+        playing = [self._begin(slot, 0, start, seed, False) for slot in range(len(policies))]
+        over = np.zeros(len(playing), np.bool_)
+        frames = np.stack([one.frame() for one in playing])
+        yield Shot(frames, np.zeros(len(playing)), over.copy())
+        for _ in range(max_steps):
+            frames = frames.copy()
+            for i in np.flatnonzero(~over):
+                one = playing[i]
+                actions, _ = deciders[i](torch.from_numpy(one.observation[None]), [one])
+                over[i] = one.step(actions[0], None) is not None
+                if not over[i]:
+                    frames[i] = one.frame()
+            yield Shot(frames, np.array([one.episode_return for one in playing]), over.copy())
+            if over.all():
+                return
+
     def _begin(self, slot: int, number: int, start: int, seed: int, record: bool) -> _Running:
         if self._new_each_time:
             self._envs[slot].close()  # type: ignore[no-untyped-call]
@@ -207,14 +242,14 @@ class _Running:
         self.slot, self.rng = slot, rng
         self._env, self._observations, self._actions = env, observations, actions
         self._number, self._start = number, start
-        self._return, self._length = 0.0, 0
+        self.episode_return, self._length = 0.0, 0
         self._steps: list[tuple[Any, Any, float, Any]] | None = [] if record else None
         self.observation = observations.read(env.reset(seed=start)[0])
 
     def step(self, action: Any, probabilities: npt.NDArray[np.float32] | None) -> PlayedEpisode | None:
         """Takes an action; returns the episode if that was its last step."""
         observation, reward, terminated, truncated, _ = self._env.step(self._actions.write(action))
-        self._return += float(reward)
+        self.episode_return += float(reward)
         self._length += 1
         if self._steps is not None:
             self._steps.append((self.observation, action, float(reward), probabilities))
@@ -222,7 +257,19 @@ class _Running:
             self.observation = self._observations.read(observation)
             return None
         steps = None if self._steps is None else _stack(self._steps, self._actions.discrete)
-        return PlayedEpisode(self._number, self._start, self._return, self._length, not terminated, steps)
+        return PlayedEpisode(self._number, self._start, self.episode_return, self._length, not terminated, steps)
+
+    def frame(self) -> npt.NDArray[np.uint8]:
+        """Returns what the environment draws, uint8 ``(H, W, 3)``."""
+        name = self._env.spec.id if self._env.spec is not None else type(self._env.unwrapped).__name__
+        try:
+            drawn: Any = self._env.render()
+        except Exception as error:  # of pygame, MuJoCo, OpenGL: each has its own
+            told = " ".join(f"{error}".split()) or type(error).__name__
+            raise DistillError(f"{name} cannot be drawn here: {told}") from error
+        if not isinstance(drawn, np.ndarray) or drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
+            raise DistillError(f"{name} cannot be filmed: it draws no frames with render_mode='rgb_array'.")
+        return drawn
 
 
 def _stack(steps: Sequence[tuple[Any, Any, float, Any]], discrete: bool) -> EpisodeSteps:

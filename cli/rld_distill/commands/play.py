@@ -26,7 +26,7 @@ Examples:
 
   rld-distill play starpilot starpilot random --split validation --out unseen.gif
 
-  rld-distill play gym/Hopper-v5 expert --out hopper.gif
+  rld-distill play gym/CartPole-v1 random --out cartpole.gif
 """
 
 
