@@ -182,7 +182,7 @@ def test_what_is_no_file_of_results_is_refused(text: str | None, message: str, t
 @pytest.mark.parametrize(
     ("field", "value"),
     [("split", "other"), ("mode", "noisy"), ("n_students", -3), ("n_episodes", "many"), ("ci95", [1]), ("mean", "x"),
-     ("name", ...), ("kind", ...), ("of", ...), ("size", "some"), ("n_students", 4)],
+     ("name", ...), ("kind", ...), ("labels", ...), ("size", "some"), ("n_students", 4)],
 )  # fmt: skip
 def test_a_damaged_arm_is_refused(field: str, value: object, saved: Path) -> None:
     whole = json.loads(saved.read_text())

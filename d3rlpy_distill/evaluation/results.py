@@ -100,14 +100,19 @@ class ArmResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns JSON values, without the raw returns; summaries have the digits of these, which are float32."""
+        """Returns JSON values, without the raw returns and what is None.
+
+        Summaries have as many digits as the returns, which are float32.
+        """
         fields = {
             f.name: _rounded(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if f.name not in ("about", "returns")
         }
         name = fields.pop("name")
-        return {"name": name, **dataclasses.asdict(self.about), **fields, "ci95": [_rounded(x) for x in self.ci95]}
+        ci95 = [_rounded(one) for one in self.ci95]
+        every = {"name": name, **dataclasses.asdict(self.about), **fields, "ci95": ci95}
+        return {key: value for key, value in every.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -273,10 +278,10 @@ def shapes(value: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 
 def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResult:
-    size, normalised = value["size"], value["normalised"]
+    size, normalised = value.get("size"), value.get("normalised")
     low, high = value["ci95"]
-    texts = {key: value[key] for key in ("name", "kind", "labels", "split", "mode", "student", "of")}
-    texts["teachers"] = value.get("teachers")  # earlier results do not say it
+    texts = {key: value[key] for key in ("name", "kind", "labels", "split", "mode")}
+    texts |= {key: value.get(key) for key in ("student", "of", "teachers")}
     for key, text in texts.items():
         if not isinstance(text, str) and not (text is None and key in ("student", "of", "teachers")):
             raise TypeError(f"an arm has {key} {text!r}")
@@ -286,9 +291,9 @@ def _arm(value: Mapping[str, Any], returns: npt.NDArray[np.float64]) -> ArmResul
             value["kind"],
             None if size is None else int(size),
             value["labels"],
-            value["student"],
-            value["of"],
-            value.get("teachers"),
+            texts["student"],
+            texts["of"],
+            texts["teachers"],
         ),
         split=str(value["split"]),
         mode=str(value["mode"]),
