@@ -51,9 +51,8 @@ def make(
     distill_to_file(dataset, path, method, **given)
     if not there:
         seconds = None if begun else time.perf_counter() - start
-        write_document(
-            record, {"seconds": seconds}, overwrite=True
-        )  # one that is there is of a set that was removed
+        # a record that is there is of a set that was removed
+        write_document(record, {"seconds": seconds}, overwrite=True)
     kept = read_document(record).get("seconds") if record.exists() else None
     return Made(Distilled.load(path, device=device), None if kept is None else float(kept))
 
