@@ -2,8 +2,8 @@
 
 Of each dataset it distils sets of several seeds, and evaluates them in one table. Beside them stand all data, the best
 tenth of it, random transitions, and random states with labels of those that label the sets. Where a policy labels
-them, all data with its labels stand there, too. The students of each arm also play as one. Run again into the same
-directory, it goes on.
+them, all data with its labels stand there, too. The students of each arm also play as one. With --tangents each
+dataset takes the value whose sets return most on validation starts. Run again into the same directory, it goes on.
 
 Run: ``python -m benchmarks.continuous_control halfcheetah-medium hopper-medium --out continuous``, and add
 ``--save benchmarks/results/continuous`` to keep the results for the page, which ``python benchmarks/update_readme.py``
@@ -12,20 +12,26 @@ renders. It needs ``pip install 'd3rlpy-distill[mujoco]'``."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from d3rlpy_distill import Budget, Distilled, DistillError, Protocol
+import numpy as np
+
+from d3rlpy_distill import Budget, Distilled, DistillError, OfflineDataset, Protocol
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.executors import HERE, LocalExecutor
-from d3rlpy_distill.pipeline import distill_to_file, load, plan_evaluation
+from d3rlpy_distill.pipeline import Evaluation, distill_to_file, load, plan_evaluation
 
 FULL = Budget(4000, 256)
 EXPERT = "expert"
 METHOD = "kernel-actions"
 SAMPLES = 256  # of the published tables
 ON_PAGE = ("percentile", SAMPLES)
+TUNING_STUDENTS = 5
 OWN = ("default", "percentile")
 """Presets of which the dataset itself says what is imitated."""
 
@@ -33,24 +39,11 @@ OWN = ("default", "percentile")
 def run(name: str, arguments: argparse.Namespace) -> Results:
     """Makes the sets of a dataset and evaluates them."""
     directory, labels = Path(arguments.out), None if arguments.preset in OWN else arguments.labels
-    tag = of_labels(arguments)
     dataset = load(name, data_directory=directory / "data")
-    sets = []
-    for seed in range(arguments.seeds):
-        path = directory / "sets" / f"{name}-{arguments.method}-{tag}-{arguments.samples}-{seed}.h5"
-        distill_to_file(
-            dataset,
-            path,
-            arguments.method,
-            preset=arguments.preset,
-            expert=labels,
-            seed=seed,
-            n_samples=arguments.samples,
-            command=_command(),
-        )
-        print(path, file=sys.stderr)
-        sets.append(Distilled.load(path))
-    n = arguments.samples
+    made = {tangent: make(dataset, name, tangent, arguments) for tangent in arguments.tangents}
+    tried = validated(dataset, name, made, arguments) if len(made) > 1 else dict.fromkeys(made, 0.0)
+    tangent = max(tried, key=lambda one: tried[one])
+    sets, n = made[tangent], arguments.samples
     also = {f"seed-{seed}": one for seed, one in enumerate(sets) if seed > 0}
     ready = plan_evaluation(
         dataset,
@@ -73,11 +66,70 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
         expert=labels,
         command=_command(),
     )
+    if len(tried) > 1:
+        record = {f"{one:g}": score for one, score in tried.items()}
+        ready = dataclasses.replace(ready, provenance={**ready.provenance, "tangents": record})
+    return play(ready, directory / "results" / stem(name, tangent, arguments), name, arguments)
+
+
+def make(dataset: OfflineDataset, name: str, tangent: float, arguments: argparse.Namespace) -> Sequence[Distilled]:
+    """Distils a dataset once for each seed, unless that was done before."""
+    sets, settings = [], dict[str, Any](tangent=tangent) if tangent else {}
+    for seed in range(arguments.seeds):
+        path = Path(arguments.out) / "sets" / f"{stem(name, tangent, arguments)}-{seed}.h5"
+        distill_to_file(
+            dataset,
+            path,
+            arguments.method,
+            preset=arguments.preset,
+            expert=None if arguments.preset in OWN else arguments.labels,
+            seed=seed,
+            n_samples=arguments.samples,
+            command=_command(),
+            **settings,
+        )
+        print(path, file=sys.stderr)
+        sets.append(Distilled.load(path))
+    return sets
+
+
+def validated(
+    dataset: OfflineDataset, name: str, made: Mapping[float, Sequence[Distilled]], arguments: argparse.Namespace
+) -> Mapping[float, float]:
+    """Returns the mean normalised score on validation starts of the sets of each tangent, 0 to 1."""
+    sets = {
+        tangent: {f"choice-{number}-seed-{seed}": one for seed, one in enumerate(every)}
+        for number, (tangent, every) in enumerate(made.items())
+    }
+    also = {arm: one for every in sets.values() for arm, one in every.items()}
+    ready = plan_evaluation(
+        dataset,
+        [],
+        also=also,
+        student="mlp",
+        splits=["validation"],
+        protocol=Protocol(TUNING_STUDENTS, arguments.episodes),
+        arms=list(also),
+        command=_command(),
+    )
+    results = play(ready, Path(arguments.out) / "validation" / stem(name, 0.0, arguments), name, arguments)
+    scores = {arm.name: arm.normalised for arm in results.arms if arm.normalised is not None}
+    return {tangent: float(np.mean([scores[arm] for arm in every])) for tangent, every in sets.items()}
+
+
+def play(ready: Evaluation, out: Path, name: str, arguments: argparse.Namespace) -> Results:
+    """Runs an evaluation."""
     return ready.run(
-        directory / "results" / f"{name}-{arguments.method}-{tag}-{n}",
+        out,
         executor=HERE if arguments.jobs == 1 else LocalExecutor(jobs=arguments.jobs),
         progress=lambda what, done, total: print(f"{name}: {done}/{total} {what}", file=sys.stderr),
     )
+
+
+def stem(name: str, tangent: float, arguments: argparse.Namespace) -> str:
+    """What the sets of a dataset are called in the directory."""
+    share = f"-tangent-{tangent:g}" if tangent else ""
+    return f"{name}-{arguments.method}-{of_labels(arguments)}-{arguments.samples}{share}"
 
 
 def of_labels(arguments: argparse.Namespace) -> str:
@@ -108,6 +160,13 @@ def main() -> None:
         "--sets-only",
         action="store_true",
         help="leave out bc-10, bc-100 and bc-100-of-expert, which do not depend on --samples",
+    )
+    parser.add_argument(
+        "--tangents",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        help="values of --tangent of 'distill', of which each dataset takes the best on validation starts",
     )
     parser.add_argument("--seeds", type=int, default=3, help="distillations")
     parser.add_argument("--students", type=int, default=5, help="of each arm")
