@@ -874,8 +874,21 @@ def _about(name: str, provenance: Provenance | None) -> dict[str, Any]:
     return {
         "file": name,
         "command": None if provenance is None else provenance.command,
-        "settings": None if provenance is None else dict(provenance.settings),
+        "settings": None if provenance is None else _without_fits(provenance.settings),
     }
+
+
+def _without_fits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the statistics of the learner's scalers: the data determine them, and the set's own file keeps them."""
+    config = settings.get("config")
+    learner = config.get("learner") if isinstance(config, Mapping) else None
+    if not isinstance(config, Mapping) or not isinstance(learner, Mapping):
+        return dict(settings)
+    named = {
+        name: {"type": value.get("type")} if name.endswith("_scaler") and isinstance(value, Mapping) else value
+        for name, value in learner.items()
+    }
+    return {**settings, "config": {**config, "learner": named}}
 
 
 def _json(value: Mapping[str, Any]) -> dict[str, Any]:

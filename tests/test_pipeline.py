@@ -16,6 +16,7 @@ from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 
 import d3rlpy_distill
 from buffers import built_in, make_buffer, vectors
+from cartpole import collect_cartpole
 from d3rlpy_distill import (
     Distilled,
     GradientMatchingConfig,
@@ -327,6 +328,20 @@ def test_a_set_of_an_earlier_version_of_the_data_says_which(
     with pytest.raises(DistillError) as labelled:
         distill(new, "labels", teachers=tmp_path / "starpilot-soft-150.h5", n_samples=5)
     assert said in str(evaluated.value) and said in str(labelled.value)
+
+
+def test_results_record_settings_without_the_statistics_that_the_data_determine(tmp_path: Path) -> None:
+    dataset = OfflineDataset.load(collect_cartpole(tmp_path / "cartpole.h5"))
+    made = distill(dataset, "gradient", n_samples=4, **FAST["gradient"])
+    assert made.provenance is not None
+    kept = made.provenance.settings["config"]
+    told = plan_evaluation(dataset, [made]).provenance["distilled"]["distilled-4"]["settings"]["config"]
+    assert len(kept["learner"]["observation_scaler"]["params"]["mean"]) == 4
+    scalers = {
+        name: {"type": value["type"]} for name, value in kept["learner"].items() if name.endswith("_scaler")
+    }
+    assert scalers["observation_scaler"] == {"type": "standard"}
+    assert told == {**kept, "learner": {**kept["learner"], **scalers}}
 
 
 def test_teachers_of_version_0_1_label_new_samples(starpilot_dataset: OfflineDataset, tmp_path: Path) -> None:
