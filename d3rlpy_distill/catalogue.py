@@ -80,6 +80,11 @@ METHODS.add(
     "Give few real observations the soft labels of students of all the data.",
 )
 METHODS.add(
+    "hard-labels",
+    f"{_METHODS}.hard_labels:HardLabelsConfig",
+    "Give few real observations such labels as integer actions, several each, for any d3rlpy algorithm.",
+)
+METHODS.add(
     "unrolled-labels",
     f"{_METHODS}.unrolled_labels:UnrolledLabelsConfig",
     "Learn the labels of real observations through a student's training on them (arXiv 2311.07025, 1910.02551).",

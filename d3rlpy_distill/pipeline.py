@@ -208,7 +208,7 @@ def configure(
     if student is None:
         known["learner"] = given.teachers.config
     if settings.get("begin") == "given":
-        known["given_samples"], known["n_samples"] = given.samples, len(given.samples)
+        known |= kind.of_given(given.samples)
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
     recorded["teachers_sha256"] = given.sha256
     return given.label(configured, seed), recorded
@@ -795,7 +795,7 @@ class _GivenTeachers:
         """
         asked = json.loads(json.dumps(method.to_json()))
         known_to_teachers = {"learner", "learner_type", *OF_TEACHERS}
-        if not isinstance(method, TaughtMethod):  # where samples move, a seed says more than who taught them
+        if method.seeds_teachers_alone:
             asked["seed"] = seed
             known_to_teachers.add("seed")
         defaults = {f.name: f.default for f in dataclasses.fields(method)}

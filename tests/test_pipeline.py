@@ -73,11 +73,20 @@ FAST: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 2, "real_batch_size": 8},
     "unrolled": {"steps": 1, "real_batch_size": 8, "window": 1, "horizon": 2},
     "labels": {"teacher_steps": 2, "n_teachers": 2},
+    "hard-labels": {"teacher_steps": 2, "n_teachers": 2},
     "kernel": {"teacher_steps": 2, "n_teachers": 2, "moves": 1, "students": 2, "real_batch_size": 8},
     "kernel-actions": {"steps": 1, "networks": 2, "real_batch_size": 8},
     "unrolled-labels": {"teacher_steps": 2, "n_teachers": 2, "moves": 1, "window": 1, "horizon": 2},
 }
-TAKEN = {"gradient": 2, "unrolled": 1, "labels": 4, "kernel": 5, "kernel-actions": 1, "unrolled-labels": 5}
+TAKEN = {
+    "gradient": 2,
+    "unrolled": 1,
+    "labels": 4,
+    "hard-labels": 4,
+    "kernel": 5,
+    "kernel-actions": 1,
+    "unrolled-labels": 5,
+}
 
 
 @pytest.mark.parametrize("method", built_in(METHODS))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import UnsuitableDatasetError
 
-__all__ = ["Allocation", "allocate", "deal_shared", "draw_per_action"]
+__all__ = ["Allocation", "allocate", "deal_labels", "deal_shared", "draw_per_action"]
 
 Allocation = Literal["even", "frequency"]
 
@@ -97,3 +97,29 @@ def deal_shared(
     shared = rng.choice(n_transitions, n_shared, replace=False)
     actions = np.repeat(np.arange(len(per_action)), per_action)
     return shared[np.arange(len(actions)) % n_shared], actions
+
+
+def deal_labels(
+    labels: npt.NDArray[np.floating[Any]], n_samples: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Gives each of M observations actions in the proportions of its label, by systematic sampling.
+
+    An observation with k samples has its actions at k evenly spaced points of its cumulative label, so that each
+    action is there as often as the label says, give or take one. The first points of the M observations are evenly
+    spaced too, in a random order: what one has too much of an action, another has too little.
+
+    Args:
+        labels: Rows that sum to 1, ``(M, A)``.
+        n_samples: At least M; the first observations get the remainder.
+        rng: Draws the points.
+
+    Returns:
+        For each sample the observation and the action, int64 ``(n_samples,)`` both.
+    """
+    count = len(labels)
+    rows = np.arange(n_samples) % count
+    per_row = np.bincount(rows, minlength=count)
+    offsets = (rng.permutation(count) + rng.random()) / count
+    points = (np.arange(n_samples) // count + offsets[rows]) / per_row[rows]
+    bounds = np.cumsum(labels, axis=1, dtype=np.float64)[:, :-1]  # the last action takes what rounding leaves
+    return rows, (points[:, None] >= bounds[rows]).sum(1)

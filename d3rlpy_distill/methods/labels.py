@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from .loop import run_steps
 from .start import draw_start
 from .teaching import TeacherTraining
 
-__all__ = ["LabelDistillationConfig", "far_apart"]
+__all__ = ["LabelDistillationConfig", "check_given", "far_apart"]
 
 SMALLEST = 1e-6  # probability that is told from 0
 
@@ -66,6 +66,8 @@ class LabelDistillationConfig(LearnedMethod):
     """
 
     labels: ClassVar[str] = "soft"
+    seeds_teachers_alone: ClassVar[bool] = True
+    """Whether a seed decides who the teachers are and nothing else, so that given ones have to be of that seed."""
 
     steps: int | None = option(None, "Steps of all teachers together.", minimum=0)
     teacher_steps: int = option(1000, "Steps of each teacher.", minimum=1)
@@ -97,6 +99,19 @@ class LabelDistillationConfig(LearnedMethod):
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
 
+    @classmethod
+    def of_given(cls, samples: Distilled) -> dict[str, Any]:
+        """Returns the settings with which a method that has ``begin`` begins from the samples of a set."""
+        return {"given_samples": samples, "n_samples": len(samples)}
+
+    def imitated(self, dataset: OfflineDataset) -> tuple[TransitionArrays, npt.NDArray[np.int64]]:
+        """Returns the transitions to distil, with what teachers imitate where that is no action, and their indices."""
+        data, rows = self.select(dataset)
+        if self.sharpness is not None:
+            soft = sharpen(self.behaviour(dataset, rows), self.sharpness).astype(np.float32)
+            data = dataclasses.replace(data, probabilities=soft)
+        return data, rows
+
     def teaching(self, data: TransitionArrays, rng: np.random.Generator, device: str) -> TeacherTraining:
         """Returns the training of the teachers on the data."""
         return TeacherTraining(self.learner, self.convergence, data, rng, device)
@@ -109,22 +124,23 @@ class LabelDistillationConfig(LearnedMethod):
         assert isinstance(self.learner, DiscreteBCConfig)
         return Teachers(self.learner, weights, data.observations.shape[1:], data.action_size, device=device)
 
+    def teach(self, data: TransitionArrays, rng: np.random.Generator, run: Run) -> Teachers | None:
+        """Trains the teachers, or returns those that are given; None after no step at all."""
+        training = self.teaching(data, rng, run.device)
+        identity = {"config": self.to_json(), "data": data_fingerprint(data), "rng": str(rng.bit_generator.state)}
+        run_steps(training, self.total_steps, rng, run, identity)
+        return self.given or self.taught(training, data, run.device)
+
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and labels the samples; see :meth:`~.base.Method.distill`.
 
         The samples' ``actions`` are those taken. Without a step and without given teachers they are a random subset
         that has no soft labels.
         """
-        data, rows = self.select(dataset)
-        if self.sharpness is not None:
-            soft = sharpen(self.behaviour(dataset, rows), self.sharpness).astype(np.float32)
-            data = dataclasses.replace(data, probabilities=soft)
+        data, rows = self.imitated(dataset)
         # drawn before the teachers, though they replace it: a seed gives what it gave in version 0.1
         index, _ = draw_start(data, self.n_samples, "frequency", rng)
-        training = self.teaching(data, rng, run.device)
-        identity = {"config": self.to_json(), "data": data_fingerprint(data), "rng": str(rng.bit_generator.state)}
-        run_steps(training, self.total_steps, rng, run, identity)
-        teachers = self.given or self.taught(training, data, run.device)
+        teachers = self.teach(data, rng, run)
         plain = dataclasses.replace(data, probabilities=None)
         if teachers is None:
             return Distilled(plain.take(index), sources=rows[index])
@@ -132,6 +148,21 @@ class LabelDistillationConfig(LearnedMethod):
         samples = plain.take(index)
         labelled = dataclasses.replace(samples, probabilities=teachers.label(samples.observations))
         return Distilled(labelled, sources=rows[index], teachers=teachers)
+
+
+def check_given(begin: str, given: Distilled | None) -> None:
+    """Refuses ``begin="given"`` without a set with soft labels, and a set without it.
+
+    Raises:
+        SettingsError: Saying what is missing.
+    """
+    if (begin == "given") != (given is not None):
+        raise SettingsError(
+            f"begin={begin!r} {'without' if given is None else 'with'} given samples: 'given' goes with a "
+            "set with soft labels, on the command line that of --teachers."
+        )
+    if given is not None and not given.soft:
+        raise SettingsError("the given set has no soft labels: expected one of a method that gives them.")
 
 
 def far_apart(labels: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np.int64]:

@@ -6,21 +6,20 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ..data import OfflineDataset, TransitionArrays
-from ..data.relabel import sharpen
 from ..errors import SettingsError
 from ..options import option
 from ..students.teachers import Teachers
 from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
-from .labels import LabelDistillationConfig, far_apart
+from .labels import LabelDistillationConfig, check_given, far_apart
 from .loop import run_steps
 from .soft_samples import SoftSamples
 from .synthetic import parameter_groups
@@ -68,6 +67,8 @@ class TaughtMethod(LabelDistillationConfig):
         given_samples: What ``begin="given"`` begins from.
     """
 
+    seeds_teachers_alone: ClassVar[bool] = False
+
     moves: int = option(1000, "Steps that move the samples.", minimum=0)
     begin: Literal["random", "far-apart", "given"] = option(
         "random",
@@ -85,16 +86,11 @@ class TaughtMethod(LabelDistillationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_given(self.begin, self.given_samples)
         given = self.given_samples
-        if (self.begin == "given") != (given is not None):
+        if given is not None and len(given) != self.n_samples:
             raise SettingsError(
-                f"begin={self.begin!r} {'without' if given is None else 'with'} given samples: 'given' goes with a "
-                "set with soft labels, on the command line that of --teachers."
-            )
-        if given is not None and (not given.soft or len(given) != self.n_samples):
-            raise SettingsError(
-                f"n_samples={self.n_samples}, and the given set has {len(given)} samples "
-                f"{'with' if given.soft else 'without'} soft labels: expected n_samples={len(given)}, and labels."
+                f"n_samples={self.n_samples}, and the given set has {len(given)} samples: expected as many."
             )
 
     @property
@@ -132,10 +128,7 @@ class TaughtMethod(LabelDistillationConfig):
 
         The samples' ``actions`` are those taken where they began.
         """
-        data, rows = self.select(dataset)
-        if self.sharpness is not None:
-            soft = sharpen(self.behaviour(dataset, rows), self.sharpness).astype(np.float32)
-            data = dataclasses.replace(data, probabilities=soft)
+        data, rows = self.imitated(dataset)
         process = _Taught(self, data, rng, run.device)
         identity = {
             "config": self.to_json(),

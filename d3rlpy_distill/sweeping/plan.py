@@ -260,7 +260,7 @@ def plan_cells(
     cells: list[Cell] = []
     for name, student, method, seed in itertools.product(names, chosen, methods, dict.fromkeys(seeds)):
         own = dataclasses.replace(config, student=student)
-        teaches, first = issubclass(METHODS.get(method), LabelDistillationConfig) and config.steps != 0, None
+        teaches, first = _keeps_teachers(METHODS.get(method)) and config.steps != 0, None
         for size in sizes:
             # students of everything depend on neither method nor size
             once = full and (method, size) == (methods[0], sizes[0])
@@ -268,6 +268,10 @@ def plan_cells(
             if teaches:  # teachers do not depend on the size: one training serves all
                 first = first or cells[-1]
     return cells
+
+
+def _keeps_teachers(kind: type[Method]) -> bool:
+    return issubclass(kind, LabelDistillationConfig) and kind.labels == "soft"
 
 
 def _takes_steps(method: str) -> bool:
