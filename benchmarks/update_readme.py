@@ -59,7 +59,7 @@ PRESETS = {
 }
 BLOCK = re.compile(
     r"(<!-- (results: (?P<results>[\w/-]+)|games: (?P<games>[\w-]+)|(?P<experts>experts)|(?P<board>leaderboard)"
-    r"|(?P<continuous>continuous-control)|continuous-sizes: (?P<sizes>[\w-]+)"
+    r"|(?P<continuous>continuous-control)|(?P<tangents>continuous-tangents)|continuous-sizes: (?P<sizes>[\w-]+)"
     r"|continuous-presets: (?P<presets>[\w-]+)) -->\n)"
     r".*?<!-- end -->",
     re.DOTALL,
@@ -73,6 +73,7 @@ def updated(text: str) -> str:
     ``<!-- games: ARM -->`` an arm over the games, ``<!-- experts -->`` that of
     the bundled experts' cards, ``<!-- leaderboard -->`` those of ``benchmarks/results/leaderboard``,
     ``<!-- continuous-control -->`` that of ``benchmarks/results/continuous``,
+    ``<!-- continuous-tangents -->`` what was chosen for each dataset there,
     ``<!-- continuous-sizes: DATASET -->`` those of a dataset's sizes there, ``<!-- continuous-presets: DATASET -->``
     those of its presets.
     """
@@ -86,6 +87,8 @@ def updated(text: str) -> str:
                 return f"{match[1]}No results are kept yet.\n<!-- end -->"
         elif match["continuous"]:
             tables = [continuous_table()]
+        elif match["tangents"]:
+            tables = [tangents_table()]
         elif match["sizes"]:
             tables = [sizes_table(match["sizes"])]
         elif match["presets"]:
@@ -118,6 +121,23 @@ def continuous_table(directory: Path = CONTINUOUS) -> Table:
     share = tuple(f"{100 * mean / means[0]:.0f}%" for mean in means)
     table = scores_table("dataset", {**rows, "mean": list(means)}, SCORED)
     return Table(table.title, table.columns, [*table.rows, ("of cloning all data", *share)])
+
+
+def tangents_table(directory: Path = CONTINUOUS) -> Table:
+    """Returns the scores on validation starts, 0 to 100, by which each dataset took its share of the tangent kernel."""
+    tried = {
+        name: Results.load(directory / f"{name}-percentile.json").provenance["tangents"] for name in ON_MUJOCO
+    }
+    shares = list(next(iter(tried.values())))
+    rows = [
+        (name, *(f"{100 * scores[share]:.1f}" for share in shares), max(shares, key=lambda share: scores[share]))
+        for name, scores in tried.items()
+    ]
+    return Table(
+        "Normalised scores on validation starts",
+        ("dataset", *(f"share {share}" for share in shares), "taken"),
+        rows,
+    )
 
 
 def sizes_table(name: str, directory: Path = CONTINUOUS) -> Table:

@@ -82,7 +82,7 @@ METHODS.add(
 METHODS.add(
     "hard-labels",
     f"{_METHODS}.hard_labels:HardLabelsConfig",
-    "Give few real observations such labels as integer actions, several each, for any d3rlpy algorithm.",
+    "Give few real observations such labels as integer actions, several each: for stock DiscreteBC.",
 )
 METHODS.add(
     "unrolled-labels",

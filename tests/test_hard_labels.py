@@ -1,4 +1,4 @@
-"""Labels as integer actions: their proportions, who gives them, and that any d3rlpy algorithm trains on them."""
+"""Labels as integer actions: their proportions, who gives them, and that stock d3rlpy clones them."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_labels_are_those_of_teachers_on_random_observations() -> None:
     np.testing.assert_allclose(np.bincount(first.samples.actions, minlength=A) / 30, label, atol=1 / 30)
 
 
-def test_stock_d3rlpy_trains_on_a_file_of_them(tmp_path: Path) -> None:
+def test_stock_d3rlpy_clones_a_file_of_them(tmp_path: Path) -> None:
     distill_to_file(dataset(), tmp_path / "hard.h5", "hard-labels", n_samples=12, n_observations=4, **TEACHERS)
     with (tmp_path / "hard.h5").open("rb") as file:
         buffer = d3rlpy.dataset.ReplayBuffer.load(file, d3rlpy.dataset.InfiniteBuffer())
     assert buffer.dataset_info.action_size == A and buffer.transition_count == 12
-    cql = d3rlpy.algos.DiscreteCQLConfig(batch_size=4).create()
-    cql.fit(
+    student = DiscreteBCConfig(batch_size=4).create()
+    student.fit(
         buffer,
         n_steps=2,
         n_steps_per_epoch=2,

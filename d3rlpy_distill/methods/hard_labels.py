@@ -22,8 +22,7 @@ __all__ = ["HardLabelsConfig"]
 class HardLabelsConfig(LabelDistillationConfig):
     r"""Give few real observations the labels of students of all the data, as integer actions.
 
-    Any d3rlpy algorithm for discrete actions trains on integers, and none but this library's students on
-    distributions. So ``n_observations`` K of the M samples' observations differ, and each of them stands in the set
+    d3rlpy's ``DiscreteBC`` clones integers, and no distributions. So ``n_observations`` K of the M samples' observations differ, and each of them stands in the set
     M / K times, with the actions :math:`a` of its teachers' label :math:`q(a|s)` in its proportions
     (:func:`~..data.allocation.deal_labels`). A student's loss on the set is then that on the K soft labels:
 
@@ -72,7 +71,8 @@ class HardLabelsConfig(LabelDistillationConfig):
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and deals their actions; see :meth:`~.base.Method.distill`.
 
-        A sample's reward is the return-to-go of its observation. The teachers are not kept: the set has no soft
+        A sample's reward is the return-to-go of its observation, whichever its action: such a set is for cloning, and
+        says nothing of actions to what learns values. The teachers are not kept: the set has no soft
         labels that they could explain.
         """
         if self.given_samples is not None:
