@@ -22,9 +22,10 @@ __all__ = ["HardLabelsConfig"]
 class HardLabelsConfig(LabelDistillationConfig):
     r"""Give few real observations the labels of students of all the data, as integer actions.
 
-    d3rlpy's ``DiscreteBC`` clones integers, and no distributions. So ``n_observations`` K of the M samples' observations differ, and each of them stands in the set
-    M / K times, with the actions :math:`a` of its teachers' label :math:`q(a|s)` in its proportions
-    (:func:`~..data.allocation.deal_labels`). A student's loss on the set is then that on the K soft labels:
+    d3rlpy's ``DiscreteBC`` clones integers, and no distributions. So ``n_observations`` K of the M samples'
+    observations differ, and each of them stands in the set M / K times, with the actions :math:`a` of its teachers'
+    label :math:`q(a|s)` in its proportions (:func:`~..data.allocation.deal_labels`). A student's loss on the set is
+    then that on the K soft labels:
 
     .. math::
 
