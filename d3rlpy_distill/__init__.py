@@ -9,6 +9,7 @@ from .evaluation import Protocol, Results
 from .learners.convergence import ConvergenceConfig
 from .methods import Coreset, Distilled, Method, Run, option
 from .methods.gradient import GradientMatchingConfig
+from .methods.hard_labels import HardLabelsConfig
 from .methods.kernel import KernelRegressionConfig
 from .methods.kernel_actions import ActionKernelConfig
 from .methods.labels import LabelDistillationConfig
@@ -36,6 +37,7 @@ __all__ = [
     "Distilled",
     "GradientMatchingConfig",
     "GymnasiumTask",
+    "HardLabelsConfig",
     "ImpalaEncoderFactory",
     "KernelRegressionConfig",
     "LabelDistillationConfig",
