@@ -140,17 +140,23 @@ def tangents_table(directory: Path = CONTINUOUS) -> Table:
     )
 
 
-def sizes_table(name: str, directory: Path = CONTINUOUS) -> Table:
+def sizes_table(name: str) -> Table:
     """Returns the scores of one dataset's sets of preset ``percentile``, a row each size."""
-    paths = {f"{n}": directory / f"{name}-percentile{'' if n == SIZE else f'-{n}'}.json" for n in SIZES}
-    rows = {n: scores(Results.load(path), OF_SETS) for n, path in paths.items() if path.exists()}
-    return scores_table("samples", rows, OF_SETS)
+    return scores_table("samples", {f"{n}": row for n, row in of_sizes(name).items()}, OF_SETS)
+
+
+def of_sizes(name: str) -> dict[int, list[float]]:
+    """Returns the scores of each size, last layer's kernel alone, as :func:`scores` does."""
+    paths = {
+        n: OTHER_PRESETS / f"{name}-percentile.json" if n == SIZE else CONTINUOUS / f"{name}-percentile-{n}.json"
+        for n in SIZES
+    }
+    return {n: scores(Results.load(path), OF_SETS) for n, path in paths.items() if path.exists()}
 
 
 def presets_table(name: str) -> Table:
-    """Returns the scores of one dataset's sets, a row each preset."""
-    where = {preset: CONTINUOUS if preset == "percentile" else OTHER_PRESETS for preset in PRESETS}
-    paths = {title: where[preset] / f"{name}-{preset}.json" for preset, title in PRESETS.items()}
+    """Returns the scores of one dataset's sets, last layer's kernel alone, a row each preset."""
+    paths = {title: OTHER_PRESETS / f"{name}-{preset}.json" for preset, title in PRESETS.items()}
     rows = {title: scores(Results.load(path), OF_SETS) for title, path in paths.items() if path.exists()}
     return scores_table("whose decisions", rows, OF_SETS)
 

@@ -721,7 +721,9 @@ def _by_arm(
         if not ARM_NAME.fullmatch(name):
             raise SettingsError(f"also {name!r}: expected a name of letters, digits and hyphens.")
         if name in sets or is_reserved(name):
-            raise SettingsError(f"also {name!r}: the table has an arm of that name, or arms whose names begin so; give another.")
+            raise SettingsError(
+                f"also {name!r}: the table has an arm of that name, or arms whose names begin so; give another."
+            )
         sets[name] = one
     if not sets:
         raise SettingsError("nothing to evaluate: give a distilled set.")

@@ -1,4 +1,4 @@
-"""The script of the table of continuous control: what each dataset takes is chosen on validation starts."""
+"""The scripts of continuous control: validation starts choose what a dataset takes; the curve shows the table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from test_readme import load_script
@@ -64,3 +65,27 @@ def test_a_dataset_takes_what_returns_most_on_validation_starts(
 
     script.run("hopper-medium", argparse.Namespace(**{**vars(ARGUMENTS), "tangents": [0.0]}))
     assert len(played) == 3 and "tangents" not in played[-1][0].provenance  # nothing to choose from
+
+
+def test_the_curve_of_sizes_shows_the_table() -> None:
+    from benchmarks.continuous_sizes import DATASET, curve
+    from benchmarks.update_readme import sizes_table
+
+    table = sizes_table(DATASET)
+    columns = {name: [row[i] for row in table.rows] for i, name in enumerate(table.columns)}
+    (axis,) = curve(DATASET).axes
+    lines = {str(line.get_label()): line for line in axis.get_lines()}
+    assert (
+        [tick.get_text() for tick in axis.get_xticklabels()] == columns["samples"] == ["16", "64", "256", "1024"]
+    )
+    for label, column in (
+        ("random states, labels of the sets", "random, labels of the sets"),
+        ("random transitions", "random, actions taken"),
+    ):
+        assert [f"{y:.1f}" for y in lines[label].get_ydata()] == columns[column]
+    (bars,) = axis.containers
+    middle, _, (spread,) = bars.lines
+    assert [f"{y:.1f}" for y in middle.get_ydata()] == columns["distilled"]
+    ends = np.array(spread.get_segments())[:, :, 1]
+    assert [f"{y:.1f}" for y in ends[:, 0]] == columns["lowest set"]
+    assert [f"{y:.1f}" for y in ends[:, 1]] == columns["highest set"]

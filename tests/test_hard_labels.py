@@ -148,6 +148,9 @@ def test_the_samples_of_another_set_are_dealt(tmp_path: Path) -> None:
         distill(data, "hard-labels", n_samples=3, begin="given", teachers=tmp_path / "soft.h5")
     configured = configure(data, "hard-labels", **TEACHERS)[0]
     bare = dataclasses.replace(soft, samples=dataclasses.replace(soft.samples, probabilities=None))
+    alone = dataclasses.replace(configured, n_samples=12, begin="given", given_samples=soft)  # type: ignore[call-arg]
+    assert alone.total_steps == 0 and configured.total_steps == 6  # without teachers, too
+    assert alone.distill(data, np.random.default_rng(0)).sha256 == hard.sha256
     with pytest.raises(SettingsError, match="the given set has no soft labels"):
         dataclasses.replace(configured, n_samples=12, begin="given", given_samples=bare)  # type: ignore[call-arg]
     with pytest.raises(SettingsError, match="begin='given' without given samples"):

@@ -24,7 +24,9 @@ SCRIPTS = [
     for group in ("speed", "findings")
     for path in sorted((ROOT / "benchmarks" / group).glob("*.py"))
 ]
-SCRIPTS += ["benchmarks.continuous_control", "benchmarks.evolution", "benchmarks.leaderboard"]
+SCRIPTS += [
+    f"benchmarks.{name}" for name in ("continuous_control", "continuous_sizes", "evolution", "leaderboard")
+]
 COMMAND = re.compile(r"^ *(?:\$ )?rld-distill (?P<line>.+)$|`rld-distill (?P<inline>[^`]+)`", re.MULTILINE)
 SCRIPT = re.compile(r"python (?:-m (?P<module>benchmarks[\w.]*)|(?P<file>benchmarks/[\w/]+\.py))")
 

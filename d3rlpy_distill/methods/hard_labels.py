@@ -64,6 +64,11 @@ class HardLabelsConfig(LabelDistillationConfig):
                 "and better several times as many."
             )
 
+    @property
+    def total_steps(self) -> int:
+        """Those of the teachers; 0 where the samples are given, which have their labels."""
+        return 0 if self.given_samples is not None else super().total_steps
+
     @classmethod
     def of_given(cls, samples: Distilled) -> dict[str, Any]:
         """See :meth:`~.labels.LabelDistillationConfig.of_given`."""
@@ -73,8 +78,8 @@ class HardLabelsConfig(LabelDistillationConfig):
         """Trains the teachers and deals their actions; see :meth:`~.base.Method.distill`.
 
         A sample's reward is the return-to-go of its observation, whichever its action: such a set is for cloning, and
-        says nothing of actions to what learns values. The teachers are not kept: the set has no soft
-        labels that they could explain.
+        says nothing of actions to what learns values. The teachers are not kept: there are no soft labels that they
+        could explain.
         """
         if self.given_samples is not None:
             return self._dealt(self.given_samples, rng)
