@@ -482,13 +482,13 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, whole: tuple[
         train_expert(CONFIG, tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
-def test_the_experts_own_checkpoints_resume(tmp_path: Path, game: str) -> None:
+@pytest.mark.parametrize("run", ["starpilot@1", "bigfish@1", "jumper@1", "coinrun"])
+def test_the_experts_own_checkpoints_resume(tmp_path: Path, run: str) -> None:
     """Those of version 0.1 among them; asked for no more steps, a run gives back the weights it holds."""
-    kept = ROOT / "datasets" / "checkpoints" / f"{game}@1" / "checkpoint.pt"
+    kept = ROOT / "datasets" / "checkpoints" / run / "checkpoint.pt"
     if not kept.exists():
         pytest.skip(f"{kept} is not in source distributions, only in the repository")
-    saved = torch.load(kept, weights_only=True)
+    saved = load_state(kept)
     shutil.copy(kept, tmp_path)
     steps = saved["state"]["curve"][-1]["steps"]
     config = TrainExpertConfig.from_identity(json.loads(saved["identity"]), steps)
