@@ -33,6 +33,7 @@ from .files import check_directory, check_output, claim_of, claimed
 from .machine import describe_machine
 from .methods.base import Method
 from .methods.distilled import Distilled
+from .methods.given import GivenSamplesMethod
 from .methods.labels import LabelDistillationConfig
 from .methods.learned import LearnedMethod
 from .methods.taught import TaughtMethod
@@ -207,7 +208,7 @@ def configure(
     known = given.settings(kind) if preset == "default" else {}
     if student is None:
         known["learner"] = given.teachers.config
-    if settings.get("begin") == "given":
+    if settings.get("begin") == "given" and issubclass(kind, GivenSamplesMethod):
         known |= kind.of_given(given.samples)
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
     recorded["teachers_sha256"] = given.sha256

@@ -3,8 +3,9 @@
 Both run on the same files, one after the other, with the defaults of each: budgets, arms, jobs. What the arms took in
 this one is printed beside it.
 
-Run: ``git worktree add ../before 1b25e9f``, then ``python -m benchmarks.speed.whole_evaluation ../before
-starpilot-expert@1.h5 starpilot-150.h5 --students 10``"""
+Run: ``git worktree add ../before 1b25e9f``, then ``python -m benchmarks.speed.whole_evaluation ../before starpilot.h5
+starpilot-150.h5 --students 10``. The older checkout has to make the dataset (its ``collect``), as it does not know the
+names of later experts."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from ..errors import SettingsError
 from ..options import option
 from .base import Run
 from .distilled import Distilled
-from .labels import LabelDistillationConfig, check_given
+from .given import GivenSamplesMethod
 
 __all__ = ["HardLabelsConfig"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HardLabelsConfig(LabelDistillationConfig):
+class HardLabelsConfig(GivenSamplesMethod):
     r"""Give few real observations the labels of students of all the data, as integer actions.
 
     d3rlpy's ``DiscreteBC`` clones integers, and no distributions. So ``n_observations`` K of the M samples'
@@ -42,7 +42,6 @@ class HardLabelsConfig(LabelDistillationConfig):
     """
 
     labels: ClassVar[str] = "actions"
-    seeds_teachers_alone: ClassVar[bool] = False
 
     n_observations: int = option(30, "Different observations.", minimum=1)
     begin: Literal["random", "given"] = option(
@@ -50,13 +49,10 @@ class HardLabelsConfig(LabelDistillationConfig):
         "Observations that are labelled; given: the samples of --teachers, with their labels.",
         choices=("random", "given"),
     )
-    given_samples: Distilled | None = dataclasses.field(
-        default=None, repr=False, compare=False, metadata={"json": False}
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_given(self.begin, self.given_samples)
+        self.check_given(self.begin)
         given = self.given_samples
         if given is not None and len(given) > self.n_samples:
             raise SettingsError(
@@ -71,7 +67,7 @@ class HardLabelsConfig(LabelDistillationConfig):
 
     @classmethod
     def of_given(cls, samples: Distilled) -> dict[str, Any]:
-        """See :meth:`~.labels.LabelDistillationConfig.of_given`."""
+        """See :meth:`~.given.GivenSamplesMethod.of_given`."""
         return {"given_samples": samples, "n_observations": len(samples)}
 
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from .loop import run_steps
 from .start import draw_start
 from .teaching import TeacherTraining
 
-__all__ = ["LabelDistillationConfig", "check_given", "far_apart"]
+__all__ = ["LabelDistillationConfig", "far_apart"]
 
 SMALLEST = 1e-6  # probability that is told from 0
 
@@ -99,11 +99,6 @@ class LabelDistillationConfig(LearnedMethod):
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
 
-    @classmethod
-    def of_given(cls, samples: Distilled) -> dict[str, Any]:
-        """Returns the settings with which a method that has ``begin`` begins from the samples of a set."""
-        return {"given_samples": samples, "n_samples": len(samples)}
-
     def imitated(self, dataset: OfflineDataset) -> tuple[TransitionArrays, npt.NDArray[np.int64]]:
         """Returns the transitions to distil, with what teachers imitate where that is no action, and their indices."""
         data, rows = self.select(dataset)
@@ -148,21 +143,6 @@ class LabelDistillationConfig(LearnedMethod):
         samples = plain.take(index)
         labelled = dataclasses.replace(samples, probabilities=teachers.label(samples.observations))
         return Distilled(labelled, sources=rows[index], teachers=teachers)
-
-
-def check_given(begin: str, given: Distilled | None) -> None:
-    """Refuses ``begin="given"`` without a set with soft labels, and a set without it.
-
-    Raises:
-        SettingsError: Saying what is missing.
-    """
-    if (begin == "given") != (given is not None):
-        raise SettingsError(
-            f"begin={begin!r} {'without' if given is None else 'with'} given samples: 'given' goes with a "
-            "set with soft labels, on the command line that of --teachers."
-        )
-    if given is not None and not given.soft:
-        raise SettingsError("the given set has no soft labels: expected one of a method that gives them.")
 
 
 def far_apart(labels: npt.NDArray[np.float32], n_samples: int) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from ..students.teachers import Teachers
 from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
-from .labels import LabelDistillationConfig, check_given, far_apart
+from .given import GivenSamplesMethod
+from .labels import far_apart
 from .loop import run_steps
 from .soft_samples import SoftSamples
 from .synthetic import parameter_groups
@@ -48,7 +49,7 @@ class SoftObjective(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TaughtMethod(LabelDistillationConfig):
+class TaughtMethod(GivenSamplesMethod):
     """Base of the methods that learn soft labels, and if asked for observations; a subclass gives the objective.
 
     Teachers are trained as :class:`~.labels.LabelDistillationConfig` does it, or given. The samples begin as real
@@ -67,8 +68,6 @@ class TaughtMethod(LabelDistillationConfig):
         given_samples: What ``begin="given"`` begins from.
     """
 
-    seeds_teachers_alone: ClassVar[bool] = False
-
     moves: int = option(1000, "Steps that move the samples.", minimum=0)
     begin: Literal["random", "far-apart", "given"] = option(
         "random",
@@ -80,13 +79,10 @@ class TaughtMethod(LabelDistillationConfig):
     label_learning_rate: float = option(0.03, "Of the labels' logits.", above=0)
     momentum: float = option(0.9, "Adam's first beta.", minimum=0, below=1)
     real_batch_size: int = option(256, "Real transitions of a step.", minimum=1)
-    given_samples: Distilled | None = dataclasses.field(
-        default=None, repr=False, compare=False, metadata={"json": False}
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_given(self.begin, self.given_samples)
+        self.check_given(self.begin)
         given = self.given_samples
         if given is not None and len(given) != self.n_samples:
             raise SettingsError(
