@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-import torch
-
 from d3rlpy_distill import PAPER_SMALL
-from d3rlpy_distill.cores import available_cores
+from d3rlpy_distill.cores import available_cores, on_cores
 from d3rlpy_distill.learners.learner import build_learner
 from d3rlpy_distill.students.cloning import ImitatorPolicy
 from d3rlpy_distill.students.paper import PaperStudent
@@ -42,9 +40,14 @@ def frames_per_second(player: ProcgenPlayer, students: Sequence[ImitatorPolicy])
     return (player.frames_played - before) / (time.perf_counter() - start)
 
 
-def compare(game: str, n_students: int, episodes: int, rounds: int, threads: int) -> dict[str, list[int]]:
+def compare(game: str, n_students: int, episodes: int, rounds: int, cores: int) -> dict[str, list[int]]:
     """Returns frames a second of every round, with and without smaller batches in the end, of this process."""
-    torch.set_num_threads(threads)
+    with on_cores(cores):  # as a unit of evaluate's runs
+        return rounds_of(game, n_students, episodes, rounds)
+
+
+def rounds_of(game: str, n_students: int, episodes: int, rounds: int) -> dict[str, list[int]]:
+    """Returns what :func:`compare` does, on as many cores as there are to be had."""
     engine: Any = importlib.import_module("procgen_datasets.rollout")  # a function is called so too
     students = untrained(n_students)
     player = ProcgenPlayer(game, {"id": TRAIN_LEVELS}, episodes, seed=0)
@@ -59,7 +62,7 @@ def compare(game: str, n_students: int, episodes: int, rounds: int, threads: int
 
 
 def side_by_side(jobs: int, game: str, n_students: int, episodes: int, rounds: int) -> dict[str, list[int]]:
-    """Returns what that many processes with one thread each make in a second, all together."""
+    """Returns what that many processes with one core each make in a second, all together."""
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         running = [pool.submit(compare, game, n_students, episodes, rounds, 1) for _ in range(jobs)]
         every = [one.result() for one in running]

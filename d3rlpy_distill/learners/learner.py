@@ -177,12 +177,14 @@ def imitator_logits(learner: DiscreteBC, observations: torch.Tensor) -> torch.Te
 
     Without gradients, in pieces, in bfloat16 where the device has it.
     """
-    network, out = learner_network(learner), []
+    imitator, out = learner.impl.modules.imitator, []
     with torch.no_grad():
         for piece in observations.split(PIECE):
             x = scale(learner, piece)
             with autocast(x.device.type):
-                out.append(network(x).logits.float().cpu())
+                logits = imitator._fc(imitator._encoder(x))
+                # what a Categorical does, which checks its numbers, too: that takes a while
+                out.append((logits - logits.logsumexp(-1, keepdim=True)).float().cpu())
     return torch.cat(out)
 
 

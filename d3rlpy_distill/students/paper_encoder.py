@@ -7,10 +7,12 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from d3rlpy.models.encoders import EncoderFactory, register_encoder_factory
 from d3rlpy.models.torch.encoders import Encoder
 from torch import nn
+
+from .mean_pool import mean_pool
+from .rectify import relu_
 
 __all__ = ["SMALLEST_SIDE", "PaperEncoder", "PaperEncoderFactory"]
 
@@ -39,7 +41,7 @@ class PaperEncoder(Encoder):  # type: ignore[misc]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps float frames ``(B, C, H, W)`` to features ``(B, 3 * (H // 16) * (W // 16))``."""
         for conv in self.convs:
-            x = F.avg_pool2d(F.relu(conv(x), inplace=True), 2)
+            x = mean_pool(relu_(conv(x)))
         return x.flatten(1)
 
 
