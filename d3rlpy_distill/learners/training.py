@@ -27,7 +27,7 @@ from .learner import (
 )
 from .watching import SILENT, Watching, watched
 
-__all__ = ["Trainer", "accumulate_gradient", "held_out_loss", "make_batch", "train_learner"]
+__all__ = ["Trainer", "accumulate_gradient", "draw_learner", "held_out_loss", "make_batch", "train_learner"]
 
 EVALUATION_PIECE = 256
 
@@ -98,6 +98,22 @@ def accumulate_gradient(learner: Learner, data: TransitionArrays, batch: npt.NDA
         loss.backward()
         total += float(loss.detach())
     return total
+
+
+def draw_learner(config: LearnerConfig, data: TransitionArrays, rng: np.random.Generator, device: str) -> Learner:
+    """Creates a learner for such data, of an initialisation that ``rng`` draws.
+
+    Args:
+        config: Its configuration.
+        data: Gives the shape of observations and the number of actions.
+        rng: Draws a seed, and nothing else.
+        device: torch device.
+    """
+    seed = int(rng.integers(2**63))
+    learner: Learner = build_learner(
+        config, data.observations.shape[1:], data.action_size, seed=seed, device=device
+    )
+    return learner
 
 
 def train_learner(

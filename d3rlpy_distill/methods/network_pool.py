@@ -11,14 +11,8 @@ import torch
 
 from ..data import TransitionArrays
 from ..learners.batch import Batch
-from ..learners.learner import (
-    Learner,
-    LearnerConfig,
-    autocast,
-    build_learner,
-    learner_loss,
-    learner_network,
-)
+from ..learners.learner import Learner, LearnerConfig, autocast, learner_loss, learner_network
+from ..learners.training import draw_learner
 
 __all__ = ["NetworkPool"]
 
@@ -50,8 +44,7 @@ class NetworkPool:
         mixed_precision: bool = False,
     ) -> None:
         self._learner, self._horizon, self._steps, self._mixed = learner, horizon, steps, mixed_precision
-        self._shape, self._actions = data.observations.shape[1:], data.action_size
-        self._rng, self._device, self._present = rng, device, 0
+        self._data, self._rng, self._device, self._present = data, rng, device, 0
         self._networks = [self._begin() for _ in range(size)]
 
     def draw(self) -> Learner:
@@ -89,8 +82,7 @@ class NetworkPool:
             network.load_state(kept)
 
     def _begin(self) -> _Network:
-        seed = int(self._rng.integers(2**63))
-        learner = build_learner(self._learner, self._shape, self._actions, seed=seed, device=self._device)
+        learner = draw_learner(self._learner, self._data, self._rng, self._device)
         return _Network(learner, int(self._rng.integers(1, self._horizon + 1)))
 
 

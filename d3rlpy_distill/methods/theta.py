@@ -11,7 +11,7 @@ import torch
 from ..data.transitions import TransitionArrays
 from ..errors import DistillError
 from ..learners.learner import Learner, LearnerConfig, build_learner, learner_network
-from ..learners.training import Trainer
+from ..learners.training import Trainer, draw_learner
 
 __all__ = ["GivenTheta", "RandomTheta", "Theta", "TrajectoryTheta"]
 
@@ -58,13 +58,7 @@ class RandomTheta:
         self.redraw()
 
     def redraw(self) -> None:
-        self.learner = build_learner(
-            self._config,
-            self._data.observations.shape[1:],
-            self._data.action_size,
-            seed=int(self._rng.integers(2**63)),
-            device=self._device,
-        )
+        self.learner = draw_learner(self._config, self._data, self._rng, self._device)
 
     def state(self) -> dict[str, Any]:
         modules = self.learner.impl.modules.get_torch_modules()  # a Q-learner's target network among them

@@ -12,8 +12,8 @@ import torch
 from ..data import TransitionArrays
 from ..errors import SettingsError
 from ..learners.batch import Batch
-from ..learners.learner import build_learner, scale, scale_labels
-from ..learners.training import make_batch
+from ..learners.learner import scale, scale_labels
+from ..learners.training import draw_learner, make_batch
 from ..options import option
 from .decisions import DecisionMethod, RealRows
 from .differentiable import DifferentiableStudent, StudentState, check_plain_adam
@@ -127,8 +127,6 @@ class UnrolledObjective:
 
     def _begin(self) -> None:
         config = self._config
-        seed = int(self._rng.integers(2**63))
-        shape, size = self._data.observations.shape[1:], self._data.action_size
-        self._learner = build_learner(config.learner, shape, size, seed=seed, device=self._device)
+        self._learner = draw_learner(config.learner, self._data, self._rng, self._device)
         self._state = StudentState.begin(self._learner)
         self._horizon = int(self._rng.integers(config.window, config.horizon + 1))

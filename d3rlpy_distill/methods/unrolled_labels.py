@@ -14,8 +14,8 @@ from ..errors import SettingsError
 from ..learners.batch import Batch
 from ..learners.captured import Captured
 from ..learners.functional import unchecked
-from ..learners.learner import autocast, build_learner, scale
-from ..learners.training import make_batch
+from ..learners.learner import autocast, scale
+from ..learners.training import draw_learner, make_batch
 from ..options import option
 from .differentiable import DifferentiableStudent, StudentState, check_plain_adam
 from .soft_samples import SoftSamples
@@ -139,9 +139,7 @@ class UnrolledLabelsObjective:
     def _fresh(self) -> tuple[StudentState, int]:
         """A student before its first step, and its horizon."""
         config = self._config
-        shape, size = self._data.observations.shape[1:], self._data.action_size
-        seed = int(self._rng.integers(2**63))
-        self._learner = build_learner(config.learner, shape, size, seed=seed, device=self._device)
+        self._learner = draw_learner(config.learner, self._data, self._rng, self._device)
         horizon = int(self._rng.integers(config.window, config.horizon + 1))
         return StudentState.begin(self._learner), horizon
 

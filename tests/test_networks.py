@@ -1,4 +1,4 @@
-"""The paper's network: its pooling and its ReLU are torch's, bit for bit, and stock d3rlpy can export it."""
+"""The students' networks: what is faster than torch's is the same bit for bit, and stock d3rlpy can export it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from d3rlpy.algos import DiscreteBC, DiscreteBCConfig
 
 from d3rlpy_distill import PaperEncoderFactory
 from d3rlpy_distill.learners.learner import build_learner, imitator_logits
+from d3rlpy_distill.students.impala_encoder import fold
 from d3rlpy_distill.students.mean_pool import mean_pool
 from d3rlpy_distill.students.rectify import relu_
 
@@ -74,6 +75,14 @@ def test_relu_passes_gradients_on() -> None:
         leaf = numbers(2, 3, 8, 8).to(dtype).requires_grad_()
         relu_(leaf * 1).sum().backward()
         assert leaf.grad is not None and torch.equal(leaf.grad, (leaf > 0).to(dtype))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_folding_is_torchs(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    x = numbers(5, 3, 6, 8).to(dtype).contiguous(memory_format=layout)
+    for moved in (x, x.clone(memory_format=torch.preserve_format).requires_grad_()):
+        assert torch.equal(fold(moved, 2), F.pixel_unshuffle(x, 2))
 
 
 def student(seed: int) -> DiscreteBC:
