@@ -5,6 +5,9 @@ convolutions of a step are counted, and nothing else. A step that takes twice as
 made twice as fast at most by batching or fusing. Algorithms that multiply less, such as Winograd's, are not
 considered.
 
+Beside it stands the share of the step that torch's own convolutions and products take: what is around them cannot be
+made to take less than nothing.
+
 Run: ``python -m benchmarks.speed.limits``"""
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from d3rlpy_distill import Budget, OfflineDataset
@@ -27,6 +31,8 @@ from .random_frames import random_frames
 from .random_vectors import random_vectors
 
 SIZE, SECONDS, WARM_UP = 2048, 2.0, 5
+PROFILED = 20  # calls
+PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
 SAMPLES = 150
 PLAYED = 64  # frames of a forward pass, as many as a student's slots
 STEPS = (("paper", 15), ("paper", 64), ("impala-s2d", 64), ("impala", 256), ("mlp", 64))
@@ -39,10 +45,12 @@ class Measured:
     Args:
         seconds: It takes.
         flops: Its products and convolutions, a multiplication and an addition counting two.
+        share: Of its time in them, 0 to 1.
     """
 
     seconds: float
     flops: int
+    share: float
 
     def faster(self, rate: float) -> float:
         """Returns how many times as fast it could be at most, at a rate in operations a second."""
@@ -73,7 +81,16 @@ def measured(function: Callable[[], object]) -> Measured:
     """Counts and times a step."""
     with FlopCounterMode(display=False) as counter:
         function()
-    return Measured(seconds(function), counter.get_total_flops())
+    return Measured(seconds(function), counter.get_total_flops(), share_of_products(function))
+
+
+def share_of_products(function: Callable[[], object]) -> float:
+    """The share of a call's time on the processor in convolutions and products, 0 to 1."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        for _ in range(PROFILED):
+            function()
+    times = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
+    return sum(time for name, time in times.items() if name in PRODUCTS) / sum(times.values())
 
 
 def training(name: str, batch_size: int, dataset: OfflineDataset) -> Measured:
@@ -98,11 +115,13 @@ def main() -> None:
     for name, batch_size in STEPS:
         step = training(name, batch_size, vectors if name == "mlp" else frames)
         print(f"{name}, a training step of {batch_size}: {1000 * step.seconds:.2f} ms, ", end="")
-        print(f"{step.flops / 1e9:.2f} GFLOP, at most {step.faster(rate):.1f} times as fast", flush=True)
+        print(f"{step.flops / 1e9:.2f} GFLOP, at most {step.faster(rate):.1f} times as fast; ", end="")
+        print(f"{step.share:.0%} of it in products", flush=True)
     for name in ("paper", "impala-s2d", "impala"):
         step = playing(name, frames)
         print(f"{name}, a forward pass of {PLAYED}: {PLAYED / step.seconds:,.0f} frames/s, ", end="")
-        print(f"{step.flops / 1e9:.2f} GFLOP, at most {PLAYED * rate / step.flops:,.0f} frames/s", flush=True)
+        print(f"{step.flops / 1e9:.2f} GFLOP, at most {PLAYED * rate / step.flops:,.0f} frames/s; ", end="")
+        print(f"{step.share:.0%} of it in products", flush=True)
 
 
 if __name__ == "__main__":
