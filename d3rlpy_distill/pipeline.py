@@ -20,7 +20,7 @@ from d3rlpy.datasets import DATA_DIRECTORY
 
 from .catalogue import DATASETS, EXECUTORS, METHODS, STUDENTS
 from .data import OfflineDataset, Provenance, package_versions, read_own
-from .errors import DistillError, SettingsError, UntrustedFileError
+from .errors import DatasetFormatError, DistillError, SettingsError, UntrustedFileError
 from .evaluation.arms import Arm, ArmKind, compared_arms, equal_arms, is_reserved, standard_arms
 from .evaluation.protocol import Protocol
 from .evaluation.results import Results
@@ -210,6 +210,7 @@ def configure(
         known["learner"] = given.teachers.config
     if settings.get("begin") == "given" and issubclass(kind, GivenSamplesMethod):
         known |= kind.of_given(given.samples)
+        recorded["given_sha256"] = given.samples.sha256  # with the labels, which the teachers' file may have moved
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
     recorded["teachers_sha256"] = given.sha256
     return given.label(configured, seed), recorded
@@ -639,7 +640,7 @@ def plan_evaluation(
         "real": _about(dataset.name, dataset.provenance),
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
-    notes = [*_without_expert(dataset, played, player), *equal_arms(dataset, rows)]
+    notes = [*_without_expert(dataset, played, player), *_left_out(students, sets), *equal_arms(dataset, rows)]
     if chosen.tuning is not None:
         chosen.tuning.check(played, dataset, students)
         if VALIDATION in known_splits:
@@ -655,6 +656,16 @@ def _asked(arm: Arm, coresets: Sequence[str], random_soft: Sequence[int]) -> boo
     if about.labels == "soft":
         return about.kind == "random" and about.size in random_soft
     return about.kind in coresets
+
+
+def _left_out(students: Mapping[str, Student], sets: Mapping[str, Distilled]) -> list[str]:
+    """Says which sets have no arm of a student, because it learns from no soft labels."""
+    soft = [name for name, one in sets.items() if one.soft]
+    return [
+        f"{name} learns from no soft labels, and has no arm of {', '.join(soft)}: give a set of --method hard-labels."
+        for name, one in students.items()
+        if soft and not one.takes_soft_labels
+    ]
 
 
 def _without_expert(dataset: OfflineDataset, task: Task, player: LoadedPolicy | None) -> list[str]:
@@ -794,7 +805,7 @@ class _GivenTeachers:
         """Returns the method with these teachers.
 
         Raises:
-            DistillError: If they were trained with other settings than the method's.
+            SettingsError: If they were trained with other settings than the method's.
         """
         asked = json.loads(json.dumps(method.to_json()))
         known_to_teachers = {"learner", "learner_type", *OF_TEACHERS}
@@ -808,11 +819,11 @@ class _GivenTeachers:
             # what version 0.1 did not record was as it is now
             known = self.theirs.get(name, defaults.get(name, value))
             if name == "learner" and value != known:  # too long to print
-                raise DistillError(
+                raise SettingsError(
                     f"{self.path}'s teachers are another student's: give the one that the file was made for."
                 )
             if value != known:
-                raise DistillError(
+                raise SettingsError(
                     f"{self.path}'s teachers have {name}={known!r}, asked for was {value!r}: leave it out, or give "
                     "the one that the file was made with."
                 )
@@ -821,9 +832,12 @@ class _GivenTeachers:
 
 def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTeachers:
     """Reads the teachers of a file, which must be of the dataset."""
+    expected = "expected a file of 'rld-distill distill DATASET --method labels'"
+    if not path.exists():
+        raise DatasetFormatError(f"{path} does not exist: {expected}.")
     other = Distilled.load(path, device=device)
     if other.teachers is None or other.provenance is None:
-        raise DistillError(f"{path} has no teachers: expected a file of 'rld-distill distill --method labels'.")
+        raise DistillError(f"{path} has no teachers: {expected}.")
     settings = other.provenance.settings
     by_generator = "rng" in settings  # and not by a seed
     if settings.get("source_sha256") is None or settings.get("config") is None or by_generator:

@@ -227,6 +227,15 @@ def test_soft_labels_stand_beside_random_samples_with_labels_of_their_teachers(
     np.testing.assert_array_equal(drawn.probabilities, soft.teachers.label(drawn.observations))
 
 
+def test_a_set_that_a_student_cannot_learn_from_is_named(
+    dataset: OfflineDataset, task: Task, soft: Distilled, distilled: Distilled
+) -> None:
+    told = f"cql learns from no soft labels, and has no arm of soft-{N}: give a set of --method hard-labels."
+    assert told in plan(dataset, task, soft, distilled, student=["mlp", "cql"]).notes
+    assert told not in plan(dataset, task, soft, distilled, student="mlp").notes
+    assert told not in plan(dataset, task, distilled, student="cql").notes
+
+
 def test_a_name_is_one_arm_s(dataset: OfflineDataset, task: Task, soft: Distilled) -> None:
     with pytest.raises(SettingsError, match="two arms of the name 'mlp-full'"):
         plan(dataset, task, soft, also={"full": soft}, student=["mlp", "cql"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import d3rlpy
 import numpy as np
@@ -19,7 +21,7 @@ from buffers import vectors
 from commands import run
 from d3rlpy_distill import Distilled, OfflineDataset
 from d3rlpy_distill.data.allocation import deal_labels
-from d3rlpy_distill.errors import SettingsError
+from d3rlpy_distill.errors import OutputExistsError, SettingsError
 from d3rlpy_distill.methods.hard_labels import HardLabelsConfig
 from d3rlpy_distill.pipeline import configure, distill, distill_to_file
 
@@ -136,6 +138,7 @@ def test_the_samples_of_another_set_are_dealt(tmp_path: Path) -> None:
         (hard.sources, soft.sources),
     ):
         np.testing.assert_array_equal(own, given_to_it[order])
+    np.testing.assert_array_equal(hard.initial.actions, hard.samples.actions)  # what moving gained is the rest
     counts = np.zeros((4, A))
     np.add.at(counts, (order, hard.samples.actions), 1)
     assert np.abs(counts - 3 * soft.samples.probabilities).max() < 1 + 1e-5
@@ -148,13 +151,37 @@ def test_the_samples_of_another_set_are_dealt(tmp_path: Path) -> None:
         distill(data, "hard-labels", n_samples=3, begin="given", teachers=tmp_path / "soft.h5")
     configured = configure(data, "hard-labels", **TEACHERS)[0]
     bare = dataclasses.replace(soft, samples=dataclasses.replace(soft.samples, probabilities=None))
-    alone = dataclasses.replace(configured, n_samples=12, begin="given", given_samples=soft)  # type: ignore[call-arg]
+    own = {"n_samples": 12, "n_observations": 4, "begin": "given"}
+    alone = dataclasses.replace(configured, **own, given_samples=soft)  # type: ignore[arg-type]
     assert alone.total_steps == 0 and configured.total_steps == 6  # without teachers, too
     assert alone.distill(data, np.random.default_rng(0)).sha256 == hard.sha256
     with pytest.raises(SettingsError, match="the given set has no soft labels"):
-        dataclasses.replace(configured, n_samples=12, begin="given", given_samples=bare)  # type: ignore[call-arg]
+        dataclasses.replace(configured, **own, given_samples=bare)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="n_observations=3, and the given set has 4 samples, each of which is"):
+        distill(data, "hard-labels", n_samples=12, n_observations=3, begin="given", teachers=tmp_path / "soft.h5")
     with pytest.raises(SettingsError, match="begin='given' without given samples"):
         dataclasses.replace(configured, begin="given")  # type: ignore[call-arg]
+
+
+def test_a_given_set_that_changed_is_noticed(tmp_path: Path) -> None:
+    """Its observations and teachers may be the same, and its labels others."""
+    data, teachers = dataset(), tmp_path / "labels.h5"
+    distill_to_file(data, teachers, "labels", n_samples=4, **TEACHERS)
+    for moves in (1, 30):
+        path = tmp_path / f"{moves}.h5"
+        learnt: dict[str, Any] = {"moves": moves, "window": 2, "label_learning_rate": 0.5}
+        distill_to_file(data, path, "unrolled-labels", n_samples=4, teachers=teachers, **learnt)
+    soft, hard = tmp_path / "soft.h5", tmp_path / "hard.h5"
+    dealt: dict[str, Any] = {"n_samples": 12, "begin": "given", "teachers": soft}
+    shutil.copy(tmp_path / "1.h5", soft)
+    distill_to_file(data, hard, "hard-labels", **dealt)
+    before = hard.read_bytes()
+    distill_to_file(data, hard, "hard-labels", **dealt)
+    assert hard.read_bytes() == before
+    shutil.copy(tmp_path / "30.h5", soft)
+    assert Distilled.load(soft).recorded_sha256 == Distilled.load(tmp_path / "1.h5").recorded_sha256
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        distill_to_file(data, hard, "hard-labels", **dealt)
 
 
 def test_settings_that_do_not_fit_are_named() -> None:

@@ -296,8 +296,9 @@ def test_teachers_that_do_not_fit_are_refused(
     moving = "steps train teachers, and teachers are given: leave one out. How long samples move is 'moves'"
     refused(SettingsError, re.escape(moving), method="unrolled-labels", steps=4)
     refused(DistillError, "has no teachers", teachers=distilled_file)
-    refused(DatasetFormatError, r"missing\.h5", teachers=tmp_path / "missing.h5")
-    refused(DistillError, "have teacher_steps=2, asked for was 3", teacher_steps=3)
+    absent = r"missing\.h5 does not exist: expected a file of 'rld-distill distill DATASET --method labels'"
+    refused(DatasetFormatError, absent, teachers=tmp_path / "missing.h5")
+    refused(SettingsError, "have teacher_steps=2, asked for was 3", teacher_steps=3)
     refused(DistillError, "have seed=0, asked for was 1", seed=1)
     refused(DistillError, r"have sharpness=4\.0, asked for was 2", sharpness=2.0)
     refused(DistillError, "teachers are another student's: give the one", student="impala-s2d")

@@ -226,7 +226,7 @@ def test_teachers_bring_their_settings(
     assert mine.sources is not None and theirs.sources is not None
     np.testing.assert_array_equal(mine.sources, theirs.sources[:4])
     assert mine.provenance is not None and mine.provenance.settings["config"]["teacher_steps"] == 2
-    fails(1, "have teacher_steps=2, asked for was 3", *given[:-1], tmp_path / "x.h5", "--teacher-steps", 3)
+    fails(2, "have teacher_steps=2, asked for was 3", *given[:-1], tmp_path / "x.h5", "--teacher-steps", 3)
     configured, recorded = configure(starpilot_dataset, "labels", teachers=soft, n_samples=4)
     assert configured.total_steps == 0 and recorded["teachers_sha256"]
 

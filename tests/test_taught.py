@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -281,7 +282,9 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(SettingsError, match="at least the window"):
         UnrolledLabelsConfig(**TEACHING, window=9, horizon=3)
     first = distil(METHODS["kernel"], vectors(False))
-    with pytest.raises(SettingsError, match="the given set has 6 samples"):
+    with pytest.raises(
+        SettingsError, match=re.escape("the given set has 6 samples: give n_samples=6 (--samples 6)")
+    ):
         UnrolledLabelsConfig(**{**TEACHING, "n_samples": 5}, begin="given", given_samples=first)
 
 

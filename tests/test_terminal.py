@@ -290,12 +290,13 @@ def test_the_help_of_distill_groups_options_by_method() -> None:
     titles = [line for line in lines if "Options of" in line]
     groups = [
         "every method",
-        "--method gradient ",
-        "--method unrolled or unrolled-labels",
-        "--method kernel or unrolled-labels",
+        "gradient ",
+        "unrolled, unrolled-labels",
+        "kernel, unrolled-labels",
     ]
     assert all(any(f"Options of {group}" in title for title in titles) for group in groups)
     text = " ".join(lines)
+    assert "[random|given|far-apart]" in text and "Of the labels'" in text  # what another method takes and says
     for option in ("--teacher-steps", "--distance", "--window", "--samples"):
         assert text.count(f"{option} ") >= 1, option
     assert sum("--samples " in line and "Samples of" in line for line in lines) == 1  # each once

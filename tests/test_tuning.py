@@ -192,6 +192,8 @@ def test_what_cannot_be_tuned_is_named(dataset: OfflineDataset, distilled: Disti
     for settings, message in (
         ({"budgets": ()}, "tuning over 0 budgets"),
         ({"learning_rates": (0.0,)}, "expected one budget or more, learning rates above 0"),
+        ({"learning_rates": (1e-3, float("nan"))}, "learning rates above 0"),
+        ({"learning_rates": (float("inf"),)}, "learning rates above 0"),
         ({"students": 0}, "students=0"),
         ({"budgets": (Budget(1, 2), Budget(1, 2))}, "tries one budget twice"),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .options import warn
 
 if TYPE_CHECKING:
     from d3rlpy_distill.methods import Method
+    from d3rlpy_distill.options import Option
 
 __all__ = ["DEFAULT_METHOD", "MethodCommand"]
 
@@ -32,18 +33,26 @@ def _every_method() -> Generated:
         with contextlib.suppress(PluginError):  # another's trouble
             kinds[entry.name] = entry.load()
     everyone = set(METHODS.names("")) & set(kinds)
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, dict[str, Option]] = {}
     for name, kind in kinds.items():
-        for field, _ in options_of(kind):
-            owners.setdefault(field.name, []).append(name)
+        for field, told in options_of(kind):
+            owners.setdefault(field.name, {})[name] = told
     groups: dict[str, list[click.Option]] = {"every method": []}
     for field_name, having in owners.items():
-        group = "every method" if everyone <= set(having) else f"--method {' or '.join(having)}"
-        own = generate(kinds[having[0]], f"Options of {group}", from_preset=True)
-        groups.setdefault(group, []).extend(
-            option for option in own.options if own.fields[str(option.name)][0].name == field_name
-        )
+        group = "every method" if everyone <= set(having) else ", ".join(having)
+        own = generate(kinds[next(iter(having))], f"Options of {group}", from_preset=True)
+        for option in own.options:
+            if own.fields[str(option.name)][0].name == field_name:
+                groups.setdefault(group, []).append(_for_all(option, list(having.values())))
     return Generated([option for options in groups.values() for option in options], {})
+
+
+def _for_all(option: click.Option, tolds: Sequence[Option]) -> click.Option:
+    """The option of one method, with what several say of theirs and all that one of them takes."""
+    option.help = " / ".join(dict.fromkeys(told.help for told in tolds))
+    if choices := dict.fromkeys(choice for told in tolds for choice in told.choices or ()):
+        option.type = click.Choice(list(choices))
+    return option
 
 
 class MethodCommand(GeneratedCommand):

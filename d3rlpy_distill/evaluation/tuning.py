@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,7 +66,8 @@ class Tuning:
     episodes: int = 50
 
     def __post_init__(self) -> None:
-        if not self.budgets or min(self.students, self.episodes) < 1 or min(self.learning_rates, default=1.0) <= 0:
+        rates = all(rate > 0 and math.isfinite(rate) for rate in self.learning_rates)
+        if not self.budgets or min(self.students, self.episodes) < 1 or not rates:
             raise SettingsError(
                 f"tuning over {len(self.budgets)} budgets, learning rates {list(self.learning_rates)}, "
                 f"students={self.students}, episodes={self.episodes}: expected one budget or more, learning rates "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..data import OfflineDataset
+from ..data import OfflineDataset, TransitionArrays
 from ..data.allocation import deal_labels
 from ..errors import SettingsError
 from ..options import option
@@ -23,14 +23,14 @@ class HardLabelsConfig(GivenSamplesMethod):
     r"""Give few real observations the labels of students of all the data, as integer actions.
 
     d3rlpy's ``DiscreteBC`` clones integers, and no distributions. So ``n_observations`` K of the M samples'
-    observations differ, and each of them stands in the set M / K times, with the actions :math:`a` of its teachers'
-    label :math:`q(a|s)` in its proportions (:func:`~..data.allocation.deal_labels`). A student's loss on the set is
-    then that on the K soft labels:
+    observations differ, and each of them stands in the set :math:`n_k` times, M / K rounded up or down, with the
+    actions :math:`a` of its teachers' label :math:`q(a|s)` in its proportions
+    (:func:`~..data.allocation.deal_labels`). A student's loss on the set is then that on the K soft labels:
 
     .. math::
 
         - \sum_{k=1}^{K} \sum_a \frac{n_{ka}}{M} \log \pi_\theta(a|s_k), \quad
-        \Big| n_{ka} - \frac{M}{K} q(a|s_k) \Big| \le 1
+        \big| n_{ka} - n_k \, q(a|s_k) \big| \le 1
 
     Teachers are those of :class:`~.labels.LabelDistillationConfig`, trained or given, and observations are random; or
     both observations and labels are those of a set that was distilled before.
@@ -38,7 +38,8 @@ class HardLabelsConfig(GivenSamplesMethod):
     Args, beside those of :class:`~.labels.LabelDistillationConfig`:
         n_observations: How many different observations, K; more than ``n_samples`` counts as ``n_samples``.
         begin: ``"random"`` observations, or the samples of a ``"given"`` set.
-        given_samples: What ``begin="given"`` begins from: K samples with soft labels, at most ``n_samples``.
+        given_samples: What ``begin="given"`` begins from: K samples with soft labels, at most ``n_samples``; K is
+            then ``n_observations``.
     """
 
     labels: ClassVar[str] = "actions"
@@ -58,6 +59,11 @@ class HardLabelsConfig(GivenSamplesMethod):
             raise SettingsError(
                 f"n_samples={self.n_samples}, and the given set has {len(given)} samples: expected at least as many, "
                 "and better several times as many."
+            )
+        if given is not None and len(given) != self.n_observations:
+            raise SettingsError(
+                f"n_observations={self.n_observations}, and the given set has {len(given)} samples, each of which is "
+                "an observation: leave it out."
             )
 
     @property
@@ -91,9 +97,12 @@ class HardLabelsConfig(GivenSamplesMethod):
     def _dealt(self, soft: Distilled, rng: np.random.Generator) -> Distilled:
         assert soft.samples.probabilities is not None
         rows, actions = deal_labels(soft.samples.probabilities, self.n_samples, rng)
-        dealt = dataclasses.replace(soft.samples, probabilities=None).take(rows)
+
+        def dealt(observed: TransitionArrays) -> TransitionArrays:
+            return dataclasses.replace(observed.take(rows), probabilities=None, actions=actions)
+
         return Distilled(
-            dataclasses.replace(dealt, actions=actions),
+            dealt(soft.samples),
             sources=None if soft.sources is None else soft.sources[rows],
-            initial=None if soft.initial is None else soft.initial.take(rows),
+            initial=None if soft.initial is None else dealt(soft.initial),
         )

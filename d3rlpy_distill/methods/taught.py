@@ -86,7 +86,8 @@ class TaughtMethod(GivenSamplesMethod):
         given = self.given_samples
         if given is not None and len(given) != self.n_samples:
             raise SettingsError(
-                f"n_samples={self.n_samples}, and the given set has {len(given)} samples: expected as many."
+                f"n_samples={self.n_samples}, and the given set has {len(given)} samples: give n_samples={len(given)} "
+                f"(--samples {len(given)})."
             )
 
     @property
