@@ -482,7 +482,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, whole: tuple[
         train_expert(CONFIG, tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("run", ["starpilot@1", "bigfish@1", "jumper@1", "coinrun"])
+@pytest.mark.parametrize("run", ["starpilot@1", "bigfish@1", "jumper@1"])
 def test_the_experts_own_checkpoints_resume(tmp_path: Path, run: str) -> None:
     """Those of version 0.1 among them; asked for no more steps, a run gives back the weights it holds."""
     kept = ROOT / "datasets" / "checkpoints" / run / "checkpoint.pt"
