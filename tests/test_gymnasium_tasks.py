@@ -280,6 +280,9 @@ def test_unknown_ids_name_the_nearest() -> None:
             make_task(f"gym/{given}")
     with pytest.raises(DistillError, match="the module 'no_such_module' cannot be imported"):
         make_task("gym/no_such_module:X-v0")
+    for module in ("", ".relative"):
+        with pytest.raises(DistillError, match=f"the module '{module}' cannot be imported"):
+            make_task(f"gym/{module}:X-v0")
     with pytest.raises(
         DistillError, match=r"HalfCheetah-v3 needs mujoco_py, which is abandoned: give HalfCheetah-v5"
     ):

@@ -25,7 +25,7 @@ from d3rlpy_distill.errors import (
     SettingsError,
     UnknownNameError,
 )
-from d3rlpy_distill.exchange import pull_from_hub, push_to_hub
+from d3rlpy_distill.exchange import check_pull, pull_from_hub, push_to_hub
 from d3rlpy_distill.files import check_seal, write_seal
 from hub_server import TOKEN, HubServer, serving
 
@@ -173,6 +173,12 @@ def test_whole_datasets_are_pushed_too(hub: HubServer, tmp_path: Path) -> None:
     assert 'dd.load("data/whole.h5")' in card and "dataset-distillation" not in card
     got = pull_from_hub(REPO, endpoint=hub.url)
     assert OfflineDataset.load(got.path).sha256 == OfflineDataset.load(whole).sha256
+
+
+def test_a_file_that_would_be_its_own_card_is_refused(tmp_path: Path) -> None:
+    for check in (pull_from_hub, check_pull):
+        with pytest.raises(SettingsError, match=r"x\.md: expected a file to make whose name ends in \.h5 or"):
+            check(REPO, tmp_path / "x.md")
 
 
 def test_texts_of_others_are_kept_and_several_sets_share_a_card(

@@ -127,6 +127,9 @@ def test_levels_and_difficulty_are_those_asked_for(tmp_path: Path, monkeypatch: 
     ]
     fails(2, "leave out --start-level", *play, "--split", "ood", "--start-level", 3)
     fails(2, "procgen/starpilot has id, ood, validation", *play, "--split", "tst")
+    fails(2, "random is named twice: name each policy once", "play", "starpilot", "random", "random")
+    fails(2, "leave them out for gym/CartPole-v1", "play", "gym/CartPole-v1", "random", "--mode", "hard")
+    fails(2, "they end beyond 2147483647", "play", "starpilot", "random", "--start-level", 2**31 - 1)
 
 
 class FramesTask(GymnasiumTask):

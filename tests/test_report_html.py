@@ -211,6 +211,13 @@ def test_a_distilled_set_is_shown_if_it_is_the_one(tmp_path: Path, monkeypatch: 
     assert list(find_distilled([results("none.h5")], [tmp_path / "few.h5"])) == ["distilled-20"]
     with pytest.raises(SettingsError, match=r"other\.h5 is none of the sets"):
         find_distilled([results("few.h5")], [tmp_path / "other.h5"])
+    other = Distilled.load(tmp_path / "other.h5")
+    elsewhere = dataclasses.replace(
+        results("other.h5"), task="other", protocol={"distilled_sha256": {"distilled-20": other.sha256}}
+    )
+    both = find_distilled([results("few.h5"), elsewhere])  # two sets of one name
+    assert list(both) == [f"{plain.task}: distilled-20", "other: distilled-20"]
+    assert list(find_distilled([elsewhere, results("x.h5")], [tmp_path / "few.h5"])) == list(both)
     results("few.h5").save(tmp_path / "a.json")
     page = Page(run("report", tmp_path / "a.json", "--format", "html").stdout)
     assert "distilled-20: 4 samples, actions as labels" in page.texts

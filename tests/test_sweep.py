@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -229,6 +230,10 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     again = run(*command, "--json")
     assert again.exit_code == 0 and json.loads(again.stdout) == json.loads(first.stdout)
     assert sorted(path.stat().st_mtime_ns for path in out.rglob("*.safetensors")) == trained
+    further = run("sweep", cartpole, "--sizes", "6", "--splits", "test,validation", "--out", out, *QUICK, "--json")
+    assert further.exit_code == 0, further.output
+    assert {one["size"] for one in json.loads(further.stdout)["records"]} == {6}
+    assert [cell.samples for cell in load_sweep(out / "sweep.json")] == [5, 15, 6]  # an earlier sweep's stay
 
 
 def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path: Path) -> None:
@@ -249,6 +254,9 @@ def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path:
     assert again.names() == cell.results.names() == ["bc-100", "random-5", "distilled-5"]
     for a, b in zip(again.arms, cell.results.arms, strict=True):
         np.testing.assert_array_equal(a.returns, b.returns)
+    config = dataclasses.replace(CONFIG, expert="p.zip", trust=True)
+    (trusting,) = plan_sweep([cartpole], ["random"], [5], 1, tmp_path / "x", config=config).cells
+    assert "--expert p.zip --trust --seed 0" in trusting._evaluate_command(["random-5"])
 
 
 def test_a_preset_is_that_of_every_cell(tmp_path: Path) -> None:
@@ -372,6 +380,8 @@ def test_the_time_of_an_interrupted_distillation_is_unknown(
         (2, "unknown method 'magic'", ["--methods", "magic"]),
         (2, "expected numbers of samples", ["--sizes", "5,many"]),
         (2, "expected numbers of samples", ["--sizes", "0"]),
+        (2, "99999999999 is not in the range 1<=x<=1000", ["--seeds", "99999999999"]),
+        (2, "unknown executor 'foo'", ["--executor", "foo", "-n"]),
         (2, "--unseen-levels is now --splits: give one of the two", ["--unseen-levels", "all", "--splits", "id"]),
         (1, "missing.h5 does not exist", ["missing.h5"]),
     ],
@@ -464,7 +474,10 @@ def test_a_study_says_what_the_axes_are(cartpole: Path, tmp_path: Path) -> None:
             "sets size: expected one of datasets, methods, sizes, students, seeds",
         ),
         ("datasets = ['a.h5']\nsizes = [0]", "sizes = [0]: expected a list of numbers of 1 or more"),
-        ("datasets = ['a.h5']\nseeds = 0", "seeds = 0: expected a number of seeds, or a list of them"),
+        (
+            "datasets = ['a.h5']\nseeds = 0",
+            "seeds = 0: expected a number of seeds, 1000 at most, or a list of them",
+        ),
         (
             "datasets = ['a.h5']\n[evaluation]\nepisodes = true",
             "evaluation.episodes = True: expected a number of 1",

@@ -301,6 +301,8 @@ class _Asked:
     ) -> _Asked:
         if sha256 is not None and not HEXADECIMAL.fullmatch(sha256):
             raise SettingsError(f"sha256 {sha256!r}: expected 64 hexadecimal digits, as a card says them.")
+        if path is not None and Path(path).suffix not in SUFFIXES:  # its card lies beside it, as .md
+            raise SettingsError(f"{path}: expected a file to make whose name ends in {' or '.join(SUFFIXES)}.")
         api = _api(endpoint)
         with _talking(repo, revision, api):
             known = api.dataset_info(repo, revision=revision, files_metadata=True)

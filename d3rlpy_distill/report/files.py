@@ -16,7 +16,7 @@ __all__ = ["find_distilled", "find_films"]
 
 
 def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> dict[str, Distilled]:
-    """Returns distilled sets by the names of their arms.
+    """Returns distilled sets by the names of their arms, with their task where two have one name.
 
     A set is taken only if its hash is the one that the results record. Beside the files that are named, those are
     looked at that the commands of the distillations made, as seen from the current directory.
@@ -29,7 +29,7 @@ def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> di
         SettingsError: If a file that is named holds none of the sets.
         DatasetFormatError: If it is no complete dataset.
     """
-    wanted = {str(sha): name for one in results for name, sha in _hashes(one).items()}
+    wanted = {str(sha): _title(one, name, results) for one in results for name, sha in _hashes(one).items()}
     found: dict[str, Distilled] = {}
     for path in named:
         distilled = Distilled.load(path)
@@ -41,9 +41,16 @@ def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> di
         found[wanted[distilled.sha256]] = distilled
     for one in results:
         for name, path in _made(one):
-            if name not in found and (known := _load(path)) and known.sha256 == _hashes(one).get(name):
-                found[name] = known
+            title = _title(one, name, results)
+            if title not in found and (known := _load(path)) and known.sha256 == _hashes(one).get(name):
+                found[title] = known
     return found
+
+
+def _title(one: Results, name: str, results: Sequence[Results]) -> str:
+    """The arm's name; with its task, where another evaluation has another set of that name."""
+    shas = {sha for each in results if (sha := _hashes(each).get(name)) is not None}
+    return f"{one.task}: {name}" if len(shas) > 1 else name
 
 
 def find_films(results: Sequence[Path], named: Sequence[Path] = ()) -> list[Path]:

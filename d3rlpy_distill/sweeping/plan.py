@@ -214,6 +214,7 @@ class Cell:
             task=config.task,
             splits=None if config.splits is None else ",".join(config.splits),
             expert=config.expert,
+            trust=config.trust or None,
             seed=self.seed,
             out=self.evaluation,
         )
@@ -279,7 +280,8 @@ def _takes_steps(method: str) -> bool:
 
 
 def _command_line(words: Sequence[object], **options: object) -> str:
-    """The command line that does the same; options of None are left out."""
+    """The command line that does the same; options of None are left out, and those of True are flags."""
     for name, value in options.items():
-        words = words if value is None else [*words, f"--{name.replace('_', '-')}", value]
+        spelled = f"--{name.replace('_', '-')}"
+        words = words if value is None else [*words, spelled] if value is True else [*words, spelled, value]
     return shlex.join(["rld-distill", *map(str, words)])

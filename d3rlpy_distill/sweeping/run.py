@@ -13,7 +13,7 @@ from ..executors import HERE, Board, Branch, Executor, Flow, Pool, Progress, run
 from ..files import check_directory, check_output, claimed, read_json, write_document
 from ..methods.distilled import Distilled
 from ..pipeline import distilling, executor_of, load, task_of
-from .cell import SweepCell, save_sweep
+from .cell import SweepCell, load_sweep, save_sweep
 from .plan import DEFAULT, SIZES, Cell, SweepConfig, plan_cells
 
 __all__ = ["Sweep", "SweepResults", "plan_sweep", "sweep"]
@@ -59,6 +59,8 @@ class Sweep:
     ) -> SweepResults:
         """Runs it and writes ``sweep.json``; into the same directory, it goes on where it stopped.
 
+        Other cells that the directory has from an earlier sweep stay in ``sweep.json``.
+
         A cell that fails leaves the others. Ctrl-C ends the units that run, and no further one begins.
 
         Args:
@@ -80,9 +82,18 @@ class Sweep:
             outcomes = {cell.name: done[cell.name] for cell in self.cells}
             finished = [outcome for outcome in outcomes.values() if isinstance(outcome, SweepCell)]
             if finished:
-                save_sweep(finished, self.directory / RECORD)
+                save_sweep([*self._others(finished), *finished], self.directory / RECORD)
             failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Exception)}
             return SweepResults(finished, failed)
+
+    def _others(self, finished: Sequence[SweepCell]) -> list[SweepCell]:
+        """The cells that an earlier sweep left in the directory, but for those that were run again."""
+        record = self.directory / RECORD
+        again = {_identity(cell) for cell in finished}
+        value = read_json(record) if record.exists() else None
+        if not (isinstance(value, dict) and "schema" in value):  # none, or one of version 0.1
+            return []
+        return [cell for cell in load_sweep(record) if _identity(cell) not in again]
 
     def check(self) -> None:
         """Refuses files of others where the results are to go, before the work is done.
@@ -100,6 +111,10 @@ class Sweep:
             raise OutputExistsError(f"{record} is in the way, and no sweep's: move it, or give another --out.")
         if not any((cell.evaluation / "results.json").exists() for cell in self.cells):
             check_output(record.with_suffix(".npz"))
+
+
+def _identity(cell: SweepCell) -> tuple[object, ...]:
+    return *cell.source, cell.method, cell.samples, cell.seed
 
 
 class _Cells:

@@ -159,6 +159,7 @@ def _truth(value: Any) -> bool:
 
 
 NAMES = _list(_text), "a list of names"
+MOST_SEEDS = 1000
 POSITIVE = _number(1), "a number of 1 or more"
 TEXT = _text, "a text"
 TRUTH = _truth, "true or false"
@@ -169,8 +170,8 @@ AXES: Mapping[str, tuple[Check, str]] = {
     "sizes": (_list(_number(1)), "a list of numbers of 1 or more"),
     "students": NAMES,
     "seeds": (
-        lambda value: _number(1)(value) or _list(_number(0))(value),
-        "a number of seeds, or a list of them",
+        lambda value: (_number(1)(value) and value <= MOST_SEEDS) or _list(_number(0))(value),
+        f"a number of seeds, {MOST_SEEDS} at most, or a list of them",
     ),
 }
 DISTILLATION = {

@@ -339,6 +339,7 @@ class GymnasiumTask(Task):
         from .gymnasium_training import TrainingRun, need_experts
 
         need_experts(f"training on {self.name}")
+        STARTS["train"].of(settings.seed, card_episodes)  # refused before the training, and not after it
         if not isinstance(settings, GymnasiumTrainSettings):
             raise SettingsError(
                 f"{type(settings).__name__}: expected those of {self.name}, from train_settings()."

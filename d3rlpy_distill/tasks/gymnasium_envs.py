@@ -75,7 +75,7 @@ def find_env(env_id: str) -> EnvSpec:
     if colon:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except Exception as error:  # of a module of anybody's, or of a name that is none
             raise DistillError(f"{env_id}: the module {module!r} cannot be imported: {error}.") from error
     if name not in registry and "ale_py" not in ATARI.missing():
         ale = importlib.import_module("ale_py")  # registers Atari's

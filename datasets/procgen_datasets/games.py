@@ -111,6 +111,10 @@ class Levels:
     def __post_init__(self) -> None:
         if not (0 <= self.start < ALL and 0 <= self.num < ALL):
             raise SettingsError(f"levels start={self.start}, num={self.num}: expected 0 to {ALL - 1} each.")
+        if self.start + self.num > ALL:
+            raise SettingsError(
+                f"levels start={self.start}, num={self.num}: they end beyond {ALL - 1}, Procgen's last; give fewer."
+            )
         if self.num == 0 and self.start != 0:
             raise SettingsError(
                 f"levels start={self.start}, num=0: Procgen ignores the start when num is 0 (all levels); "

@@ -255,6 +255,7 @@ def command(
         command=command_line(),
     )
     directory = out or Path("results") / _directory(plan, names, algos)
+    runs_on = chosen_executor(executor, address, jobs, cores)
     if dry_run:
         plan.check(directory)
         _echo_plan(as_json, plan, directory, evaluation_seconds(plan, device=device))
@@ -270,7 +271,7 @@ def command(
         told = [bar.line(f"Warning: {note}") for note in plan.notes]
         results = plan.run(
             directory,
-            executor=chosen_executor(executor, address, jobs, cores),
+            executor=runs_on,
             cores=cores,
             device=device,
             progress=lambda what, done, total: bar.update("evaluating", done, total, f"{count} arms; {what}"),

@@ -73,6 +73,8 @@ def command(
 
     A policy is a bundled expert, the file of an expert, that of a student which 'evaluate' kept, or 'random'.
     """
+    if repeated := next((name for name in policies if policies.count(name) > 1), None):
+        raise click.UsageError(f"{repeated} is named twice: name each policy once.")
     from d3rlpy_distill.report.film import plan_film, policy_title
     from d3rlpy_distill.tasks import make_task
 
@@ -84,7 +86,12 @@ def command(
     played = make_task(task)
     if levels or mode is not None:
         recorded = {"start": start_level or 0, "num": 200 if num_levels is None else num_levels}
-        played = played.for_dataset({"levels": recorded, "distribution_mode": mode or "easy"})
+        asked = played.for_dataset({"levels": recorded, "distribution_mode": mode or "easy"})
+        if asked is played:
+            raise click.UsageError(
+                f"--mode, --start-level and --num-levels are for Procgen's tasks: leave them out for {played.name}."
+            )
+        played = asked
     film = plan_film(played, policies, out, split=split, trust=trust, overwrite=overwrite)
     if dry_run:
         seconds = film.seconds(greedy=greedy, seed=seed, max_steps=max_steps)

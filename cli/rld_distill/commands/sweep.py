@@ -58,10 +58,10 @@ class _Sizes(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
         try:
-            sizes = [int(size) for size in (value.split(",") if isinstance(value, str) else value)]
+            sizes = [int(size) for size in value.split(",")] if isinstance(value, str) else list(value)
         except (TypeError, ValueError):
             sizes = []
-        if not sizes or min(sizes) < 1:
+        if not sizes or any(type(size) is not int or size < 1 for size in sizes):
             self.fail(f"{value!r}: expected numbers of samples, for example 15,50,150.", param, ctx)
         return sizes
 
@@ -97,7 +97,7 @@ class _SweepCommand(ConfigCommand):
 )
 @click.option("--sizes", default="15,50,150,500", show_default=True, type=_Sizes(), help="Samples.")
 @click.option(
-    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Distillations of each: 0 to N-1."
+    "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Distillations of each: 0 to N-1."
 )
 @click.option(
     "-o",
@@ -198,7 +198,7 @@ def command(
     from d3rlpy_distill.evaluation import Protocol
     from d3rlpy_distill.files import check_output
     from d3rlpy_distill.report import SIZE_CURVE, Report, save_size_curve, sweep_tables, write_report
-    from d3rlpy_distill.sweeping import SweepConfig, plan_sweep, read_study
+    from d3rlpy_distill.sweeping import SweepConfig, load_sweep, plan_sweep, read_study
 
     from ..progress import ProgressBar
 
@@ -226,6 +226,7 @@ def command(
     picture = out / SIZE_CURVE
     again = (out / "sweep.json").exists()  # then the picture is that of the last time
     check_output(picture, overwrite=again)
+    runs_on = chosen_executor(executor, address, jobs, cores)
     if dry_run:
         plan.check()
         _echo_plan(as_json, names, sweep_units(plan), out, cores)
@@ -238,13 +239,13 @@ def command(
             bar.line(count.ended(f"{cell.name}: {'done' if error is None else f'failed: {_said(error)}'}"))
 
         results = plan.run(
-            executor=chosen_executor(executor, address, jobs, cores),
+            executor=runs_on,
             cores=cores,
             on_cell=ended,
             progress=lambda what, done, total: bar.say(what),
         )
     if results.cells:
-        say(f"drew {save_size_curve(results.cells, picture, overwrite=again)}")
+        say(f"drew {save_size_curve(load_sweep(out / 'sweep.json'), picture, overwrite=again)}")
         if as_json:
             click.echo(write_report(Report(cells=results.cells), "json"))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,21 @@ Examples:
 """
 
 
+class _Minutes(click.ParamType):  # type: ignore[type-arg]
+    """A time that ends."""
+
+    name = "minutes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            minutes = float(value)
+        except (TypeError, ValueError):
+            minutes = math.nan
+        if not (math.isfinite(minutes) and minutes > 0):
+            self.fail(f"{value!r}: expected minutes above 0, for example 120.", param, ctx)
+        return minutes
+
+
 class _TrainCommand(TaskCommand):
     def settings_of(self, task: Task | None) -> type[Any]:
         from d3rlpy_distill.tasks import TrainSettings
@@ -50,12 +66,12 @@ class _TrainCommand(TaskCommand):
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=_Minutes(),
     help="Stop after this time; --resume goes on.",
 )
 @click.option(
     "--card-episodes",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10_000),
     default=200,
     show_default=True,
     help="Episodes for each return on the card.",
