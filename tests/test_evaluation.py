@@ -167,7 +167,7 @@ def test_an_evaluation_has_every_arm_resumes_and_repeats(
     assert task.calls == calls + 1
     assert same(again, results)
     assert same(plan(dataset, task, distilled).run(tmp_path / "b"), results)
-    loaded = Results.load(tmp_path / "a")
+    loaded = Results.load(str(tmp_path / "a"))
     assert loaded.to_json() == again.to_json() and same(loaded, results)
     returns = build_tables(loaded)[0]
     assert [row[0] for row in returns.rows] == list(ARMS)

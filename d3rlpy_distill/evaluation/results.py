@@ -186,20 +186,22 @@ class Results:
             "arms": [arm.to_json() for arm in self.arms],
         }
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Writes ``NAME.json``, and the raw returns as ``NAME.npz`` beside it, each atomically."""
+        path = Path(path)
         check_output(path, overwrite=overwrite)
         digest = save_returns(path.with_suffix(".npz"), [arm.returns for arm in self.arms], overwrite=overwrite)
         value = {**self.to_json(), "returns_sha256": digest}
         write_document(path, value, overwrite=overwrite, layout=lay_out)
 
     @classmethod
-    def load(cls, path: Path) -> Results:
+    def load(cls, path: str | Path) -> Results:
         """Reads a results file, or ``results.json`` in a directory; those of version 0.1, too.
 
         Raises:
             DistillError: If there is none, it does not follow the schema, or its returns are missing or changed.
         """
+        path = Path(path)
         path = path / "results.json" if path.is_dir() else path
         if not path.is_file():
             raise DistillError(
