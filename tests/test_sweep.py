@@ -234,6 +234,9 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     assert further.exit_code == 0, further.output
     assert {one["size"] for one in json.loads(further.stdout)["records"]} == {6}
     assert [cell.samples for cell in load_sweep(out / "sweep.json")] == [5, 15, 6]  # an earlier sweep's stay
+    (out / "sweep.npz").write_bytes(b"")  # as if it had been killed between the two files
+    assert run(*command).exit_code == 0
+    assert [cell.samples for cell in load_sweep(out / "sweep.json")] == [5, 15]
 
 
 def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path: Path) -> None:

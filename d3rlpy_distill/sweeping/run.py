@@ -93,7 +93,10 @@ class Sweep:
         value = read_json(record) if record.exists() else None
         if not (isinstance(value, dict) and "schema" in value):  # none, or one of version 0.1
             return []
-        return [cell for cell in load_sweep(record) if _identity(cell) not in again]
+        try:
+            return [cell for cell in load_sweep(record) if _identity(cell) not in again]
+        except DistillError:  # killed between the returns and the record: to run them again costs nothing
+            return []
 
     def check(self) -> None:
         """Refuses files of others where the results are to go, before the work is done.
