@@ -42,22 +42,17 @@ def frames_per_second(player: ProcgenPlayer, students: Sequence[ImitatorPolicy])
 
 def compare(game: str, n_students: int, episodes: int, rounds: int, cores: int) -> dict[str, list[int]]:
     """Returns frames a second of every round, with and without smaller batches in the end, of this process."""
-    with on_cores(cores):  # as a unit of evaluate's runs
-        return rounds_of(game, n_students, episodes, rounds)
-
-
-def rounds_of(game: str, n_students: int, episodes: int, rounds: int) -> dict[str, list[int]]:
-    """Returns what :func:`compare` does, on as many cores as there are to be had."""
     engine: Any = importlib.import_module("procgen_datasets.rollout")  # a function is called so too
-    students = untrained(n_students)
-    player = ProcgenPlayer(game, {"id": TRAIN_LEVELS}, episodes, seed=0)
-    frames_per_second(player, students)
     speeds: dict[str, list[int]] = {"smaller_batches": [], "one_batch": []}
     fewest = {"smaller_batches": engine.FEWEST, "one_batch": n_students * episodes}
-    for _ in range(rounds):
-        for name, found in speeds.items():
-            engine.FEWEST = fewest[name]
-            found.append(round(frames_per_second(player, students)))
+    with on_cores(cores):  # as a unit of evaluate's runs
+        students = untrained(n_students)
+        player = ProcgenPlayer(game, {"id": TRAIN_LEVELS}, episodes, seed=0)
+        frames_per_second(player, students)
+        for _ in range(rounds):
+            for name, found in speeds.items():
+                engine.FEWEST = fewest[name]
+                found.append(round(frames_per_second(player, students)))
     return speeds
 
 

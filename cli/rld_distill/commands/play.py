@@ -73,13 +73,13 @@ def command(
 
     A policy is a bundled expert, the file of an expert, that of a student which 'evaluate' kept, or 'random'.
     """
-    if repeated := next((name for name in policies if policies.count(name) > 1), None):
-        raise click.UsageError(f"{repeated} is named twice: name each policy once.")
     from d3rlpy_distill.report.film import plan_film, policy_title
     from d3rlpy_distill.tasks import make_task
 
     from ..progress import ProgressBar
 
+    if repeated := next((name for name in policies if policies.count(name) > 1), None):
+        raise click.UsageError(f"{repeated} is named twice: name each policy once.")
     levels = start_level is not None or num_levels is not None
     if split is not None and levels:
         raise click.UsageError("--split names its levels: leave out --start-level and --num-levels, or --split.")
