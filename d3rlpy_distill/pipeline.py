@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import re
 import tempfile
@@ -629,6 +630,7 @@ def plan_evaluation(
     identity = {
         "real_sha256": dataset.sha256,
         "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
+        "learners_sha256": {name: _learner_sha256(one, dataset) for name, one in students.items()},
         **played.identity(known_splits),
         "expert_sha256": player.sha256 if player else None,
     }
@@ -658,6 +660,12 @@ def _asked(arm: Arm, coresets: Sequence[str], random_soft: Sequence[int]) -> boo
     return about.kind in coresets
 
 
+def _learner_sha256(student: Student, dataset: OfflineDataset) -> str:
+    """Hash of a student's learner: one of other settings, though of the same name, is another student."""
+    told = _without_fit(student.learner(dataset).serialize_to_dict())
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def _left_out(students: Mapping[str, Student], sets: Mapping[str, Distilled]) -> list[str]:
     """Says which sets have no arm of a student, because it learns from no soft labels."""
     soft = [name for name, one in sets.items() if one.soft]
@@ -675,7 +683,10 @@ def _without_expert(dataset: OfflineDataset, task: Task, player: LoadedPolicy | 
     name = task.expert_name(dataset.provenance.settings if dataset.provenance else {})
     if name == "random":
         return []
-    why = f"does not record who played it: give --expert NAME or FILE of a policy of {task.name}"
+    why = (
+        "does not record who played it, or that policy is not there as it was: give --expert NAME or FILE of a policy "
+        f"of {task.name}"
+    )
     if name is not None:
         why = f"was played by {name}, whose file holds pickled code: give --trust to load it"
     return [f"there is no arm 'expert', because {dataset.name} {why}."]
@@ -901,11 +912,14 @@ def _without_fits(settings: Mapping[str, Any]) -> dict[str, Any]:
     learner = config.get("learner") if isinstance(config, Mapping) else None
     if not isinstance(config, Mapping) or not isinstance(learner, Mapping):
         return dict(settings)
-    named = {
+    return {**settings, "config": {**config, "learner": _without_fit(learner)}}
+
+
+def _without_fit(learner: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         name: {"type": value.get("type")} if name.endswith("_scaler") and isinstance(value, Mapping) else value
         for name, value in learner.items()
     }
-    return {**settings, "config": {**config, "learner": named}}
 
 
 def _json(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,7 +174,11 @@ def test_an_evaluation_has_every_arm_resumes_and_repeats(
 
 
 def test_another_evaluation_is_refused(
-    dataset: OfflineDataset, distilled: Distilled, task: Counting, tmp_path: Path
+    dataset: OfflineDataset,
+    distilled: Distilled,
+    task: Counting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = plan(dataset, task, distilled, arms=["random-policy"])
     run.run(tmp_path / "a")
@@ -184,6 +188,13 @@ def test_another_evaluation_is_refused(
     smaller = plan(dataset, task, distill(dataset, "random", n_samples=N), arms=["random-policy"])
     with pytest.raises(CheckpointError, match="differs in distilled_sha256"):
         smaller.run(tmp_path / "a")
+    with (
+        monkeypatch.context() as patch
+    ):  # the file of a plug-in was edited: a student of the same name is another one
+        patch.setattr(MlpStudent, "learning_rate", 0.5)
+        edited = plan(dataset, task, distilled, arms=["random-policy"])
+    with pytest.raises(CheckpointError, match="differs in learners_sha256"):
+        edited.run(tmp_path / "a")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "mine").touch()
     with pytest.raises(OutputExistsError, match="holds no evaluation"):

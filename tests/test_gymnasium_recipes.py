@@ -66,6 +66,9 @@ def test_recipes_are_made_once(bundled: Path, tmp_path: Path) -> None:
     path = make("pendulum-medium-expert", tmp_path)
     dataset = OfflineDataset.load(path)
     assert dataset.task == f"gym/{PENDULUM}" and len(dataset.buffer.episodes) == 4  # two of each
+    assert (
+        dataset.provenance is not None and dataset.provenance.settings["policy"] == "expert"
+    )  # a table's ceiling
     expert = OfflineDataset.load(tmp_path / "pendulum-expert.h5")
     assert len(expert.buffer.episodes) == 3
     before = path.stat().st_mtime_ns

@@ -25,7 +25,7 @@ from d3rlpy.dataset import ReplayBuffer
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
 from d3rlpy_distill.catalogue import STUDENTS, register_task
-from d3rlpy_distill.data import OfflineDataset, read_extras
+from d3rlpy_distill.data import OfflineDataset, read_extras, read_info
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import (
     CheckpointError,
@@ -231,6 +231,10 @@ def test_sampled_actions_follow_the_probabilities(tmp_path: Path) -> None:
 def test_random_continuous_play_is_uniform_within_the_bounds(tmp_path: Path) -> None:
     task = make_task(PENDULUM)
     task.collect(CollectSettings(policy="random", episodes=10, envs=4), tmp_path / "random.h5")
+    info = read_info(tmp_path / "random.h5")
+    assert info.provenance is not None and info.provenance.settings["actions"] == "sampled"
+    with pytest.raises(SettingsError, match="random play has no likeliest action"):
+        task.collect(CollectSettings(policy="random", episodes=10, greedy=True), tmp_path / "x.h5")
     actions = OfflineDataset.load(tmp_path / "random.h5").transitions.actions
     assert actions.shape == (1990, 1) and actions.dtype == np.float32
     assert -2 <= actions.min() < -1.98 and 1.98 < actions.max() <= 2

@@ -19,7 +19,7 @@ from buffers import make_buffer, vectors
 from commands import fails_dry_too, planned, run
 from d3rlpy_distill import OfflineDataset, distill
 from d3rlpy_distill.data import read_info
-from d3rlpy_distill.errors import DatasetFormatError, DistillError
+from d3rlpy_distill.errors import DatasetFormatError, DistillError, OutputExistsError
 from d3rlpy_distill.exchange import import_d3rlpy
 from d3rlpy_distill.exchange.d3rlpy_names import DOWNLOADS
 
@@ -110,6 +110,9 @@ def test_the_number_of_actions_is_the_tasks_or_the_one_given(tmp_path: Path) -> 
     )
     fails_dry_too(1, "expected 0 to 0", "import", "d3rlpy", source, "--actions", 1, "--out", tmp_path / "d.h5")
     assert not (tmp_path / "d.h5").exists()
+    for other in ({"task": "gym/Acrobot-v1"}, {"action_size": 3}):  # what is there is another dataset
+        with pytest.raises(OutputExistsError, match="holds something else"):
+            import_d3rlpy(source, tmp_path / "a.h5", **other)  # type: ignore[arg-type]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from commands import fails, fails_dry_too, planned, run
 from d3rlpy_distill import OfflineDataset, distill
 from d3rlpy_distill.data import read_episodes, read_extras, read_info
 from d3rlpy_distill.errors import DatasetFormatError
-from d3rlpy_distill.exchange import export_minari, import_minari
+from d3rlpy_distill.exchange import export_minari, import_minari, minari_export
 from d3rlpy_distill.exchange.minari_spaces import read_space, space_json
 from d3rlpy_distill.tasks import CollectSettings, make_task
 
@@ -357,6 +358,19 @@ def test_what_is_there_is_kept_and_what_fails_leaves_nothing(
     fails_dry_too(1, "is a file", "export", "minari", file, "--root", file / "datasets")
     assert (root / "x-v0" / "data" / "main_data.hdf5").read_bytes() == before
     export_minari(file, overwrite=True)
+
+    class Interrupted(BaseException):
+        pass
+
+    def stopped(*_: object, **__: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(minari_export.shutil, "rmtree", stopped)  # while the old one is being removed
+        export_minari(file, overwrite=True)
+    assert (root / "x-v0" / "data" / "main_data.hdf5").exists()
+    for left in root.glob(".x-v0.*.old"):
+        shutil.rmtree(left)
     (root / "x-v0" / "mine.txt").touch()
     fails_dry_too(1, "is no dataset of Minari's alone", "export", "minari", file, "--overwrite")
     assert (root / "x-v0" / "mine.txt").exists()

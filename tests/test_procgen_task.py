@@ -104,6 +104,8 @@ def test_what_a_task_says_of_itself(task: Task) -> None:
     assert task.identity(("validation",))["levels"] == {"validation": {"start": 200, "num": 100}}
     assert task.normalise(2.5) == 0 and task.normalise(64) == 1 and task.normalise(33.25) == 0.5
     assert "procgen" in task.versions()["environment_build"]
+    hard = ProcgenTask("starpilot", mode="hard")
+    assert hard.normalise(1.5) == 0 and hard.normalise(35) == 1  # Cobbe et al. 2020, appendix C
 
 
 def test_a_task_is_on_the_levels_of_the_dataset(task: Task, starpilot_dataset: OfflineDataset) -> None:
@@ -118,6 +120,25 @@ def test_a_task_is_on_the_levels_of_the_dataset(task: Task, starpilot_dataset: O
     }
     assert other.identity(("ood",))["levels"]["ood"] == {"start": 0, "num": 0}
     assert task.for_dataset({}).identity(("id",)) == task.identity(("id",)) and task.expert_name({}) is None
+
+
+def test_the_policy_that_played_is_found_by_its_bytes(tmp_path: Path) -> None:
+    """Not by its name: that of one's own may be that of a bundled one."""
+    experts = Path(sys.modules["procgen_datasets"].__file__ or "").parent / "experts"
+    jumper, own = make_task("procgen/jumper"), tmp_path / "jumper.safetensors"
+    weights = safetensors.torch.load_file(experts / "jumper.safetensors")
+    safetensors.torch.save_file({name: 1.01 * value for name, value in weights.items()}, own)
+    jumper.collect(ProcgenCollectSettings(policy=str(own), episodes=1), tmp_path / "own.h5")
+    told = read_info(tmp_path / "own.h5").provenance
+    assert told is not None and told.settings["expert"] == "jumper"
+    assert jumper.expert_name(told.settings) == str(own)
+    loaded = jumper.load_policy(str(own))
+    assert loaded.sha256 == told.settings["expert_sha256"] != jumper.load_policy("jumper").sha256
+    safetensors.torch.save_file(weights, own)
+    assert jumper.expert_name(told.settings) is None
+    old = load_expert("jumper@1").sha256  # version 0.1 called it by the name that another has now
+    assert jumper.expert_name({"expert": "jumper", "expert_sha256": old}) == "jumper@1"
+    assert jumper.expert_name({"expert": "jumper"}) == "jumper" and jumper.expert_name({"expert": "mine"}) is None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +212,7 @@ def test_a_student_that_0_1_kept_loads(task: Task, frames: torch.Tensor) -> None
     """Against the paper's network written out: its weights and nothing else are in the file."""
     path = DATA / "unchanged" / "bc-10.safetensors"
     loaded = task.load_policy(str(path))
-    assert loaded.name == "bc-10" and loaded.sha256 is not None and loaded.about == {"expert": "bc-10"}
+    assert loaded.name == "bc-10" and loaded.about == {"expert": "bc-10", "expert_sha256": loaded.sha256}
     weights = safetensors.torch.load_file(path)
     x = frames.float() / 255
     for i in range(4):

@@ -113,7 +113,13 @@ def test_converged_cloning_has_its_columns_where_a_game_has_it(files: list[Path]
 
 def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
     fails(1, "no arm 'soft-20': expected one of random-policy, bc-100", "report", files[0], "--compare", "soft-20")
-    fails(1, "different budgets (small sets 100 x 15 and small sets 1000 x 15)", "report", *files, *COMPARE)
+    fails(
+        1,
+        "different budgets (real data 1000 x 256, small sets 100 x 15 and real data 1000 x 256, ",
+        "report",
+        *files,
+        *COMPARE,
+    )
     save_sweep([SweepCell("gradient", 20, 0, 1.0, constant(MEANS))], tmp_path / "sweep.json")
     fails(2, "--compare with the cells of a sweep", "report", tmp_path / "sweep.json", *COMPARE)
     whole = constant(MEANS)
@@ -239,7 +245,8 @@ def test_a_task_of_one_split_and_continuous_actions_has_its_table(tmp_path: Path
     assert data.title == "Pendulum-v1, what a student is trained on" and len(data.rows) == 3
     compared = games_table([results, constant(MEANS, normalised=None)], "distilled-20")
     assert compared.title.endswith("actions sampled, greedy where they are continuous")
-    assert compared.rows[0][:2] == ("Pendulum-v1", "test seeds") and len(compared.rows) == 3
+    assert compared.columns[:3] == ("task", "split", "student")
+    assert compared.rows[0][:3] == ("Pendulum-v1", "test seeds", "mlp") and len(compared.rows) == 3
     assert games_table([results], "distilled-20").title.endswith("greedy actions")
     assert [path.name for path in save_figures([results], tmp_path)] == ["returns-test.png"]
 

@@ -66,7 +66,7 @@ def plan(
 ) -> Evaluation:
     task = Watched("CartPole-v1", name="gym/CartPole-v1")
     task.played = []
-    protocol = dataclasses.replace(TINY, tuning=tuning)
+    protocol = TINY if tuning is None else dataclasses.replace(TINY, full=None, small=None, tuning=tuning)
     chosen = {"protocol": protocol, "splits": ("test",), "expert": "random", "arms": ARMS, **settings}
     return dataclasses.replace(plan_evaluation(dataset, [distilled], **chosen), task=task)
 
@@ -259,6 +259,9 @@ def test_the_command_tunes(file: Path, distilled: Distilled, tmp_path: Path) -> 
     fails(2, "expected strong, or steps x batch", *command, "--tune", "300x64x2")
     fails(2, "budget of 0 x 64: expected 1 or more", *command, "--tune", "0x64")
     fails(2, "are tried by --tune", *command, "--learning-rates", "1e-3")
+    fails(2, "are those of --tune", *command, "--tune-students", 2)
+    fails(2, "chooses every arm's budget", *command, "--tune", "strong", "--small-steps", 77)
+    fails(2, "chooses every arm's budget", *command, "--tune", "strong", "--full-steps", 77)
     fails(2, "expected for example 5e-4", *command, "--tune", "strong", "--learning-rates", "x")
 
 

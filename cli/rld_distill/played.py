@@ -34,7 +34,7 @@ def in_force(
         "student": names,
         "splits": list(splits or played.default_splits),
     }
-    if len(names) == 1:  # several have budgets of their own
+    if len(names) == 1 and not values.get("tune"):  # several have budgets of their own, and so have tuned arms
         given = [budget(values[f"{kind}_steps"], values[f"{kind}_batch"]) for kind in ("full", "small")]
         budgets = Protocol(full=given[0], small=given[1]).budgets(STUDENTS.get(names[0])())
         for kind, one in zip(("full", "small"), budgets, strict=True):

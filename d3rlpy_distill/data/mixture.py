@@ -15,7 +15,7 @@ from .hdf5 import DatasetInfo, EpisodeWriter, Provenance, read_episodes, read_ex
 __all__ = ["mix"]
 
 
-def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> DatasetInfo:
+def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "", expert: int = 0) -> DatasetInfo:
     """Writes whole episodes of every part, in their order; returns at once if ``path`` holds just these already.
 
     The smallest part is taken whole, and of the others the first episodes that together have at least as many
@@ -25,6 +25,7 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
         parts: Collected datasets of one task, two or more.
         path: The file to make. It appears only when it is complete.
         command: Command line to record.
+        expert: The part whose policy the mixture records as the one that played: a table's ceiling.
 
     Raises:
         DatasetFormatError: If a part is damaged, not a collected dataset, or of another task.
@@ -32,7 +33,7 @@ def mix(parts: Sequence[str | Path], path: str | Path, *, command: str = "") -> 
         InUseError: If another process is making it.
     """
     infos = [read_info(part) for part in parts]
-    first = infos[0].provenance
+    first = infos[expert].provenance
     tasks = {info.provenance.task if info.provenance else None for info in infos}
     if first is None or len(tasks) != 1 or len(infos) < 2:
         raise DatasetFormatError(

@@ -9,7 +9,10 @@ import torch
 from ..errors import SettingsError
 from ..policies import ContinuousPolicy, DiscretePolicy, Policy
 
-__all__ = ["ContinuousEnsemble", "DiscreteEnsemble", "ensemble"]
+__all__ = ["ENSEMBLE", "ContinuousEnsemble", "DiscreteEnsemble", "ensemble"]
+
+ENSEMBLE = "ensemble-of-"
+"""What the name of an arm of an ensemble begins with; its members' follows."""
 
 
 class ContinuousEnsemble:

@@ -41,8 +41,8 @@ class Protocol:
         small: Budget of the students on as many samples as a distilled set has; None likewise.
         convergence: How the arm that trains to convergence does so.
         seed: Fixes subsets, students, starts and action sampling.
-        tuning: Chooses each arm's budget on validation starts, in the place of ``full`` and ``small``; training to
-            convergence is left as it is. None tunes nothing.
+        tuning: Chooses each arm's budget on validation starts, in the place of ``full`` and ``small``, of which no
+            more than the batch on real data can be given, that of training to convergence. None tunes nothing.
         ensembles: Also play the students of each arm as one policy, see :mod:`.ensemble`.
     """
 
@@ -58,6 +58,11 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.students < 1 or self.episodes < 1:
             raise SettingsError(f"students={self.students}, episodes={self.episodes}: expected 1 or more each.")
+        if self.tuning is not None and (self.small is not None or _steps(self.full) is not None):
+            raise SettingsError(
+                "tuning (--tune) chooses every arm's budget: leave the steps on real data and the budget on small sets "
+                "out (--full-steps, --small-steps, --small-batch), or do not tune."
+            )
 
     def budgets(self, student: Student) -> tuple[Budget, Budget]:
         """Returns a student's budgets on real data and on small sets."""
@@ -79,6 +84,10 @@ class Protocol:
             **({} if self.tuning is None else {"tuning": self.tuning.to_json()}),
             **({"ensembles": True} if self.ensembles else {}),
         }
+
+
+def _steps(given: Budget | PartialBudget | None) -> int | None:
+    return None if given is None else given.n_steps
 
 
 def _of(given: Budget | PartialBudget | None, own: Budget) -> Budget:

@@ -20,6 +20,7 @@ from ..students.base import Budget
 from ..students.kept import PackedStudent, read_weights, write_student
 from ..tasks.base import Mode
 from .arms import Arm, ArmKind
+from .ensemble import ENSEMBLE
 from .protocol import Protocol
 from .results import ArmResult
 from .stage import Stage
@@ -192,7 +193,7 @@ class _Run:
         together = dataclasses.replace(arm.about, kind="ensemble", of=arm.name)
         alone, joined = yield [
             Branch(self.play(arm.name, arm.about, players, known)),
-            Branch(self.play(f"ensemble-of-{arm.name}", together, Together(players), known)),
+            Branch(self.play(f"{ENSEMBLE}{arm.name}", together, Together(players), known)),
         ]
         return [*alone, *joined]
 

@@ -95,14 +95,18 @@ def export_minari(
         _check_free(path, overwrite)
         partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
         partial.mkdir(parents=True)
+        old = partial.with_suffix(".old")
         try:
             _write(partial / "data", name, file, info, plan, plan.episodes(file))
             steps = _check(partial / "data", file, plan, info.num_episodes)
             if path.exists():
                 _check_theirs(path)
-                shutil.rmtree(path)
+                path.rename(old)  # removed once the new one stands: at any moment one of them is whole
             partial.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
         finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
             shutil.rmtree(partial, ignore_errors=True)
     return MinariExport(name, path, info.num_episodes, steps, plan.jpeg, plan.final is None)
 

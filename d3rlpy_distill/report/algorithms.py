@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..evaluation.ensemble import ENSEMBLE
 from ..evaluation.results import ArmResult, Results
 from .cells import return_cell
 from .scores import random_alike
@@ -64,8 +65,11 @@ def _gains(results: Results) -> Table | None:
 
 
 def _dataset(arm: ArmResult) -> str:
-    """What stands above an arm's column: its name without its student's, which begins it."""
-    return arm.name.removeprefix(f"{arm.about.student}-")
+    """What stands above an arm's column: its name without its student's, which begins it, or that of its members."""
+    own = f"{arm.about.student}-"
+    if arm.about.kind == "ensemble":
+        return ENSEMBLE + arm.name.removeprefix(ENSEMBLE).removeprefix(own)
+    return arm.name.removeprefix(own)
 
 
 def _title(results: Results, split: str, alike: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from ..errors import DistillError
@@ -23,7 +24,7 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     Its scores (:mod:`~..evaluation.scores`) have a column each where they can be told of some row.
 
     Random samples are random or balanced ones with their actions, whichever return more. All data and converged
-    cloning have their columns where a task has that arm.
+    cloning have their columns where a task has that arm. So have students, where tasks have different ones.
 
     Args:
         results: One for each task, of one budget.
@@ -37,11 +38,12 @@ def games_table(results: Sequence[Results], name: str) -> Table:
             known = ", ".join(result.names())
             raise DistillError(f"{result.title} has no arm {name!r}: expected one of {known}.")
     students = [result.about(name).student for result in results]
-    budgets = {budget(result, "small", student) for result, student in zip(results, students, strict=True)}
-    if len(budgets) > 1:
-        given = " and ".join(sorted(f"small sets {each or 'unknown'}" for each in budgets))
-        raise DistillError(f"the results have different budgets ({given}): compare files of one budget.")
-    references = _references(results, students)
+    settings = {_setting(result, student) for result, student in zip(results, students, strict=True)}
+    if len(settings) > 1:
+        raise DistillError(
+            f"the results have different budgets ({' and '.join(sorted(settings))}): compare files of one setting."
+        )
+    mixed, references = len(set(students)) > 1, _references(results, students)
     rows, scores = [], []
     for result, student in zip(results, students, strict=True):
         for split, where in result.splits.items():
@@ -58,6 +60,7 @@ def games_table(results: Sequence[Results], name: str) -> Table:
                 (
                     result.title,
                     where,
+                    *((student or "",) if mixed else ()),
                     f"{arm.n_students} x {arm.n_episodes}",
                     return_cell(random) + named,
                     *map(return_cell, whole),
@@ -66,10 +69,22 @@ def games_table(results: Sequence[Results], name: str) -> Table:
                     *(as_good(arm, one) for one in whole),
                 )
             )
-    heads = ("task", "split", "students x episodes", "random samples", *references.values(), name)
+    heads = (
+        "task",
+        "split",
+        *(("student",) if mixed else ()),
+        "students x episodes",
+        "random samples",
+        *references.values(),
+        name,
+    )
     verdicts = [f"as good as {one}" for one in references.values()]
-    small = budgets.pop()
-    told = ["mean return ± deviation over students", f"small sets {small}" if small else "", _mode(results)]
+    small = {budget(result, "small", student) for result, student in zip(results, students, strict=True)}
+    told = [
+        "mean return ± deviation over students",
+        *(f"small sets {one}" for one in small if one),
+        _mode(results),
+    ]
     title = f"{name}: {', '.join(text for text in told if text)}"
     told_of = [i for i, _ in enumerate(SCORES) if any(row[i] for row in scores)]
     shown = [SCORES[i] for i in told_of]
@@ -78,6 +93,14 @@ def games_table(results: Sequence[Results], name: str) -> Table:
     cells = [(*row, *(own[i] for i in told_of)) for row, own in zip(rows, scores, strict=True)]
     note = " ".join(text for text, own in ((NOTE, SCORES[:3]), (FRAMES, SCORES[3:])) if set(own) & set(shown))
     return Table(title, columns, cells, least=least, note=note)
+
+
+def _setting(results: Results, student: str | None) -> str:
+    """Of an arm's students: their budgets, and what was tried where these were tuned."""
+    full, small = (budget(results, size, student) or "unknown" for size in ("full", "small"))
+    tuning = results.protocol.get("tuning")
+    tried = "" if tuning is None else f" over {json.dumps(tuning, sort_keys=True)}"
+    return f"real data {full}, small sets {small}{tried}"
 
 
 def _scores(results: Results, arm: ArmResult) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..data import DatasetInfo, EpisodeData, EpisodeWriter, Provenance, read_info, read_own
 from ..data.transitions import return_to_go
+from ..errors import SettingsError
 from ..files import check_output, claimed
-from ..policies import SampledPolicy
+from ..policies import SampledPolicy, UniformPolicy
 from .base import CollectSettings, LoadedPolicy, Task
 from .gymnasium_rollout import PlayedEpisode, Player
 from .gymnasium_starts import STARTS
@@ -72,7 +73,10 @@ def _provenance(
     task: Task, loaded: LoadedPolicy, settings: CollectSettings, slots: int, command: str
 ) -> tuple[Provenance, bool]:
     """What a collection records, and whether its actions are the likeliest ones."""
-    greedy = settings.greedy or not (task.discrete or isinstance(loaded.policy, SampledPolicy))
+    draws = task.discrete or isinstance(loaded.policy, SampledPolicy | UniformPolicy)
+    if settings.greedy and isinstance(loaded.policy, UniformPolicy):
+        raise SettingsError("greedy=True: random play has no likeliest action; leave --greedy out.")
+    greedy = settings.greedy or not draws
     starts = STARTS[SPLIT].of(settings.seed, settings.episodes)
     about: dict[str, Any] = {
         **task.identity([SPLIT]),

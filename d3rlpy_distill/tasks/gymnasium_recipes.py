@@ -62,7 +62,8 @@ def make_recipe(name: str, directory: Path) -> Path:
     recipe, path = RECIPES[name], directory / f"{name}.h5"
     command = f"rld-distill datasets make {name}"
     if recipe.mixed:
-        mix([make_recipe(part, directory) for part in recipe.mixed], path, command=command)
+        best = next(i for i, part in enumerate(recipe.mixed) if RECIPES[part].policy == EXPERT)
+        mix([make_recipe(part, directory) for part in recipe.mixed], path, command=command, expert=best)
     elif recipe.policy is not None:
         task = GymnasiumTask(recipe.env_id)
         task.collect(CollectSettings(policy=recipe.policy, episodes=recipe.episodes), path, command=command)

@@ -211,12 +211,14 @@ def _write(
 
 
 def _settings(config: CollectConfig, expert: LoadedPolicy) -> dict[str, Any]:
+    of_file = config.expert is not None and Path(config.expert).suffix == ".safetensors"
     return {
         "environment": f"procgen:{config.game}",
         "environment_build": procgen_build(),
         "distribution_mode": config.mode,
         "levels": dataclasses.asdict(config.levels),
         **expert.about,
+        **({"policy": config.expert} if of_file else {}),
         "actions": "greedy" if config.greedy else "sampled",
         "seed": config.seed,
         "num_slots": config.slots,

@@ -23,7 +23,7 @@ from d3rlpy_distill.tasks import LoadedPolicy
 from .errors import ExpertError
 from .games import N_ACTIONS
 
-__all__ = ["FRAME_SHAPE", "Expert", "bundled_experts", "load_expert", "load_policy"]
+__all__ = ["FRAME_SHAPE", "Expert", "bundled_experts", "load_expert", "load_policy", "who_played"]
 
 FRAME_SHAPE = (3, 64, 64)
 RANDOM = "random"
@@ -156,7 +156,8 @@ def load_policy(name: str, game: str, *, device: str = "cpu:0") -> LoadedPolicy:
         student = load_student(path, device=device)
         if student.shape != FRAME_SHAPE or student.action_size != N_ACTIONS:
             raise ExpertError(f"{name} is a student for observations {student.shape}: expected {FRAME_SHAPE}.")
-        return LoadedPolicy(path.stem, student.policy, student.sha256, {"expert": path.stem})
+        told = {"expert": path.stem, "expert_sha256": student.sha256}
+        return LoadedPolicy(path.stem, student.policy, student.sha256, told)
     expert = load_expert(name, device=device)
     if expert.card.get("game", game) != game:
         raise ExpertError(f"{name} plays {expert.card['game']}, not {game}.")
@@ -167,6 +168,27 @@ def load_policy(name: str, game: str, *, device: str = "cpu:0") -> LoadedPolicy:
         "expert_dtype": str(expert.dtype).removeprefix("torch."),
     }
     return LoadedPolicy(expert.name, expert, expert.sha256, about, expert.as_learner)
+
+
+def who_played(settings: Mapping[str, Any]) -> str | None:
+    """Returns the policy that played a dataset, as :func:`load_policy` takes it; None where it is not there any more.
+
+    Only the very file that played counts: another of the same name would be taken for the dataset's expert.
+
+    Args:
+        settings: Of the dataset's provenance: the policy's name, its hash, and its path where it was no bundled one.
+    """
+    name: str | None = settings.get("expert")
+    if name is None or name == RANDOM:
+        return name
+    sha256, path = settings.get("expert_sha256"), settings.get("policy")
+    if sha256 is None:  # version 0.1 did not always say
+        return name if name in bundled_experts() else None
+    if path is not None and Path(path).is_file() and _sha256(Path(path)) == sha256:
+        return str(path)
+    names = sorted(bundled_experts(), key=lambda one: one != name)
+    same = (one for one in names if _sha256(_experts_directory() / f"{one}.safetensors") == sha256)
+    return next(same, None)
 
 
 def _architecture(path: Path, weights: Mapping[str, torch.Tensor]) -> str:

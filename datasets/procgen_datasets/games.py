@@ -33,41 +33,45 @@ class Game:
 
     Args:
         name: Name that Procgen knows it by.
-        min_return: Return that normalises to 0 (easy mode; Cobbe et al. 2020, appendix C).
-        max_return: Return that normalises to 1 (easy mode; same source).
+        easy: Returns that normalise to 0 and to 1 in easy mode (Cobbe et al. 2020, appendix C).
+        hard: The same in hard mode.
         time_limit: Steps after which Procgen ends an episode without flagging it.
     """
 
     name: str
-    min_return: float
-    max_return: float
+    easy: tuple[float, float]
+    hard: tuple[float, float]
     time_limit: int = 1000
 
-    def normalise(self, value: float) -> float:
-        """Returns ``(value - min_return) / (max_return - min_return)``, never clipped."""
-        return (value - self.min_return) / (self.max_return - self.min_return)
+    def normalise(self, value: float, mode: str = "easy") -> float:
+        """Returns where a return lies between the lowest (0) and the highest (1) of ``"easy"`` or ``"hard"`` mode.
+
+        Never clipped.
+        """
+        lowest, highest = self.hard if mode == "hard" else self.easy
+        return (value - lowest) / (highest - lowest)
 
 
 GAMES: Mapping[str, Game] = MappingProxyType(
     {
         game.name: game
         for game in (
-            Game("bigfish", 1.0, 40.0, time_limit=6000),
-            Game("bossfight", 0.5, 13.0, time_limit=4000),
-            Game("caveflyer", 3.5, 12.0),
-            Game("chaser", 0.5, 13.0),
-            Game("climber", 2.0, 12.6),
-            Game("coinrun", 5.0, 10.0),
-            Game("dodgeball", 1.5, 19.0),
-            Game("fruitbot", -1.5, 32.4),
-            Game("heist", 3.5, 10.0),
-            Game("jumper", 3.0, 10.0),
-            Game("leaper", 3.0, 10.0, time_limit=500),
-            Game("maze", 5.0, 10.0, time_limit=500),
-            Game("miner", 1.5, 13.0),
-            Game("ninja", 3.5, 10.0),
-            Game("plunder", 4.5, 30.0, time_limit=4000),
-            Game("starpilot", 2.5, 64.0),
+            Game("bigfish", (1.0, 40.0), (0.0, 40.0), time_limit=6000),
+            Game("bossfight", (0.5, 13.0), (0.5, 13.0), time_limit=4000),
+            Game("caveflyer", (3.5, 12.0), (2.0, 13.4)),
+            Game("chaser", (0.5, 13.0), (0.5, 14.2)),
+            Game("climber", (2.0, 12.6), (1.0, 12.6)),
+            Game("coinrun", (5.0, 10.0), (5.0, 10.0)),
+            Game("dodgeball", (1.5, 19.0), (1.5, 19.0)),
+            Game("fruitbot", (-1.5, 32.4), (-0.5, 27.2)),
+            Game("heist", (3.5, 10.0), (2.0, 10.0)),
+            Game("jumper", (3.0, 10.0), (1.0, 10.0)),
+            Game("leaper", (3.0, 10.0), (1.5, 10.0), time_limit=500),
+            Game("maze", (5.0, 10.0), (4.0, 10.0), time_limit=500),
+            Game("miner", (1.5, 13.0), (1.5, 20.0)),
+            Game("ninja", (3.5, 10.0), (2.0, 10.0)),
+            Game("plunder", (4.5, 30.0), (3.0, 30.0), time_limit=4000),
+            Game("starpilot", (2.5, 64.0), (1.5, 35.0)),
         )
     }
 )

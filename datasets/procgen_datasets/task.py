@@ -18,7 +18,7 @@ from d3rlpy_distill.tasks import CollectSettings, LoadedPolicy, Mode, Shot, Task
 
 from .collect import CollectConfig, collect, is_collected
 from .env import ProcgenVecEnv, procgen_build
-from .expert import FRAME_SHAPE, load_policy
+from .expert import FRAME_SHAPE, load_policy, who_played
 from .film import film
 from .games import ALL_LEVELS, N_ACTIONS, TRAIN_LEVELS, VALIDATION_LEVELS, Levels, get_game, task_name
 from .player import ProcgenPlayer
@@ -101,6 +101,10 @@ class ProcgenTask(Task):
             raise UnsuitableDatasetError(f"the dataset was recorded with mode {mode!r}: expected easy or hard.")
         return ProcgenTask(self.game.name, levels=Levels(**levels) if levels else TRAIN_LEVELS, mode=mode)
 
+    def expert_name(self, settings: Mapping[str, Any]) -> str | None:
+        """Returns the policy that played a dataset, if its file is still there and still the same."""
+        return who_played(settings)
+
     def split_title(self, split: str) -> str:
         """What tables call a split."""
         return SPLIT_TITLES[split]
@@ -129,8 +133,8 @@ class ProcgenTask(Task):
         return {"levels": levels, "distribution_mode": self.mode}
 
     def normalise(self, value: float) -> float:
-        """Maps a return to the game's normalised score (Cobbe et al. 2020, appendix C)."""
-        return self.game.normalise(value)
+        """Maps a return to the game's normalised score in this mode (Cobbe et al. 2020, appendix C)."""
+        return self.game.normalise(value, self.mode)
 
     def versions(self) -> dict[str, str]:
         """Returns the installed Procgen distribution."""

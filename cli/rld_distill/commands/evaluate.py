@@ -124,10 +124,8 @@ class _EvaluateCommand(ConfigCommand):
     type=Names(),
     help="What --tune tries with each budget, for example 5e-4,1e-3.  [default: the grid's, else the student's own]",
 )
-@click.option("--tune-students", type=click.IntRange(1), default=3, show_default=True, help="Students a trial.")
-@click.option(
-    "--tune-episodes", type=click.IntRange(1), default=50, show_default=True, help="Validation episodes of each."
-)
+@click.option("--tune-students", type=click.IntRange(1), help="Students a trial of --tune.  [default: 3]")
+@click.option("--tune-episodes", type=click.IntRange(1), help="Validation episodes of each.  [default: 50]")
 @click.option(
     "--also",
     multiple=True,
@@ -188,8 +186,8 @@ def command(
     converged_steps: int,
     tune: list[str] | None,
     learning_rates: list[str] | None,
-    tune_students: int,
-    tune_episodes: int,
+    tune_students: int | None,
+    tune_episodes: int | None,
     also: tuple[str, ...],
     arms: list[str] | None,
     coresets: list[str] | None,
@@ -322,7 +320,9 @@ def _splits(splits: list[str] | None, unseen_levels: str | None) -> list[str] | 
     return ["id", "validation"]
 
 
-def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, episodes: int) -> Tuning | None:
+def _tuning(
+    grid: list[str] | None, rates: list[str] | None, students: int | None, episodes: int | None
+) -> Tuning | None:
     """How budgets are tuned: over the grid of a name, or over budgets such as ``300x64``."""
     from d3rlpy_distill.errors import SettingsError
     from d3rlpy_distill.evaluation import grid_of
@@ -330,6 +330,8 @@ def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, epis
     if grid is None:
         if rates is not None:
             raise click.UsageError("--learning-rates are tried by --tune: give both, or leave them out.")
+        if students is not None or episodes is not None:
+            raise click.UsageError("--tune-students and --tune-episodes are those of --tune: give it, too.")
         return None
     try:
         given = None if rates is None else tuple(float(rate) for rate in rates)
@@ -341,7 +343,9 @@ def _tuning(grid: list[str] | None, rates: list[str] | None, students: int, epis
         tuning = grid_of(grid)
     except SettingsError as error:
         raise click.UsageError(f"--tune {error}") from None
-    tuning = dataclasses.replace(tuning, students=students, episodes=episodes)
+    tuning = dataclasses.replace(
+        tuning, students=students or tuning.students, episodes=episodes or tuning.episodes
+    )
     return tuning if given is None else dataclasses.replace(tuning, learning_rates=given)
 
 

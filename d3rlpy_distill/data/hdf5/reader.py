@@ -76,12 +76,14 @@ def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
     """Reads the description of an output that exists already, if it is the one that would be made.
 
     Raises:
-        OutputExistsError: If it was made by other settings, or by another program.
+        OutputExistsError: If it was made by other settings, for another task, or by another program.
         DatasetFormatError: If it is not a complete dataset.
     """
     info = read_info(path)
-    wanted = provenance.to_attributes()["settings"]
-    if info.provenance is None or info.provenance.to_attributes()["settings"] != wanted:
+    if info.provenance is None or any(
+        info.provenance.to_attributes()[key] != provenance.to_attributes()[key]
+        for key in ("kind", "task", "action_size", "settings")
+    ):
         raise OutputExistsError(
             f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
         )

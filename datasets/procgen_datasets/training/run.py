@@ -34,6 +34,8 @@ __all__ = ["CHECKPOINT", "TrainResult", "build_learner", "train_expert"]
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"
+EVENTS = "tensorboard"
+"""Directory of TensorBoard's events."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def train_expert(
     directory = Path(directory)
     checkpoint = directory / CHECKPOINT
     if not resume:
-        check_run(directory, resume=False)
+        check_run(directory, resume=False, begun=[EVENTS])
     initial = _initial(config)
     identity = config.identity() | {"init_sha256": initial.sha256 if initial else None}
     saved = load_checkpoint(checkpoint, identity) if resume else None
@@ -142,7 +144,7 @@ def _initial(config: TrainExpertConfig) -> Any:
 
 def _logger(directory: Path) -> Logger:
     try:
-        return configure(str(directory / "tensorboard"), ["tensorboard"])
+        return configure(str(directory / EVENTS), ["tensorboard"])
     except AssertionError as error:  # stable-baselines3's way to say that it is not installed
         raise MissingExtraError(
             "--tensorboard needs TensorBoard; type: pip install 'd3rlpy-distill[tensorboard]'"
