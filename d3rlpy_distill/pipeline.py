@@ -662,7 +662,7 @@ def _asked(arm: Arm, coresets: Sequence[str], random_soft: Sequence[int]) -> boo
 
 def _learner_sha256(student: Student, dataset: OfflineDataset) -> str:
     """Hash of a student's learner: one of other settings, though of the same name, is another student."""
-    told = _without_fit(student.learner(dataset).serialize_to_dict())
+    told = _without_fit(json.loads(student.learner(dataset).serialize()))
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
