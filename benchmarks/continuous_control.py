@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ from d3rlpy_distill import Budget, Distilled, DistillError, OfflineDataset, Prot
 from d3rlpy_distill.evaluation import Results
 from d3rlpy_distill.executors import HERE, LocalExecutor
 from d3rlpy_distill.pipeline import Evaluation, distill_to_file, load, plan_evaluation
+
+from .typed import typed
 
 FULL = Budget(4000, 256)
 EXPERT = "expert"
@@ -64,7 +65,7 @@ def run(name: str, arguments: argparse.Namespace) -> Results:
             *also,
         ],
         expert=labels,
-        command=_command(),
+        command=typed("benchmarks.continuous_control"),
     )
     if len(tried) > 1:
         record = {f"{one:g}": score for one, score in tried.items()}
@@ -85,7 +86,7 @@ def make(dataset: OfflineDataset, name: str, tangent: float, arguments: argparse
             expert=None if arguments.preset in OWN else arguments.labels,
             seed=seed,
             n_samples=arguments.samples,
-            command=_command(),
+            command=typed("benchmarks.continuous_control"),
             **settings,
         )
         print(path, file=sys.stderr)
@@ -110,7 +111,7 @@ def validated(
         splits=["validation"],
         protocol=Protocol(TUNING_STUDENTS, arguments.episodes),
         arms=list(also),
-        command=_command(),
+        command=typed("benchmarks.continuous_control"),
     )
     results = play(ready, Path(arguments.out) / "validation" / stem(name, 0.0, arguments), name, arguments)
     scores = {arm.name: arm.normalised for arm in results.arms if arm.normalised is not None}
@@ -137,10 +138,6 @@ def of_labels(arguments: argparse.Namespace) -> str:
     if arguments.preset in OWN or arguments.labels == EXPERT:
         return str(arguments.preset)
     return f"{arguments.preset}-{Path(arguments.labels).parent.name}"
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "benchmarks.continuous_control", *sys.argv[1:]])
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,8 @@ from d3rlpy_distill.executors import HERE, Executor, LocalExecutor
 from d3rlpy_distill.files import read_document, write_document
 from d3rlpy_distill.pipeline import Evaluation, distill_to_file, load, plan_evaluation
 from d3rlpy_distill.students.cloning import CloningStudent
+
+from .typed import typed
 
 CORESETS = tuple(METHODS.names("coreset"))
 KEPT = ("random-policy", "expert", "bc-100", "bc-100-soft")
@@ -47,7 +48,13 @@ def make(
     """Distils into a file, unless that was done before, and keeps the seconds beside it."""
     record, begun = path.with_suffix(".json"), path.with_name(f"{path.name}.checkpoint").exists()
     there, start = path.exists(), time.perf_counter()
-    given = {"student": student, "seed": seed, "device": device, "command": _command(), **settings}
+    given = {
+        "student": student,
+        "seed": seed,
+        "device": device,
+        "command": typed("benchmarks.leaderboard"),
+        **settings,
+    }
     distill_to_file(dataset, path, method, **given)
     if not there:
         seconds = None if begun else time.perf_counter() - start
@@ -72,7 +79,7 @@ def plan(
         coresets=CORESETS,
         random_soft=random_soft if any(one.teachers is not None for one in sets.values()) else (),
         device=device,
-        command=_command(),
+        command=typed("benchmarks.leaderboard"),
         add_arms=[*(f"actions-of-{name}" for name, one in sets.items() if one.soft), *_recorded(dataset, student)],
     )
     arms, seen = [], set()
@@ -149,10 +156,6 @@ def _tuning(arguments: argparse.Namespace) -> Tuning | None:
     return dataclasses.replace(
         grid_of(arguments.tune.split(",")), students=arguments.tune_students, episodes=arguments.tune_episodes
     )
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "benchmarks.leaderboard", *sys.argv[1:]])
 
 
 def main() -> None:

@@ -1,15 +1,32 @@
-"""What a dataset's task and a student give an evaluation, for those who ask what is in force."""
+"""Budgets on the command line, and what a dataset's task and a student give an evaluation where nothing is said."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
 
 if TYPE_CHECKING:
     from d3rlpy_distill.evaluation import PartialBudget
 
-__all__ = ["budget", "in_force"]
+__all__ = ["budget", "budget_options", "in_force"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def budget_options(f: F) -> F:
+    """Adds ``--full-steps``, ``--full-batch``, ``--small-steps`` and ``--small-batch``, and their earlier names."""
+    sizes = (("full", "bc", "real data"), ("small", "synthetic", "small sets"))
+    parts = (("steps", "Steps"), ("batch", "Batch"))
+    for size, earlier, on in reversed(sizes):
+        for part, told in reversed(parts):
+            names = (f"--{size}-{part}", f"--{earlier}-{part}", f"{size}_{part}")
+            f = click.option(
+                *names, type=click.IntRange(1), help=f"{told} on {on}.  [default: the student's own]"
+            )(f)
+    return f
 
 
 def in_force(

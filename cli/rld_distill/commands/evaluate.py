@@ -29,7 +29,7 @@ from ..options import (
     trust_option,
     warn,
 )
-from ..played import budget, in_force
+from ..played import budget, budget_options, in_force
 from ..speech import say_next
 from ..tables import show_tables
 
@@ -51,7 +51,6 @@ Examples:
 
   rld-distill evaluate data/cartpole.h5 data/cartpole-50.h5 --coresets herding,k-center
 """
-OWN = "  [default: the student's own]"
 
 
 class _EvaluateCommand(ConfigCommand):
@@ -89,22 +88,7 @@ class _EvaluateCommand(ConfigCommand):
     show_default=True,
     help="Episodes each, split and mode.",
 )
-@click.option("--full-steps", "--bc-steps", "full_steps", type=click.IntRange(1), help=f"Steps on real data.{OWN}")
-@click.option("--full-batch", "--bc-batch", "full_batch", type=click.IntRange(1), help=f"Batch on real data.{OWN}")
-@click.option(
-    "--small-steps",
-    "--synthetic-steps",
-    "small_steps",
-    type=click.IntRange(1),
-    help=f"Steps on small sets.{OWN}",
-)
-@click.option(
-    "--small-batch",
-    "--synthetic-batch",
-    "small_batch",
-    type=click.IntRange(1),
-    help=f"Batch on small sets.{OWN}",
-)
+@budget_options
 @click.option(
     "--converged-steps",
     type=click.IntRange(1),

@@ -25,7 +25,7 @@ from ..options import (
     trust_option,
     warn,
 )
-from ..played import budget, in_force
+from ..played import budget, budget_options, in_force
 from ..speech import say, say_next
 from ..tables import show_tables
 
@@ -48,7 +48,6 @@ OF_A_CELL = (
     *("methods", "sizes", "seeds", "preset", "steps", "student", "task", "splits", "students", "episodes"),
     *("full", "expert", "full_steps", "full_batch", "small_steps", "small_batch", "trust", "unseen_levels"),
 )
-OWN = "  [default: the student's own]"
 
 
 class _Sizes(click.ParamType):  # type: ignore[type-arg]
@@ -126,22 +125,7 @@ class _SweepCommand(ConfigCommand):
 @click.option("--splits", type=Names(), help="Sets of starts to play.  [default: the task's, such as id,ood]")
 @click.option("--students", type=click.IntRange(1), default=10, show_default=True, help="Students an arm.")
 @click.option("--episodes", type=click.IntRange(1), default=100, show_default=True, help="Episodes each.")
-@click.option("--full-steps", "--bc-steps", "full_steps", type=click.IntRange(1), help=f"Steps on real data.{OWN}")
-@click.option("--full-batch", "--bc-batch", "full_batch", type=click.IntRange(1), help=f"Batch on real data.{OWN}")
-@click.option(
-    "--small-steps",
-    "--synthetic-steps",
-    "small_steps",
-    type=click.IntRange(1),
-    help=f"Steps on small sets.{OWN}",
-)
-@click.option(
-    "--small-batch",
-    "--synthetic-batch",
-    "small_batch",
-    type=click.IntRange(1),
-    help=f"Batch on small sets.{OWN}",
-)
+@budget_options
 @click.option(
     "--full",
     is_flag=True,
