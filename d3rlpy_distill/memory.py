@@ -68,7 +68,9 @@ def memory_limit(extra: int) -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Returns the bytes that this process can still take: what the machine has free, or less by a limit of its own.
+    """Returns the bytes that this process can still take: what the machine has free, or less by a limit.
+
+    Limits are the process's own, and those of the control groups that it is in, as of a container or a Slurm job.
 
     None where the system does not say it.
     """
@@ -77,6 +79,7 @@ def free_memory() -> int | None:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
         import resource
 
+        free = min([free, *_left_to_groups()])
         limits = {resource.RLIMIT_DATA: _held(), resource.RLIMIT_AS: _address_space()}
     except (OSError, StopIteration, ModuleNotFoundError):
         return None
@@ -85,6 +88,44 @@ def free_memory() -> int | None:
         if soft != resource.RLIM_INFINITY:
             free = min(free, soft - held)
     return max(free, 0)
+
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def _left_to_groups() -> Iterator[int]:
+    """Yields what is left of each limit of a control group that the process is in, or of one above it.
+
+    Version 2 of Linux's control groups has one tree, version 1 one of memory alone. What the group has cached of files
+    counts as free: the system gives it up first.
+    """
+    try:
+        lines = MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root = CGROUPS / controllers
+        names = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        )
+        inside = root / path.lstrip("/")
+        for group in (inside, *inside.parents):
+            if not group.is_relative_to(root):
+                break
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit there
+                limit, used = (int((group / name).read_text()) for name in names)
+                yield limit - used + _cached(group)
+
+
+def _cached(group: Path) -> int:
+    told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return int(
+        told.get("total_inactive_file", told.get("inactive_file", 0))
+    )  # the first with those below, version 1
 
 
 def check_fits(what: str, size: int) -> None:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .errors import SettingsError
 
 __all__ = ["Option", "check_options", "option", "options_of"]
@@ -85,15 +87,39 @@ def options_of(kind: type[Any]) -> Iterator[tuple[dataclasses.Field[Any], Option
 
 
 def check_options(config: object) -> None:
-    """Refuses values out of range.
+    """Refuses values out of range, and of another kind; NumPy's numbers become Python's, which JSON can hold.
 
     Raises:
         SettingsError: Naming the field, the value and the range.
     """
     for field, told in options_of(type(config)):
-        value = getattr(config, field.name)
+        value = _plain(getattr(config, field.name))
+        object.__setattr__(config, field.name, value)
         optional = field.default is None or told.off is not None
-        if (value is None and not optional) or (value is not None and not told.admits(value)):
+        kind = None if value is None else _kind(field)
+        other = kind is not None and not _is_of(kind, value)
+        if other or (value is None and not optional) or (value is not None and not told.admits(value)):
             shown = repr(value) if isinstance(value, str) else value
             nothing = " or None" if optional else ""
-            raise SettingsError(f"{field.name}={shown}: expected {told.expected() or 'a value'}{nothing}.")
+            expected = " of ".join(text for text in (kind if other else None, told.expected()) if text)
+            raise SettingsError(f"{field.name}={shown}: expected {expected or 'a value'}{nothing}.")
+
+
+WHOLE, NUMBER, TRUTH = "a whole number", "a number", "True or False"
+
+
+def _kind(field: dataclasses.Field[Any]) -> str | None:
+    """What a field is annotated as, in words; None for other kinds."""
+    parts = {part.strip() for part in str(field.type).split("|")} - {"None"}
+    return {"int": WHOLE, "float": NUMBER, "bool": TRUTH}.get(parts.pop()) if len(parts) == 1 else None
+
+
+def _is_of(kind: str, value: object) -> bool:
+    if kind == TRUTH or isinstance(value, bool):
+        return kind == TRUTH and isinstance(value, bool)
+    return isinstance(value, int) or (kind == NUMBER and isinstance(value, float))
+
+
+def _plain(value: object) -> object:
+    """A number of NumPy's as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value

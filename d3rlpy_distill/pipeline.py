@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from d3rlpy.datasets import DATA_DIRECTORY
 
 from .catalogue import DATASETS, EXECUTORS, METHODS, STUDENTS
@@ -169,6 +170,7 @@ def configure(
     student: str | None = None,
     preset: str = "default",
     expert: str | None = None,
+    trust: bool = False,
     teachers: str | Path | None = None,
     device: str = "cpu:0",
     seed: int = 0,
@@ -189,7 +191,7 @@ def configure(
             raise SettingsError(
                 "an expert takes part, and the dataset does not record its expert; name it with --expert."
             )
-        loaded = task.load_policy(name)
+        loaded = task.load_policy(name, trust=trust)
         recorded["expert_sha256"] = loaded.sha256
         return loaded
 
@@ -224,6 +226,7 @@ def distill(
     student: str | None = None,
     preset: str = "default",
     expert: str | None = None,
+    trust: bool = False,
     teachers: str | Path | None = None,
     seed: int = 0,
     device: str = "cpu:0",
@@ -240,6 +243,7 @@ def distill(
         student: The students that are to train on the set: their learner is what is matched. By default the task's.
         preset: One of the method's presets.
         expert: The policy that methods match at, where they do; by default the one that played the dataset.
+        trust: Load its file though it holds pickled code.
         teachers: A file with soft labels, distilled from the same dataset, whose teachers are to be taken.
         seed: Fixes everything random.
         device: torch device.
@@ -258,6 +262,7 @@ def distill(
         student=student,
         preset=preset,
         expert=expert,
+        trust=trust,
         teachers=teachers,
         device=device,
         seed=seed,
@@ -275,6 +280,7 @@ def distill_to_file(
     student: str | None = None,
     preset: str = "default",
     expert: str | None = None,
+    trust: bool = False,
     teachers: str | Path | None = None,
     seed: int = 0,
     device: str = "cpu:0",
@@ -301,6 +307,7 @@ def distill_to_file(
         student=student,
         preset=preset,
         expert=expert,
+        trust=trust,
         teachers=teachers,
         device=device,
         seed=seed,
@@ -325,6 +332,7 @@ def distilling(
     student: str | None = None,
     preset: str = "default",
     expert: str | None = None,
+    trust: bool = False,
     teachers: str | Path | None = None,
     seed: int = 0,
     command: str = "",
@@ -350,6 +358,7 @@ def distilling(
         student=student,
         preset=preset,
         expert=expert,
+        trust=trust,
         teachers=teachers,
         device=place.device,
         seed=seed,
@@ -377,6 +386,7 @@ def check_distillation(
     student: str | None = None,
     preset: str = "default",
     expert: str | None = None,
+    trust: bool = False,
     teachers: str | Path | None = None,
     seed: int = 0,
     device: str = "cpu:0",
@@ -395,6 +405,7 @@ def check_distillation(
         student=student,
         preset=preset,
         expert=expert,
+        trust=trust,
         teachers=teachers,
         device=device,
         seed=seed,
@@ -629,6 +640,7 @@ def plan_evaluation(
         rows = [arm for arm in rows if not arm.optional or arm.name in add_arms]
     identity = {
         "real_sha256": dataset.sha256,
+        **_behaviour_sha256(dataset, rows),
         "distilled_sha256": {name: one.sha256 for name, one in sets.items()},
         "learners_sha256": {name: _learner_sha256(one, dataset) for name, one in students.items()},
         **played.identity(known_splits),
@@ -658,6 +670,13 @@ def _asked(arm: Arm, coresets: Sequence[str], random_soft: Sequence[int]) -> boo
     if about.labels == "soft":
         return about.kind == "random" and about.size in random_soft
     return about.kind in coresets
+
+
+def _behaviour_sha256(dataset: OfflineDataset, arms: Sequence[Arm]) -> dict[str, str]:
+    """Hash of the recorded policy where students are trained on it, which that of the episodes leaves out."""
+    if dataset.behaviour is None or not any(a.about.kind == "full" and a.about.labels == "soft" for a in arms):
+        return {}
+    return {"behaviour_sha256": hashlib.sha256(np.ascontiguousarray(dataset.behaviour).tobytes()).hexdigest()}
 
 
 def _learner_sha256(student: Student, dataset: OfflineDataset) -> str:

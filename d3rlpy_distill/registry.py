@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -199,9 +200,9 @@ def load_plugin(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise PluginError(f"--plugin {path} does not exist: expected a Python file that registers something.")
-    name = f"{PLUGIN_PREFIX}{path.stem}"
+    name = _module_name(path.resolve())
     known = sys.modules.get(name)
-    if known is not None and Path(known.__file__ or "").resolve() == path.resolve():
+    if known is not None:
         return known  # what it registers with d3rlpy can be registered once
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -219,6 +220,11 @@ def load_plugin(path: Path) -> ModuleType:
     return module
 
 
+def _module_name(path: Path) -> str:
+    """Of a plug-in at an absolute path: two files of one name, in two directories, are two modules."""
+    return f"{PLUGIN_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+
+
 def load_plugin_text(path: Path, text: str) -> ModuleType:
     """Runs a plug-in of another machine, where :func:`load_plugin` has run its file.
 
@@ -226,9 +232,9 @@ def load_plugin_text(path: Path, text: str) -> ModuleType:
         path: The file there.
         text: What it holds.
     """
-    name = f"{PLUGIN_PREFIX}{path.stem}"
+    name = _module_name(path)
     known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(path):
+    if known is not None:
         return known
     module = ModuleType(name)
     module.__file__ = str(path)

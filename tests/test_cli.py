@@ -248,6 +248,19 @@ def test_config_files_and_print_config(tmp_path: Path, starpilot_file: Path) -> 
     fails(2, "sets 'sample': expected one of", "distill", starpilot_file, "--config", config)
     config.write_text("samples = [")
     fails(2, "not valid TOML", "distill", starpilot_file, "--config", config)
+    for text, message in (
+        ("methods = 5", "sets methods = 5: expected a list, or a text with commas"),
+        ("students = 2.9", "sets students = 2.9: expected a whole number"),
+        ("seeds = true", "sets seeds = True: expected a whole number"),
+        ("full = 1", "sets full = 1: expected true or false"),
+        ("out = [5]", "expected a text or a number"),
+        ('plugin = "a.py"', "sets plugin = 'a.py': expected a list of texts"),
+        ("[steps]", "sets steps = {}: expected a whole number"),
+    ):
+        config.write_text(text)
+        fails(2, message, "sweep", starpilot_file, "--config", config)
+    config.write_text("learning_rate = true")
+    fails(2, "sets learning_rate = True: expected a number", "distill", starpilot_file, "--config", config)
 
 
 def test_a_config_file_names_the_method_whose_options_it_sets(tmp_path: Path, starpilot_file: Path) -> None:

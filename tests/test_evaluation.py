@@ -341,6 +341,11 @@ def test_all_data_with_the_recorded_policy_is_an_arm_for_who_asks(
     assert results.about("bc-100-soft") == ArmKind("full", labels="soft", student="mlp")
     assert results.find(["full"]) == [] and results.find(["full"], labels="soft") == ["bc-100-soft"]
     assert "bc-100-soft" not in [arm.name for arm in plan(dataset, task, distilled).arms]
+    assert dataset.behaviour is not None
+    always = np.tile(np.float32([1, 0]), (len(dataset.behaviour), 1))
+    other = dataclasses.replace(dataset, behaviour=always)  # which the hash of the episodes leaves out
+    with pytest.raises(CheckpointError, match="differs in behaviour_sha256"):
+        plan(other, task, distilled, arms=["bc-100-soft"]).run(tmp_path / "a")
 
 
 def test_budgets_are_a_students_own_where_none_are_given(dataset: OfflineDataset, distilled: Distilled) -> None:

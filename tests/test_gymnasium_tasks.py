@@ -38,6 +38,7 @@ from d3rlpy_distill.errors import (
     UntrustedFileError,
 )
 from d3rlpy_distill.files import load_state
+from d3rlpy_distill.pipeline import configure
 from d3rlpy_distill.policies import Policy, RandomPolicy, UniformPolicy
 from d3rlpy_distill.students.base import Budget
 from d3rlpy_distill.students.kept import save_student
@@ -556,6 +557,17 @@ def test_sb3s_discrete_algorithms_play(name: str, tmp_path: Path, rng: np.random
         np.testing.assert_allclose(torch.softmax(logits, 1), distribution.probs.detach(), atol=1e-6)
     with pytest.raises(DistillError, match=r"is for observations \(4,\) and 2 discrete actions"):
         make_task(PENDULUM).load_policy(str(tmp_path / "policy.zip"), trust=True)
+
+
+def test_a_policy_of_pickled_code_is_imitated_by_who_trusts_it(tmp_path: Path) -> None:
+    sb3.SAC("MlpPolicy", "Pendulum-v1", device="cpu", seed=0, buffer_size=10).save(tmp_path / "policy.zip")
+    make_task(PENDULUM).collect(CollectSettings(policy="random", episodes=3), tmp_path / "swing.h5")
+    dataset = OfflineDataset.load(tmp_path / "swing.h5")
+    asked = {"preset": "pbc", "expert": str(tmp_path / "policy.zip"), "n_samples": 5, "steps": 1}
+    with pytest.raises(UntrustedFileError, match="add --trust"):
+        configure(dataset, "kernel-actions", **asked)
+    _, recorded = configure(dataset, "kernel-actions", trust=True, **asked)
+    assert recorded["expert_sha256"] is not None
 
 
 @pytest.mark.parametrize("name", ["PPO", "SAC", "TD3", "DDPG"])

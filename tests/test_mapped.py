@@ -18,7 +18,7 @@ import torch
 from d3rlpy.dataset import ReplayBuffer
 
 from buffers import make_buffer, paper_learner, vectors
-from d3rlpy_distill import Budget, OfflineDataset, TransitionArrays, pipeline
+from d3rlpy_distill import Budget, OfflineDataset, TransitionArrays, memory, pipeline
 from d3rlpy_distill.data import EpisodeData, EpisodeWriter, Provenance, load_dataset
 from d3rlpy_distill.data.hdf5 import loading
 from d3rlpy_distill.data.mapped import SUFFIX, FrameCache, MappedRows, cache
@@ -445,5 +445,26 @@ class Given:
     def expert_name(self, settings: dict[str, Any]) -> str:
         return "given"
 
-    def load_policy(self, name: str) -> LoadedPolicy:
+    def load_policy(self, name: str, *, trust: bool = False) -> LoadedPolicy:
         return self.policy
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_limit_of_a_control_group_counts(version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a container or a Slurm job: the machine has more, and would kill the process that took it."""
+    names = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}[version]
+    controllers = {1: "memory", 2: ""}[version]
+    job = tmp_path / controllers / "job"
+    (job / "step").mkdir(parents=True)
+    (tmp_path / "membership").write_text(f"9:pids:/elsewhere\n4:{controllers}:/job/step\n")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "MEMBERSHIP", tmp_path / "membership")
+    unlimited = memory.free_memory()
+    assert unlimited is not None and unlimited > 10_000_000
+    for group, limit, used, cached in ((job, "9000000", 3_000_000, 1_000_000), (job / "step", "max", 5, 0)):
+        for name, value in zip(names, (limit, used), strict=True):
+            (group / name).write_text(f"{value}\n")
+        (group / "memory.stat").write_text(f"active_file 7\ninactive_file {cached}\n")
+    assert memory.free_memory() == 7_000_000
+    (job / names[0]).write_text("1000000\n")
+    assert memory.free_memory() == 0

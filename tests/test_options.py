@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 from d3rlpy.algos import DiscreteBCConfig
 
@@ -63,9 +64,13 @@ def test_what_lies_in_the_range_is_taken(field: str, value: Any) -> None:
     ("field", "value", "message"),
     [
         ("count", 0, "count=0: expected 1 or more."),
-        ("count", NAN, "count=nan: expected 1 or more."),
+        ("count", NAN, "count=nan: expected a whole number of 1 or more."),
+        ("count", 10.5, "count=10.5: expected a whole number of 1 or more."),
+        ("count", True, "count=True: expected a whole number of 1 or more."),
         ("count", None, "count=None: expected 1 or more."),
-        ("count", "3", "count='3': expected 1 or more."),
+        ("count", "3", "count='3': expected a whole number of 1 or more."),
+        ("rate", True, "rate=True: expected a number of above 0 and at most 2."),
+        ("flag", 1, "flag=1: expected True or False."),
         ("rate", 0.0, "rate=0.0: expected above 0 and at most 2."),
         ("rate", 2.0001, "rate=2.0001: expected above 0 and at most 2."),
         ("rate", NAN, "rate=nan: expected above 0 and at most 2."),
@@ -86,6 +91,12 @@ def test_what_lies_outside_is_named_with_its_range(field: str, value: Any, messa
         Settings(**{field: value})
     assert str(caught.value) == message
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, DistillError)
+
+
+def test_numbers_of_numpys_become_pythons() -> None:
+    taken = Settings(count=np.int64(3), rate=np.float32(0.5), flag=np.bool_(True))  # type: ignore[arg-type]
+    assert [type(one) for one in (taken.count, taken.rate, taken.flag)] == [int, float, bool]
+    assert (taken.count, taken.rate, taken.flag) == (3, 0.5, True)
 
 
 def test_nan_and_infinity_lie_in_no_range_whatever_it_is() -> None:

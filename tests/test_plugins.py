@@ -15,7 +15,7 @@ from commands import fails, run
 from d3rlpy_distill import catalogue
 from d3rlpy_distill.data import read_extras, read_info
 from d3rlpy_distill.errors import PluginError, UnknownNameError
-from d3rlpy_distill.registry import ENTRY_POINTS, Plugins, Registry, load_plugin
+from d3rlpy_distill.registry import ENTRY_POINTS, Plugins, Registry, load_plugin, loaded_plugins
 
 METHOD = '''
 """A method with an option of every kind."""
@@ -179,6 +179,16 @@ def test_a_file_is_loaded_once_and_what_is_wrong_with_it_is_said(plugin: Path) -
     text.write_text("hello")
     with pytest.raises(PluginError, match=r"expected a file that ends in \.py"):
         load_plugin(text)
+
+
+def test_two_files_of_one_name_are_two_plugins(plugin: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / plugin.name
+    plugin.write_text("MINE = 1")
+    other.write_text("MINE = 2")
+    first, second = load_plugin(plugin), load_plugin(other)
+    assert (first.MINE, second.MINE) == (1, 2) and sys.modules[first.__name__] is first  # what pickles refer to
+    assert {plugin, other} <= set(loaded_plugins())
 
 
 def test_a_method_of_a_file_has_its_own_options(plugin: Path, starpilot_file: Path, tmp_path: Path) -> None:

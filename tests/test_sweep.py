@@ -18,7 +18,7 @@ import pytest
 
 from buffers import vectors
 from commands import fails, run
-from d3rlpy_distill import ActionKernelConfig, OfflineDataset
+from d3rlpy_distill import ActionKernelConfig, Distilled, OfflineDataset
 from d3rlpy_distill.data.hdf5 import read_info
 from d3rlpy_distill.errors import DistillError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protocol, Results
@@ -237,6 +237,16 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     (out / "sweep.npz").write_bytes(b"")  # as if it had been killed between the two files
     assert run(*command).exit_code == 0
     assert [cell.samples for cell in load_sweep(out / "sweep.json")] == [5, 15]
+    other = "cells of another protocol (it differs in students), and one table would show both"
+    fails(1, other, *command, "--students", 3)
+    fails(1, other, *command, "--students", 3, "-n")
+    record = (out / "sweep.json").read_text()
+    (out / "sweep.json").write_text(record.replace('"samples":5', '"samples":6', 1))
+    fails(1, "sweep.json", *command)  # damaged: its other cells are not thrown away
+    (out / "sweep.json").unlink()
+    assert run(*command).exit_code == 0 and (out / "sweep.json").read_text() == record
+    (out / "cart-gradient-5-0.h5").write_text("mine")
+    fails(1, "cart-gradient-5-0.h5", *command, "-n")
 
 
 def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path: Path) -> None:
@@ -349,6 +359,9 @@ def test_a_cell_that_fails_leaves_the_others(cartpole: Path, tmp_path: Path) -> 
     assert "1 of 2 cells failed" in result.stderr and "n_samples=1000000: expected 1 to" in result.stderr
     assert "| CartPole-v1 | gradient | 5 | 0 |" in result.stdout
     assert [c.samples for c in load_sweep(tmp_path / "sweep.json")] == [5]
+    several = run("sweep", cartpole, "--sizes", "5,1000000,2000000", "--out", tmp_path, *QUICK)
+    assert "2 of 3 cells failed" in several.stderr
+    assert all(f"n_samples={size}: expected 1 to" in several.stderr for size in (1000000, 2000000))
 
 
 def test_cells_whose_teachers_failed_say_so(cartpole: Path, tmp_path: Path) -> None:
@@ -357,6 +370,15 @@ def test_cells_whose_teachers_failed_say_so(cartpole: Path, tmp_path: Path) -> N
     assert not results.cells and not (tmp_path / "sweep.json").exists()
     assert list(results.failed) == ["cart-labels-5-0", "cart-labels-8-0"]
     assert all(isinstance(error, DistillError) for error in results.failed.values())
+
+
+def test_a_smaller_size_is_taught_by_the_teachers_that_are_there(cartpole: Path, tmp_path: Path) -> None:
+    first = sweep([cartpole], ["labels"], [8], 1, tmp_path, config=CONFIG)
+    further = sweep([cartpole], ["labels"], [5, 8], 1, tmp_path, config=CONFIG)
+    assert not first.failed and not further.failed
+    teachers = [Distilled.load(tmp_path / f"cart-labels-{size}-0.h5").teachers for size in (5, 8)]
+    assert teachers[0] is not None and teachers[1] is not None and teachers[0].sha256 == teachers[1].sha256
+    assert not sweep([cartpole], ["labels"], [5], 1, tmp_path, config=CONFIG).failed
 
 
 def test_students_that_take_no_soft_labels_are_named(cartpole: Path, tmp_path: Path) -> None:
@@ -381,8 +403,8 @@ def test_the_time_of_an_interrupted_distillation_is_unknown(
     ("code", "message", "options"),
     [
         (2, "unknown method 'magic'", ["--methods", "magic"]),
-        (2, "expected numbers of samples", ["--sizes", "5,many"]),
-        (2, "expected numbers of samples", ["--sizes", "0"]),
+        (2, "expected numbers of 1 or more", ["--sizes", "5,many"]),
+        (2, "expected numbers of 1 or more", ["--sizes", "0"]),
         (2, "99999999999 is not in the range 1<=x<=1000", ["--seeds", "99999999999"]),
         (2, "unknown executor 'foo'", ["--executor", "foo", "-n"]),
         (2, "--unseen-levels is now --splits: give one of the two", ["--unseen-levels", "all", "--splits", "id"]),
@@ -479,7 +501,7 @@ def test_a_study_says_what_the_axes_are(cartpole: Path, tmp_path: Path) -> None:
         ("datasets = ['a.h5']\nsizes = [0]", "sizes = [0]: expected a list of numbers of 1 or more"),
         (
             "datasets = ['a.h5']\nseeds = 0",
-            "seeds = 0: expected a number of seeds, 1000 at most, or a list of them",
+            "seeds = 0: expected a number of seeds, 1000 at most, or a list of some",
         ),
         (
             "datasets = ['a.h5']\n[evaluation]\nepisodes = true",

@@ -126,8 +126,29 @@ def _load_config(ctx: click.Context, param: click.Parameter, value: Path | None)
             raise click.BadParameter(
                 f"{value} sets {key!r}: expected one of {', '.join(sorted(known))}.", ctx, param
             )
+        wanted = _wanted(next(one for one in options if one.name == name))
+        if not wanted[0](item):
+            raise click.BadParameter(f"{value} sets {key} = {item!r}: expected {wanted[1]}.", ctx, param)
         given[name] = item
     ctx.default_map = given
+
+
+def _wanted(option: click.Option) -> tuple[Callable[[Any], bool], str]:
+    """What a file may give an option: a check, and what it expects in words.
+
+    The library would call a number that is given for a text the text itself, and 2.9 samples two.
+    """
+    if option.is_flag:
+        return lambda item: isinstance(item, bool), "true or false"
+    if option.multiple:
+        return lambda item: isinstance(item, list) and all(isinstance(one, str) for one in item), "a list of texts"
+    if isinstance(option.type, (Names, Numbers)):
+        return lambda item: isinstance(item, (str, list)), "a list, or a text with commas"
+    if isinstance(option.type, type(click.INT)):
+        return lambda item: isinstance(item, (int, str)) and not isinstance(item, bool), "a whole number"
+    if isinstance(option.type, type(click.FLOAT)):
+        return lambda item: isinstance(item, (int, float, str)) and not isinstance(item, bool), "a number"
+    return lambda item: isinstance(item, (int, float, str)) and not isinstance(item, bool), "a text or a number"
 
 
 def _is_setting(param: click.Option) -> bool:

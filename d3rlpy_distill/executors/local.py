@@ -227,6 +227,7 @@ def serve(connection: Connection, plugins: Sequence[Path], directory: Path) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the parent decides
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that unfinished files are removed
     threading.Thread(target=_end_with_parent, args=(directory,), daemon=True).start()
+    os.dup2(2, 1)  # stdout is the parent's alone, for its results
     # what d3rlpy logs goes to stdout
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with contextlib.suppress(EOFError, OSError):  # the parent is gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from ..evaluation.results import SCHEMA, ArmResult, Results, shapes
 from ..evaluation.returns import load_returns, save_returns
 from ..files import read_document, write_document
 
-__all__ = ["SweepCell", "load_sweep", "save_sweep"]
+__all__ = ["SweepCell", "is_torn", "load_sweep", "save_sweep"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,6 +100,16 @@ def load_sweep(path: Path) -> list[SweepCell]:
     except (OSError, TypeError, KeyError, ValueError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise DistillError(f"{path}: cells do not follow the schema of 'rld-distill sweep': {reason}") from error
+
+
+def is_torn(path: Path) -> bool:
+    """Tells whether the returns beside a record are not those that it names: it was killed between the two.
+
+    Raises:
+        DistillError: If the record itself is damaged.
+    """
+    value, beside = read_document(path, unsealed=True), path.with_suffix(".npz")
+    return beside.exists() and hashlib.sha256(beside.read_bytes()).hexdigest() != value.get("returns_sha256")
 
 
 def _returns(

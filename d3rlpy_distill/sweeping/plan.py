@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..catalogue import DATASETS, METHODS, STUDENTS
-from ..data import OfflineDataset
+from ..data import OfflineDataset, read_info
 from ..errors import DistillError, OutputExistsError, SettingsError, UnsuitableDatasetError
 from ..evaluation.arms import Arm
 from ..evaluation.protocol import PartialBudget, Protocol
@@ -20,6 +21,7 @@ from ..methods.base import Method
 from ..methods.distilled import Distilled
 from ..methods.labels import LabelDistillationConfig
 from ..pipeline import Evaluation, configure, plan_evaluation
+from ..registry import loaded_plugins
 
 __all__ = ["DEFAULT", "SIZES", "Cell", "SweepConfig", "plan_cells"]
 
@@ -104,6 +106,15 @@ class Cell:
         return self.directory / self.name
 
     @property
+    def has_own_teachers(self) -> bool:
+        """Whether its file is there, with teachers that it trained itself."""
+        try:
+            provenance = read_info(self.distilled).provenance if self.distilled.exists() else None
+        except DistillError:  # whoever distils it says what is wrong
+            return False
+        return provenance is not None and "teachers_sha256" not in provenance.settings
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What its method is told: the size, and the steps where it takes some."""
         told: dict[str, Any] = {"n_samples": self.samples}
@@ -116,19 +127,24 @@ class Cell:
         """File whose teachers are taken."""
         return None if self.taught_by is None else self.taught_by.distilled
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What :func:`~..pipeline.distill_to_file` is told beside dataset, file, method, device and command."""
+        config = self.config
+        return {
+            "student": config.student,
+            "preset": config.preset,
+            "expert": config.expert,
+            "trust": config.trust,
+            "teachers": self.teachers,
+            "seed": self.seed,
+            **self.settings,
+        }
+
     def configure(self, dataset: OfflineDataset) -> Method:
         """Returns the method as it distils, but for the teachers of another cell, in whose place none are trained."""
-        config = self.config
-        settings = {**self.settings, **({} if self.taught_by is None else {"steps": 0})}
-        return configure(
-            dataset,
-            self.method,
-            student=config.student,
-            preset=config.preset,
-            expert=config.expert,
-            device=config.device,
-            **settings,
-        )[0]
+        asked = {**self.asked, "teachers": None, **({} if self.taught_by is None else {"steps": 0})}
+        return configure(dataset, self.method, device=self.config.device, **asked)[0]
 
     def plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
         """Returns its evaluation: students of the set, of random samples, and of all data if asked for.
@@ -193,6 +209,7 @@ class Cell:
             teachers=self.teachers,
             student=config.student,
             expert=config.expert,
+            trust=config.trust or None,
             task=config.task,
             seed=self.seed,
             out=self.distilled,
@@ -261,14 +278,34 @@ def plan_cells(
     cells: list[Cell] = []
     for name, student, method, seed in itertools.product(names, chosen, methods, dict.fromkeys(seeds)):
         own = dataclasses.replace(config, student=student)
-        teaches, first = _keeps_teachers(METHODS.get(method)) and config.steps != 0, None
-        for size in sizes:
-            # students of everything depend on neither method nor size
-            once = full and (method, size) == (methods[0], sizes[0])
-            cells.append(Cell(name, method, size, seed, directory, own, len(chosen) > 1, once, first))
-            if teaches:  # teachers do not depend on the size: one training serves all
-                first = first or cells[-1]
+        # students of everything depend on neither method nor size
+        every = [
+            Cell(
+                name, method, size, seed, directory, own, len(chosen) > 1, full and (method, i) == (methods[0], 0)
+            )
+            for i, size in enumerate(sizes)
+        ]
+        if _keeps_teachers(METHODS.get(method)) and config.steps != 0:
+            first = _teaching(every)
+            taught = [dataclasses.replace(cell, taught_by=first) for cell in every if cell != first]
+            every = [*(cell for cell in every if cell == first), *taught]
+        cells += every
     return cells
+
+
+def _teaching(cells: Sequence[Cell]) -> Cell:
+    """The cell whose teachers label the others' samples, for teachers do not depend on the size.
+
+    One that an earlier sweep left with teachers of its own, whether its size is asked for or not; else the first.
+    """
+    first = cells[0]
+    mark = first.distilled.name.removesuffix(f"-{first.samples}-{first.seed}.h5")
+    found = (
+        re.fullmatch(rf"{re.escape(mark)}-(\d+)-{first.seed}\.h5", one.name) for one in first.directory.glob("*")
+    )
+    sizes = sorted({int(match[1]) for match in found if match} - {cell.samples for cell in cells})
+    known = [*cells, *(dataclasses.replace(first, samples=size, full=False) for size in sizes)]
+    return next((cell for cell in known if cell.has_own_teachers), first)
 
 
 def _keeps_teachers(kind: type[Method]) -> bool:
@@ -280,8 +317,14 @@ def _takes_steps(method: str) -> bool:
 
 
 def _command_line(words: Sequence[object], **options: object) -> str:
-    """The command line that does the same; options of None are left out, and those of True are flags."""
+    """The command line that does the same; options of None are left out, and those of True are flags.
+
+    It names the plug-ins, too, from the present directory where they are below it.
+    """
     for name, value in options.items():
         spelled = f"--{name.replace('_', '-')}"
         words = words if value is None else [*words, spelled] if value is True else [*words, spelled, value]
+    here = Path.cwd()
+    for plugin in loaded_plugins():
+        words = [*words, "--plugin", plugin.relative_to(here) if plugin.is_relative_to(here) else plugin]
     return shlex.join(["rld-distill", *map(str, words)])

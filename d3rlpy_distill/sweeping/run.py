@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from ..catalogue import STUDENTS
+from ..data import OfflineDataset
 from ..errors import DistillError, OutputExistsError
 from ..evaluation import Place, Stage
 from ..executors import HERE, Board, Branch, Executor, Flow, Pool, Progress, run_flow
 from ..files import check_directory, check_output, claimed, read_json, write_document
 from ..methods.distilled import Distilled
-from ..pipeline import distilling, executor_of, load, task_of
-from .cell import SweepCell, load_sweep, save_sweep
+from ..pipeline import check_distillation, distilling, executor_of, load, task_of
+from .cell import SweepCell, is_torn, load_sweep, save_sweep
 from .plan import DEFAULT, SIZES, Cell, SweepConfig, plan_cells
 
 __all__ = ["Sweep", "SweepResults", "plan_sweep", "sweep"]
@@ -88,15 +91,17 @@ class Sweep:
 
     def _others(self, finished: Sequence[SweepCell]) -> list[SweepCell]:
         """The cells that an earlier sweep left in the directory, but for those that were run again."""
-        record = self.directory / RECORD
         again = {_identity(cell) for cell in finished}
+        return [cell for cell in self._earlier() if _identity(cell) not in again]
+
+    def _earlier(self) -> list[SweepCell]:
+        """The cells of the directory's record; none where it was killed between the returns and the record."""
+        record = self.directory / RECORD
         value = read_json(record) if record.exists() else None
         if not (isinstance(value, dict) and "schema" in value):  # none, or one of version 0.1
             return []
-        try:
-            return [cell for cell in load_sweep(record) if _identity(cell) not in again]
-        except DistillError:  # killed between the returns and the record: to run them again costs nothing
-            return []
+        # where the returns are newer than the record, to run the cells again costs nothing
+        return [] if is_torn(record) else load_sweep(record)
 
     def check(self) -> None:
         """Refuses files of others where the results are to go, before the work is done.
@@ -110,10 +115,44 @@ class Sweep:
         if record.exists():
             value = read_json(record)
             if isinstance(value, dict) and "cells" in value:
+                self._check_protocol()
                 return
             raise OutputExistsError(f"{record} is in the way, and no sweep's: move it, or give another --out.")
         if not any((cell.evaluation / "results.json").exists() for cell in self.cells):
             check_output(record.with_suffix(".npz"))
+
+    def check_cells(self) -> None:
+        """Refuses what is there of its cells, and is not theirs, as :meth:`run` would when it comes to them.
+
+        Raises:
+            OutputExistsError: If a file is of other settings, or of somebody else.
+            CheckpointError: If a directory holds another evaluation.
+        """
+        datasets: dict[tuple[str, str | None], OfflineDataset] = {}
+        for cell in self.cells:
+            if not cell.distilled.exists():
+                continue
+            key, device = (cell.dataset, cell.config.task), cell.config.device
+            dataset = datasets[key] = datasets.get(key) or load(cell.dataset, task=cell.config.task)
+            if cell.teachers is None or cell.teachers.exists():
+                check_distillation(dataset, cell.distilled, cell.method, device=device, **cell.asked)
+                cell.plan(dataset, Distilled.load(cell.distilled, device=device)).check(cell.evaluation)
+
+    def _check_protocol(self) -> None:
+        """Refuses to put cells beside those of other students, episodes or budgets: one table would show both."""
+        for earlier in self._earlier():
+            known = {name: STUDENTS.get(name)() for name in earlier.results.students if STUDENTS.find(name)}
+            for config in {cell.config for cell in self.cells}:
+                ours = {**config.protocol.to_json(known), "seed": None}
+                theirs = {key: earlier.results.protocol.get(key) for key in ours} | {"seed": None}
+                differing = [key for key in ours if json.loads(json.dumps(ours[key])) != theirs[key]]
+                if config.splits is not None and set(config.splits) != set(earlier.results.splits):
+                    differing.append("splits")
+                if differing and known:
+                    raise OutputExistsError(
+                        f"{self.directory / RECORD} has cells of another protocol (it differs in "
+                        f"{', '.join(differing)}), and one table would show both: give another --out."
+                    )
 
 
 def _identity(cell: SweepCell) -> tuple[object, ...]:
@@ -171,13 +210,8 @@ class _Cells:
             cell.distilled,
             cell.method,
             self._place(cell),
-            student=cell.config.student,
-            preset=cell.config.preset,
-            expert=cell.config.expert,
-            teachers=cell.teachers,
-            seed=cell.seed,
             command=cell.command,
-            **cell.settings,
+            **cell.asked,
         )
         if not cell.record.exists():
             # null where it was begun before: killed in between, that time is lost

@@ -142,12 +142,17 @@ def _checked(
     return dict(table)
 
 
-def _number(least: int) -> Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _number(least: int, most: int = 2**53) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _list(check: Check) -> Check:
-    return lambda value: isinstance(value, list) and len(value) > 0 and all(check(one) for one in value)
+    """Of one or more, none of them twice."""
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, list) and bool(value) and all(map(check, value)) and len(set(value)) == len(value)
+
+    return fits
 
 
 def _text(value: Any) -> bool:
@@ -158,8 +163,9 @@ def _truth(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-NAMES = _list(_text), "a list of names"
+NAMES = _list(_text), "a list of names, none twice"
 MOST_SEEDS = 1000
+LARGEST_SEED = 2**31 - 1  # of the option --seed
 POSITIVE = _number(1), "a number of 1 or more"
 TEXT = _text, "a text"
 TRUTH = _truth, "true or false"
@@ -167,11 +173,11 @@ TABLE: tuple[Check, str] = lambda value: isinstance(value, dict), "a table"
 AXES: Mapping[str, tuple[Check, str]] = {
     "datasets": NAMES,
     "methods": NAMES,
-    "sizes": (_list(_number(1)), "a list of numbers of 1 or more"),
+    "sizes": (_list(_number(1)), "a list of numbers of 1 or more, none twice"),
     "students": NAMES,
     "seeds": (
-        lambda value: (_number(1)(value) and value <= MOST_SEEDS) or _list(_number(0))(value),
-        f"a number of seeds, {MOST_SEEDS} at most, or a list of them",
+        lambda value: (_number(1)(value) and value <= MOST_SEEDS) or _list(_number(0, LARGEST_SEED))(value),
+        f"a number of seeds, {MOST_SEEDS} at most, or a list of some, none twice, from 0 to {LARGEST_SEED}",
     ),
 }
 DISTILLATION = {

@@ -22,6 +22,7 @@ from ..options import (
     json_option,
     plugin_option,
     seed_option,
+    trust_option,
     warn,
 )
 from ..speech import say_next
@@ -91,6 +92,7 @@ class _DistillCommand(MethodCommand):
     help="The policy of --theta given, --imitate policy and --weighting value.  [default: the one that played the "
     "dataset]",
 )
+@trust_option
 @click.option(
     "--teachers",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -112,6 +114,7 @@ def command(
     student: str | None,
     learner: str | None,
     expert: str | None,
+    trust: bool,
     teachers: Path | None,
     task: str | None,
     seed: int,
@@ -138,7 +141,7 @@ def command(
         raise click.UsageError(f"--out {path} is the dataset itself: give another path.")
     data = load(dataset, task=task)
     given = {"student": student, "learner": learner, "preset": preset, "expert": expert, "teachers": teachers}
-    asked = {**_asked({**given, "seed": seed, "device": device}), **settings}
+    asked = {**_asked({**given, "trust": trust, "seed": seed, "device": device}), **settings}
     if dry_run:
         configured, there = check_distillation(data, path, method, **asked)
         if there:
@@ -165,7 +168,7 @@ def command(
 
 def _asked(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the library takes beside the method's own settings."""
-    same = {name: values[name] for name in ("preset", "expert", "teachers", "seed", "device")}
+    same = {name: values[name] for name in ("preset", "expert", "trust", "teachers", "seed", "device")}
     return {"student": _student(values["student"], values["learner"]), **same}
 
 

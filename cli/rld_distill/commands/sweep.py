@@ -18,6 +18,7 @@ from ..failures import explain
 from ..options import (
     ConfigCommand,
     Names,
+    Numbers,
     dry_run_option,
     echo_result,
     json_option,
@@ -50,21 +51,6 @@ OF_A_CELL = (
 )
 
 
-class _Sizes(click.ParamType):  # type: ignore[type-arg]
-    """Numbers of samples, comma-separated on the command line, a list in a TOML file."""
-
-    name = "sizes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        try:
-            sizes = [int(size) for size in value.split(",")] if isinstance(value, str) else list(value)
-        except (TypeError, ValueError):
-            sizes = []
-        if not sizes or any(type(size) is not int or size < 1 for size in sizes):
-            self.fail(f"{value!r}: expected numbers of samples, for example 15,50,150.", param, ctx)
-        return sizes
-
-
 class _SweepCommand(ConfigCommand):
     def in_force(self, ctx: click.Context) -> dict[str, Any]:
         """What the datasets' tasks and the methods give, where it is the same for all; a study says it itself."""
@@ -94,7 +80,9 @@ class _SweepCommand(ConfigCommand):
     type=Names(known="distillations"),
     help="Some of 'rld-distill list methods' and 'list coresets'.",
 )
-@click.option("--sizes", default="15,50,150,500", show_default=True, type=_Sizes(), help="Samples.")
+@click.option(
+    "--sizes", default="15,50,150,500", show_default=True, type=Numbers(), metavar="SIZES", help="Samples."
+)
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Distillations of each: 0 to N-1."
 )
@@ -208,19 +196,25 @@ def command(
         plan = plan_sweep(datasets, methods, sizes, seeds, out, full=full, config=config)
     names = [cell.name for cell in plan.cells]
     picture = out / SIZE_CURVE
-    again = (out / "sweep.json").exists()  # then the picture is that of the last time
+    # then the picture is that of the last time
+    again = any(
+        one.exists() for one in (out / "sweep.json", *(cell.evaluation / "results.json" for cell in plan.cells))
+    )
     check_output(picture, overwrite=again)
     runs_on = chosen_executor(executor, address, jobs, cores)
     if dry_run:
         plan.check()
+        plan.check_cells()
         _echo_plan(as_json, names, sweep_units(plan), out, cores)
         return
-    count = Counted(len(names))
+    count, untold = Counted(len(names)), list[str]()
     with off_stdout(), ProgressBar("sweeping", len(names)) as bar:
 
         def ended(cell: Cell, error: Exception | None) -> None:
             bar.advance()
-            bar.line(count.ended(f"{cell.name}: {'done' if error is None else f'failed: {_said(error)}'}"))
+            told = count.ended(f"{cell.name}: {'done' if error is None else f'failed: {_said(error)}'}")
+            if not bar.line(told):
+                untold.append(cell.name)
 
         results = plan.run(
             executor=runs_on,
@@ -235,7 +229,10 @@ def command(
         else:
             show_tables(sweep_tables(results.cells), kept=out)
     if results.failed:
-        name, error = next(iter(results.failed.items()))
+        (name, error), *others = results.failed.items()
+        for other, reason in others:  # the log of a batch job needs them, too
+            if other in untold:
+                warn(f"{other} failed: {_said(reason)}")
         # where nothing ran at all, the command line is what is wrong
         wrong = isinstance(error, SettingsError) and not results.cells
         raised = click.UsageError if wrong else click.ClickException
