@@ -218,6 +218,10 @@ def test_a_distilled_set_is_shown_if_it_is_the_one(tmp_path: Path, monkeypatch: 
     both = find_distilled([results("few.h5"), elsewhere])  # two sets of one name
     assert list(both) == [f"{plain.task}: distilled-20", "other: distilled-20"]
     assert list(find_distilled([elsewhere, results("x.h5")], [tmp_path / "few.h5"])) == list(both)
+    here = dataclasses.replace(elsewhere, task=plain.task)  # of another dataset of one task
+    assert list(find_distilled([results("few.h5"), here])) == [
+        f"{plain.task}: distilled-20 ({one.sha256[:8]})" for one in (few, other)
+    ]
     results("few.h5").save(tmp_path / "a.json")
     page = Page(run("report", tmp_path / "a.json", "--format", "html").stdout)
     assert "distilled-20: 4 samples, actions as labels" in page.texts

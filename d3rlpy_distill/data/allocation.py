@@ -9,9 +9,25 @@ import numpy.typing as npt
 
 from ..errors import UnsuitableDatasetError
 
-__all__ = ["Allocation", "allocate", "deal_labels", "deal_shared", "draw_per_action"]
+__all__ = ["Allocation", "allocate", "check_sample_count", "deal_labels", "deal_shared", "draw_per_action"]
 
 Allocation = Literal["even", "frequency"]
+
+
+def check_sample_count(n_samples: int, total: int) -> None:
+    """Refuses a number of samples that the data cannot give.
+
+    Args:
+        n_samples: What is asked for.
+        total: The transitions that there are.
+
+    Raises:
+        UnsuitableDatasetError: If it is below 1 or above the transitions.
+    """
+    if not 1 <= n_samples <= total:
+        raise UnsuitableDatasetError(
+            f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset."
+        )
 
 
 def allocate(n_samples: int, counts: npt.NDArray[np.integer[Any]], how: Allocation) -> npt.NDArray[np.int64]:
@@ -36,10 +52,7 @@ def allocate(n_samples: int, counts: npt.NDArray[np.integer[Any]], how: Allocati
     if how not in ("even", "frequency"):
         raise ValueError(f"allocation={how!r}: expected 'even' or 'frequency'.")
     total = int(counts.sum())
-    if not 1 <= n_samples <= total:
-        raise UnsuitableDatasetError(
-            f"n_samples={n_samples}: expected 1 to {total}, the transitions in the dataset."
-        )
+    check_sample_count(n_samples, total)
     given = np.zeros(len(counts), np.int64)
     weights = counts.astype(float) if how == "frequency" else (counts > 0).astype(float)
     open_actions = np.flatnonzero(counts)

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data import OfflineDataset, TransitionArrays
-from ..errors import UnsuitableDatasetError
+from ..data.allocation import check_sample_count
 from .base import Method, Run
 from .distilled import Distilled
 
-__all__ = ["Coreset", "check_sample_count"]
+__all__ = ["Coreset"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,18 +32,6 @@ class Coreset(Method):
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Returns the chosen transitions as one-step episodes, in the order of choice."""
         data = dataset.transitions
-        check_sample_count(self.n_samples, data)
+        check_sample_count(self.n_samples, len(data))
         index = self.choose(data, rng)
         return Distilled(data.take(index), sources=index)
-
-
-def check_sample_count(n_samples: int, data: TransitionArrays) -> None:
-    """Refuses a number of samples that the data cannot give.
-
-    Raises:
-        UnsuitableDatasetError: If ``n_samples`` is below 1 or above the number of transitions.
-    """
-    if not 1 <= n_samples <= len(data):
-        raise UnsuitableDatasetError(
-            f"n_samples={n_samples}: expected 1 to {len(data)}, the transitions in the dataset."
-        )

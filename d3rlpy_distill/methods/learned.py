@@ -12,13 +12,13 @@ from d3rlpy.algos import BCConfig, DiscreteBCConfig
 from typing_extensions import Self
 
 from ..data import OfflineDataset, TransitionArrays
+from ..data.allocation import check_sample_count
 from ..errors import SettingsError, UnsuitableDatasetError
 from ..learners.learner import LEARNER_CONFIGS, LearnerConfig, is_value_based
 from ..learners.scalers import fit_scalers
 from ..options import option
 from ..students.base import Student
 from .base import Expert, Method
-from .coreset import check_sample_count
 
 __all__ = ["LearnedMethod"]
 
@@ -132,7 +132,7 @@ class LearnedMethod(Method):
                 f"give a learner for {kind} actions, {wanted}."
             )
         fit_scalers(self.learner, dataset.buffer)
-        check_sample_count(self.n_samples, everything)
+        check_sample_count(self.n_samples, len(everything))
         if self.percent is None:
             return everything, np.arange(len(everything))
         data, rows = dataset.best(self.percent)

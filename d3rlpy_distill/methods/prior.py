@@ -7,10 +7,9 @@ import dataclasses
 import numpy as np
 
 from ..data import OfflineDataset, TransitionArrays
-from ..data.allocation import allocate, deal_shared
+from ..data.allocation import allocate, check_sample_count, deal_shared
 from ..options import option
 from .base import Method, Run
-from .coreset import check_sample_count
 from .distilled import Distilled
 
 __all__ = ["PriorMethod"]
@@ -37,7 +36,7 @@ class PriorMethod(Method):
             UnsuitableDatasetError: If the dataset has fewer transitions, or continuous actions.
         """
         data = dataset.transitions
-        check_sample_count(self.n_samples, data)
+        check_sample_count(self.n_samples, len(data))
         per_action = allocate(self.n_samples, data.action_counts(), "frequency")
         index, actions = deal_shared(per_action, len(data), min(self.n_observations, self.n_samples), rng)
         samples = TransitionArrays.one_step(

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.allocation import Allocation, allocate, deal_shared, draw_per_action
+from ..data.allocation import Allocation, allocate, check_sample_count, deal_shared, draw_per_action
 from ..data.transitions import TransitionArrays
-from ..errors import UnsuitableDatasetError
 
 __all__ = ["draw_start"]
 
@@ -39,10 +38,7 @@ def draw_start(
         UnsuitableDatasetError: If there are fewer transitions than asked for.
     """
     if not data.discrete:
-        if n_samples > len(data):
-            raise UnsuitableDatasetError(
-                f"n_samples={n_samples}: expected 1 to {len(data)}, the transitions in the dataset."
-            )
+        check_sample_count(n_samples, len(data))
         index = np.sort(rng.choice(len(data), n_samples, replace=False))
         return index, data.actions[index]
     per_action = allocate(n_samples, data.action_counts(), allocation)

@@ -48,9 +48,13 @@ def find_distilled(results: Sequence[Results], named: Sequence[Path] = ()) -> di
 
 
 def _title(one: Results, name: str, results: Sequence[Results]) -> str:
-    """The arm's name; with its task, where another evaluation has another set of that name."""
-    shas = {sha for each in results if (sha := _hashes(each).get(name)) is not None}
-    return f"{one.task}: {name}" if len(shas) > 1 else name
+    """The arm's name; with its task, where another evaluation has another set of that name, or its hash."""
+    own = _hashes(one).get(name)
+    others = [each for each in results if _hashes(each).get(name) not in (None, own)]
+    if not others:
+        return name
+    title = f"{one.task}: {name}"
+    return f"{title} ({str(own)[:8]})" if any(each.task == one.task for each in others) else title
 
 
 def find_films(results: Sequence[Path], named: Sequence[Path] = ()) -> list[Path]:
