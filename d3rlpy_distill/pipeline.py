@@ -81,13 +81,24 @@ def load(
     Raises:
         UnknownNameError: If there is no such file and no such name.
         DatasetFormatError: If the file is no complete dataset.
+        DistillError: If it has other observations or actions than the task.
     """
     named = None if task is None else make_task(task)
     name, size = (None, None) if named is None else (named.name, named.action_size)
     path = _file(name_or_path)
-    if path is not None:
-        return OfflineDataset.load(path, task=name, action_size=size)
-    return OfflineDataset.load(_make(str(name_or_path), data_directory), task=name)
+    if path is None:
+        path, size = _make(str(name_or_path), data_directory), None
+    try:
+        dataset = OfflineDataset.load(path, task=name, action_size=size)
+    except DatasetFormatError as error:
+        if named is None or not path.is_file():
+            raise
+        raise DatasetFormatError(
+            f"{error} The task asked for is {name}: expected the one that was recorded."
+        ) from error
+    if named is not None:
+        _check_fits(dataset, named)
+    return dataset
 
 
 def load_distilled(
@@ -654,7 +665,11 @@ def plan_evaluation(
         "real": _about(dataset.name, dataset.provenance),
         "distilled": {name: _about(name, one.provenance) for name, one in sets.items()},
     }
-    notes = [*_without_expert(dataset, played, player), *_left_out(students, sets), *equal_arms(dataset, rows)]
+    notes = [
+        *(_without_expert(dataset, played, player) if arms is None else []),
+        *_left_out(students, sets),
+        *equal_arms(dataset, rows),
+    ]
     if chosen.tuning is not None:
         chosen.tuning.check(played, dataset, students)
         if VALIDATION in known_splits:

@@ -2,7 +2,7 @@
 
     rld-distill distill data/starpilot.h5 --plugin examples/add_a_coreset.py --method promising --out promising.h5
     rld-distill evaluate data/starpilot.h5 data/starpilot-150.h5 --plugin examples/add_a_coreset.py \
-        --coresets promising --arms random-150
+        --coresets promising --arms random-150 --out results/promising
 """
 
 from __future__ import annotations

@@ -172,5 +172,5 @@ def test_a_network_of_a_plugin_file_is_refused(tmp_path: Path) -> None:
     learner = student.fit(student.learner(dataset, TINY), TrainingSet(dataset.transitions), 1, seed=0)
     assert isinstance(learner, DiscreteBC)
     with pytest.raises(DistillError, match="CoarseEncoderFactory comes from a --plugin file"):
-        save_d3(learner, tmp_path / "s.d3")
+        save_d3(learner, str(tmp_path / "s.d3"))
     assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,7 @@ import torch
 from d3rlpy.dataset import ReplayBuffer
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
+from buffers import make_buffer
 from d3rlpy_distill.catalogue import STUDENTS, register_task
 from d3rlpy_distill.data import OfflineDataset, read_extras, read_info
 from d3rlpy_distill.data.training_set import TrainingSet
@@ -38,7 +39,7 @@ from d3rlpy_distill.errors import (
     UntrustedFileError,
 )
 from d3rlpy_distill.files import load_state
-from d3rlpy_distill.pipeline import configure
+from d3rlpy_distill.pipeline import configure, load
 from d3rlpy_distill.policies import Policy, RandomPolicy, UniformPolicy
 from d3rlpy_distill.students.base import Budget
 from d3rlpy_distill.students.kept import save_student
@@ -803,6 +804,26 @@ def test_experts_are_trained_on_training_starts_and_images(
     train = [seed for seed in starts if seed is not None and seed < 20_000]
     assert finished and len(set(train)) > 80 and min(train) >= 0 and max(train) < 10_000
     assert min(policy.returns.values()) > 2.0  # chance 1.5, the best 4.5
+
+
+def test_a_task_without_its_namespace_is_recognised() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'gym/CartPole-v1'"):
+        make_task("CartPole-v1")
+
+
+def test_a_task_that_does_not_fit_the_file_is_named(tmp_path: Path) -> None:
+    make_task(CARTPOLE).collect(CollectSettings(policy="random", episodes=2), tmp_path / "cart.h5")
+    for other, message in (
+        ("gym/Acrobot-v1", r"shape \(6,\).*gym/Acrobot-v1"),
+        (PENDULUM, f"those of {PENDULUM}"),
+    ):
+        with pytest.raises(DistillError, match=message):
+            load(tmp_path / "cart.h5", task=other)
+    assert load(tmp_path / "cart.h5", task=CARTPOLE).task == CARTPOLE
+    with (tmp_path / "dumped.h5").open("w+b") as file:  # d3rlpy's own, which says of nothing what it is
+        make_buffer([4, 6], action_size=2).dump(file)
+    with pytest.raises(DistillError, match=f"asked for is {PENDULUM}"):
+        load(tmp_path / "dumped.h5", task=PENDULUM)
 
 
 def test_the_policy_of_a_dataset_is_found_again(tmp_path: Path) -> None:

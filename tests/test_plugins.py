@@ -220,6 +220,20 @@ def test_a_method_of_a_file_has_its_own_options(plugin: Path, starpilot_file: Pa
     assert "Grey levels. [default: 1]" in help_text
 
 
+def test_a_mistake_of_a_plugin_is_said_to_be_its_own(plugin: Path, starpilot_file: Path, tmp_path: Path) -> None:
+    shifted = ["distill", starpilot_file, "--plugin", plugin, "--method", "shifted", "--samples", 9]
+    plugin.write_text(METHOD.replace("dataset.transitions", "dataset.transition"))
+    failed = run(*shifted, "--out", tmp_path / "a.h5")
+    assert failed.exit_code == 1 and "has no attribute 'transition'" in failed.stderr
+    assert f"--plugin {plugin}, line " in failed.stderr and "report it" not in failed.stderr
+    sys.modules.pop(next(name for name in sys.modules if name.startswith(f"d3rlpy_distill_plugin_{plugin.stem}")))
+    for registry in (catalogue.METHODS,):
+        registry._entries.pop("shifted")
+    plugin.write_text(METHOD.replace("self.n_samples, replace", "3, replace"))
+    fails(1, "made 3 samples: expected n_samples=9", *shifted, "--out", tmp_path / "b.h5")
+    assert not (tmp_path / "b.h5").exists()
+
+
 def test_a_config_file_may_name_the_plugin(plugin: Path, starpilot_file: Path, tmp_path: Path) -> None:
     plugin.write_text(METHOD)
     config = tmp_path / "c.toml"

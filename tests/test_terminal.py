@@ -213,7 +213,9 @@ def test_presets_of_every_kind_of_data_are_shown(starpilot_file: Path) -> None:
     assert "default, continuous actions" not in preset_table("labels")
     shown = json.loads(run("presets", "--json").stdout)
     assert set(shown) == set(METHODS.names("")) and shown["gradient"] == table
-    assert "| --learning-rate |" in run("presets", "gradient").stdout
+    printed = run("presets", "gradient").stdout
+    (percent,) = [line for line in printed.splitlines() if line.startswith("| --percent |")]
+    assert "| --learning-rate |" in printed and "| 100 |" in percent and "none" not in percent  # what can be typed
     one = run("presets", "labels", "--of", starpilot_file).stdout
     assert "| option | default |" in one and "| --sharpness | 4 |" in one
     fails(2, "did you mean 'labels'?", "presets", "lables")

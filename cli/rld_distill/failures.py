@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
+from pathlib import Path
 
 from .standard import StandardOutputError
 
@@ -45,7 +47,20 @@ def explain(error: BaseException) -> str:
             return text
         named = " ".join(str(error.filename).split())
         return f"{named} cannot be used: {error.strerror.lower()}; give another path, or change its rights."
+    if (place := _in_plugin(error)) is not None:
+        return f"{place} fails: {type(error).__name__}: {text}"
     return (
         f"internal error ({type(error).__name__}: {text}): please report it, with what 'rld-distill --debug' and the "
         "rest of the command print."
     )
+
+
+def _in_plugin(error: BaseException) -> str | None:
+    """File and line of a plug-in that the error comes from; None where it comes from none."""
+    registry = sys.modules.get("d3rlpy_distill.registry")
+    if registry is None:
+        return None
+    files = {str(path) for path in registry.loaded_plugins()}
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    found = next(((file, line) for file, line in reversed(places) if str(Path(file).resolve()) in files), None)
+    return None if found is None else f"--plugin {found[0]}, line {found[1]},"

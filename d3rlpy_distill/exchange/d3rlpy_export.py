@@ -87,7 +87,7 @@ def _kept(student: Path) -> KeptStudent:
     return load_student(student)
 
 
-def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None:
+def save_d3(learner: AnyLearner, path: str | Path, *, overwrite: bool = False) -> None:
     """Writes a trained learner as a model of d3rlpy's; one of ours needs this package where it is loaded.
 
     Args:
@@ -100,6 +100,7 @@ def save_d3(learner: AnyLearner, path: Path, *, overwrite: bool = False) -> None
         OutputExistsError: If there is a file and ``overwrite`` is False.
         DistillError: If its network comes from a plug-in that is a file, which d3rlpy could not import.
     """
+    path = Path(path)
     _check_suffix(path)
     foreign = list(_foreign(learner.config))
     for one in foreign:

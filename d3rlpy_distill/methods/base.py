@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from ..catalogue import METHODS
 from ..data import OfflineDataset, Provenance
-from ..errors import SettingsError
+from ..errors import DistillError, SettingsError
 from ..learners.learner import AnyLearner
 from ..options import check_options, option, options_of
 from ..policies import Policy
@@ -174,11 +174,16 @@ class Method(abc.ABC):
             UnsuitableDatasetError: If the dataset is too small or not of the supported kind.
             SettingsError: If a setting does not go with the dataset.
             CheckpointError: If the checkpoint belongs to something else.
+            DistillError: If another number of samples comes out than was asked for.
         """
         begun = json.dumps(
             rng.bit_generator.state, default=np.ndarray.tolist
         )  # some generators' states are arrays
         distilled = self.inner_distill(dataset, rng, run)
+        if len(distilled) != self.n_samples:  # of a plug-in: arms and tables go by the number asked for
+            raise DistillError(
+                f"{type(self).__name__} made {len(distilled)} samples: expected n_samples={self.n_samples}."
+            )
         settings = {
             "method": _registered_name(type(self)),
             "steps": self.total_steps,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..catalogue import TASKS
 from ..data import DatasetInfo
-from ..errors import CheckpointError, DistillError, OutputExistsError
+from ..errors import CheckpointError, DistillError, OutputExistsError, UnknownNameError
 from ..files import LOCK, check_directory, check_output
 from ..options import check_options, option
 from ..policies import Policy
@@ -375,4 +375,10 @@ def make_task(name: str) -> Task:
     space, slash, rest = name.partition("/")
     if slash and rest and TASKS.find(space) is not None:
         return TASKS.get(space)(rest)
+    import gymnasium  # takes long
+
+    if name in gymnasium.registry:
+        raise UnknownNameError(
+            f"unknown task {name!r}: did you mean 'gym/{name}'? It has its namespace before it."
+        )
     raise TASKS.unknown(name)

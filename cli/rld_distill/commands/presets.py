@@ -37,6 +37,7 @@ def command(methods: tuple[str, ...], dataset: str | None, student: str | None, 
     'rld-distill distill DATASET --print-config' shows what is in force for one distillation.
     """
     from d3rlpy_distill.catalogue import METHODS
+    from d3rlpy_distill.options import options_of
     from d3rlpy_distill.pipeline import load
     from d3rlpy_distill.presets import preset_table
     from d3rlpy_distill.report import Table
@@ -49,15 +50,17 @@ def command(methods: tuple[str, ...], dataset: str | None, student: str | None, 
     tables = []
     for name, columns in found.items():
         options = list(dict.fromkeys(option for values in columns.values() for option in values))
+        off = {field.name: told.off for field, told in options_of(METHODS.get(name))}
         rows = [
-            (spelling(option).partition("/")[0], *(_cell(values[option]) for values in columns.values()))
-            for option in options
+            (spelling(one).partition("/")[0], *(_cell(values[one], off.get(one)) for values in columns.values()))
+            for one in options
         ]
         tables.append(Table(f"Presets of {name}", ("option", *columns), rows))
     show_tables(tables)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, off: float | None) -> str:
+    """A value as it is typed; one that is left out as what turns the option off, where something does."""
     if value is None:
-        return "none"
+        return "none" if off is None else f"{off:g}"
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
