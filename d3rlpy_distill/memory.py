@@ -122,10 +122,9 @@ def _left_to_groups() -> Iterator[int]:
 
 
 def _cached(group: Path) -> int:
+    """Bytes of files that a group, with those below it, holds and has not read lately."""
     told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return int(
-        told.get("total_inactive_file", told.get("inactive_file", 0))
-    )  # the first with those below, version 1
+    return int(told.get("total_inactive_file", told.get("inactive_file", 0)))  # version 1 has both
 
 
 def check_fits(what: str, size: int) -> None:
