@@ -183,12 +183,14 @@ def test_files_of_version_0_1_read(tmp_path: Path, game: str, settings: dict[str
         writer.write(episode)
     info = read_info(as_of_0_1(path, game))
     assert info.provenance == dataclasses.replace(provenance, task=task)
-    assert read_own(path, provenance).content_sha256 == info.content_sha256
+    assert read_own(path, dataclasses.replace(provenance, task=task)).content_sha256 == info.content_sha256
     dataset = OfflineDataset.load(path)
     assert dataset.task == task and dataset.action_size == 15
     np.testing.assert_array_equal(dataset.transitions.observations, episode.observations)
     with pytest.raises(OutputExistsError, match="holds something else"):
-        read_own(path, dataclasses.replace(provenance, settings={"other": 1}))
+        read_own(path, dataclasses.replace(provenance, task=task, settings={"other": 1}))
+    with pytest.raises(OutputExistsError, match="holds something else"):
+        read_own(path, dataclasses.replace(provenance, task="gym/Acrobot-v1"))
 
 
 def test_a_dataset_survives_saving(tmp_path: Path, starpilot_dataset: OfflineDataset) -> None:

@@ -25,6 +25,7 @@ from d3rlpy_distill.evaluation import ArmKind, ArmResult, PartialBudget, Protoco
 from d3rlpy_distill.files.documents import DIGEST
 from d3rlpy_distill.report import read_report, render, save_size_curve, sweep_tables
 from d3rlpy_distill.sweeping import SweepCell, SweepConfig, load_sweep, plan_sweep, read_study, save_sweep, sweep
+from d3rlpy_distill.sweeping import plan as planning
 from entries import SPLITS, entry
 
 QUICK = ["--steps", 1, "--students", 2, "--episodes", 1, "--small-steps", 2, "--full-steps", 2]
@@ -249,8 +250,11 @@ def test_a_sweep_runs_resumes_and_reports(cartpole: Path, tmp_path: Path) -> Non
     fails(1, "cart-gradient-5-0.h5", *command, "-n")
 
 
-def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_cell_are_those_that_make_it(
+    cartpole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a cell records as its commands gives the same samples and the same returns."""
+    monkeypatch.setattr(planning, "loaded_plugins", lambda: [])  # other tests of this process may have loaded some
     results = sweep([cartpole], ["gradient"], [5], 1, tmp_path / "sweep", full=True, config=CONFIG)
     assert not results.failed
     (cell,) = results.cells
@@ -270,6 +274,10 @@ def test_the_commands_of_a_cell_are_those_that_make_it(cartpole: Path, tmp_path:
     config = dataclasses.replace(CONFIG, expert="p.zip", trust=True)
     (trusting,) = plan_sweep([cartpole], ["random"], [5], 1, tmp_path / "x", config=config).cells
     assert "--expert p.zip --trust --seed 0" in trusting._evaluate_command(["random-5"])
+    monkeypatch.setattr(
+        planning, "loaded_plugins", lambda: [Path.cwd() / "mine" / "a.py", Path("/elsewhere/b.py")]
+    )
+    assert "--plugin mine/a.py --plugin /elsewhere/b.py" in trusting.command
 
 
 def test_a_preset_is_that_of_every_cell(tmp_path: Path) -> None:

@@ -321,10 +321,10 @@ def _command_line(words: Sequence[object], **options: object) -> str:
 
     It names the plug-ins, too, from the present directory where they are below it.
     """
-    for name, value in options.items():
-        spelled = f"--{name.replace('_', '-')}"
-        words = words if value is None else [*words, spelled] if value is True else [*words, spelled, value]
     here = Path.cwd()
     for plugin in loaded_plugins():
         words = [*words, "--plugin", plugin.relative_to(here) if plugin.is_relative_to(here) else plugin]
+    for name, value in options.items():
+        spelled = f"--{name.replace('_', '-')}"
+        words = words if value is None else [*words, spelled] if value is True else [*words, spelled, value]
     return shlex.join(["rld-distill", *map(str, words)])
