@@ -25,6 +25,7 @@ from d3rlpy_distill.report import (
     save_figures,
     write_report,
 )
+from d3rlpy_distill.report.algorithms import algorithm_tables
 from d3rlpy_distill.report.intervals import mean_interval
 from d3rlpy_distill.report.returns import returns_figure
 from d3rlpy_distill.report.training import read_training
@@ -126,6 +127,20 @@ def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -
     part = [arm for arm in whole.arms if (arm.name, arm.split) != ("distilled-20", "ood")]
     with pytest.raises(DistillError, match=r"coinrun has no returns of 'distilled-20' on unseen levels \(OOD\)"):
         games_table([Results(whole.task, whole.protocol, {}, whole.splits, part)], "distilled-20")
+
+
+def test_ensembles_of_several_students_share_a_column() -> None:
+    about = {
+        name: ArmKind(kind, student=student, of=of)
+        for student in ("dt", "cql")
+        for name, kind, of in (
+            (f"{student}-full", "full", None),
+            (f"ensemble-of-{student}-full", "ensemble", f"{student}-full"),
+        )
+    }
+    table = algorithm_tables(constant(dict.fromkeys(about, 5.0), about=about))[0]
+    assert table.columns[:3] == ("algorithm", "full", "ensemble-of-full")
+    assert [row[0] for row in table.rows] == ["dt", "cql"] and all(all(row[1:3]) for row in table.rows)
 
 
 def test_as_good_as_full_cloning_allows_five_percent_and_no_more() -> None:
