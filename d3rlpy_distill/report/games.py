@@ -79,12 +79,8 @@ def games_table(results: Sequence[Results], name: str) -> Table:
         name,
     )
     verdicts = [f"as good as {one}" for one in references.values()]
-    small = {budget(result, "small", student) for result, student in zip(results, students, strict=True)}
-    told = [
-        "mean return ± deviation over students",
-        *(f"small sets {one}" for one in small if one),
-        _mode(results),
-    ]
+    small = budget(results[0], "small", students[0])
+    told = ["mean return ± deviation over students", f"small sets {small}" if small else "", _mode(results)]
     title = f"{name}: {', '.join(text for text in told if text)}"
     told_of = [i for i, _ in enumerate(SCORES) if any(row[i] for row in scores)]
     shown = [SCORES[i] for i in told_of]

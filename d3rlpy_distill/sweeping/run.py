@@ -140,19 +140,21 @@ class Sweep:
 
     def _check_protocol(self) -> None:
         """Refuses to put cells beside those of other students, episodes or budgets: one table would show both."""
+        config = self.cells[0].config  # the others' differ in the student alone
         for earlier in self._earlier():
             known = {name: STUDENTS.get(name)() for name in earlier.results.students if STUDENTS.find(name)}
-            for config in {cell.config for cell in self.cells}:
-                ours = {**config.protocol.to_json(known), "seed": None}
-                theirs = {key: earlier.results.protocol.get(key) for key in ours} | {"seed": None}
-                differing = [key for key in ours if json.loads(json.dumps(ours[key])) != theirs[key]]
-                if config.splits is not None and set(config.splits) != set(earlier.results.splits):
-                    differing.append("splits")
-                if differing and known:
-                    raise OutputExistsError(
-                        f"{self.directory / RECORD} has cells of another protocol (it differs in "
-                        f"{', '.join(differing)}), and one table would show both: give another --out."
-                    )
+            if not known:
+                continue
+            ours = json.loads(json.dumps(config.protocol.to_json(known)))
+            theirs = earlier.results.protocol
+            differing = [key for key in ours if key != "seed" and ours[key] != theirs.get(key)]
+            if config.splits is not None and set(config.splits) != set(earlier.results.splits):
+                differing.append("splits")
+            if differing:
+                raise OutputExistsError(
+                    f"{self.directory / RECORD} has cells of another protocol (it differs in "
+                    f"{', '.join(differing)}), and one table would show both: give another --out."
+                )
 
 
 def _identity(cell: SweepCell) -> tuple[object, ...]:

@@ -80,10 +80,9 @@ def read_own(path: str | Path, provenance: Provenance) -> DatasetInfo:
         DatasetFormatError: If it is not a complete dataset.
     """
     info = read_info(path)
-    if info.provenance is None or any(
-        info.provenance.to_attributes()[key] != provenance.to_attributes()[key]
-        for key in ("kind", "task", "action_size", "settings")
-    ):
+    known = {} if info.provenance is None else info.provenance.to_attributes()
+    wanted = provenance.to_attributes()
+    if any(known.get(key) != wanted[key] for key in ("kind", "task", "action_size", "settings")):
         raise OutputExistsError(
             f"{path} exists already and holds something else: give another --out, or remove it with 'rm {path}'."
         )
