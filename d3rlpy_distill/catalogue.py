@@ -80,6 +80,11 @@ METHODS.add(
     "Give few real observations the soft labels of students of all the data.",
 )
 METHODS.add(
+    "views",
+    f"{_METHODS}.views:ViewLabelsConfig",
+    "Give few real images such labels, and thousands of composites of them their own (arXiv 2106.05237).",
+)
+METHODS.add(
     "hard-labels",
     f"{_METHODS}.hard_labels:HardLabelsConfig",
     "Give few real observations such labels as integer actions, several each: for stock DiscreteBC.",

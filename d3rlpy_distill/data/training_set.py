@@ -8,6 +8,7 @@ import numpy as np
 from d3rlpy.dataset import ReplayBufferBase
 
 from .transitions import TransitionArrays, one_step_buffer
+from .views import Views
 
 __all__ = ["TrainingSet"]
 
@@ -20,20 +21,42 @@ class TrainingSet:
         transitions: N transitions; their ``probabilities`` are soft labels.
         episodes: The buffer that they come from, for algorithms that bootstrap; None makes each transition an
             episode of one step, whose reward is the return-to-go.
+        views: Further observations that are made of the transitions', each with a soft label: of transitions that have
+            such labels themselves.
     """
 
     transitions: TransitionArrays
     episodes: ReplayBufferBase | None = None
+    views: Views | None = None
 
     def __len__(self) -> int:
         return len(self.transitions)
 
     @property
+    def examples(self) -> TransitionArrays:
+        """What is imitated: the transitions, N of them, and after them views as transitions of their own.
+
+        A view's action and return-to-go are those of the image beneath it, which no imitator of soft labels reads.
+        """
+        data, views = self.transitions, self.views
+        if views is None:
+            return data
+        rows = np.concatenate([np.arange(len(data)), views.sources[:, 0].astype(np.int64)])
+        assert data.probabilities is not None
+        return TransitionArrays.one_step(
+            np.concatenate([data.observations, views.of(data.observations)]),
+            data.actions[rows],
+            data.returns_to_go[rows],
+            data.action_size,
+            np.concatenate([data.probabilities, views.probabilities]),
+        )
+
+    @property
     def n_bytes(self) -> int:
-        """Size of the observations, of int32 or float32 actions and of float32 rewards."""
+        """Size of the observations, of int32 or float32 actions, of float32 rewards, and of what makes the views."""
         data = self.transitions
         actions = 4 * data.actions.size
-        return int(data.observations.nbytes + actions + 4 * len(data))
+        return int(data.observations.nbytes + actions + 4 * len(data)) + (self.views.nbytes if self.views else 0)
 
     def replay_buffer(self, *, one_step: bool = False) -> ReplayBufferBase:
         """Returns a d3rlpy buffer: the episodes, or one-step episodes if asked for or where none are known."""

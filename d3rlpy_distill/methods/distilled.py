@@ -25,6 +25,7 @@ from ..data import (
 )
 from ..data.relabel import not_probabilities
 from ..data.training_set import TrainingSet
+from ..data.views import Views
 from ..errors import DatasetFormatError, UnsuitableDatasetError
 from ..memory import memory_errors
 from ..students.teachers import Teachers
@@ -47,6 +48,7 @@ class Distilled:
             None if they started from none.
         initial: What the samples were before the first step; None if they were not moved.
         teachers: The policy that gave the soft labels; None if none did.
+        views: Further observations that are made of the samples', each with a soft label; None if there are none.
         provenance: How it was made; None if nobody knows.
         recorded_sha256: Hash of the samples as a file says it.
     """
@@ -55,6 +57,7 @@ class Distilled:
     sources: npt.NDArray[np.int64] | None = None
     initial: TransitionArrays | None = None
     teachers: Teachers | None = None
+    views: Views | None = None
     provenance: Provenance | None = None
     recorded_sha256: str | None = None
 
@@ -79,7 +82,7 @@ class Distilled:
 
     @property
     def sha256(self) -> str:
-        """Hash of the samples, and of their soft labels where they have some; hexadecimal."""
+        """Hash of the samples, and of their soft labels and views where they have some; hexadecimal."""
         content = self.recorded_sha256
         if content is None:
             digest = hashlib.sha256()
@@ -88,19 +91,22 @@ class Distilled:
             content = digest.hexdigest()
         if self.samples.probabilities is None:
             return content
-        return hashlib.sha256(content.encode() + self.samples.probabilities.tobytes()).hexdigest()
+        told = content.encode() + self.samples.probabilities.tobytes()
+        if self.views is not None:
+            told += self.views.sources.tobytes() + self.views.geometry.tobytes() + self.views.labels.tobytes()
+        return hashlib.sha256(told).hexdigest()
 
     def to_buffer(self, *, soft: bool = False) -> ReplayBuffer:
         """Returns a d3rlpy buffer, which any d3rlpy algorithm trains on.
 
         Args:
-            soft: Give the soft labels in the place of actions, float32 ``(M, A)``: for
-                :class:`~..students.soft_bc.SoftBC`.
+            soft: Give the soft labels in the place of actions, float32 ``(M, A)``, for
+                :class:`~..students.soft_bc.SoftBC`; of a set with views ``(M + V, A)``, views among the samples.
 
         Raises:
             UnsuitableDatasetError: If there are no soft labels.
         """
-        data = self.samples
+        data = self.training_set().examples if soft else self.samples
         if not soft:
             return one_step_buffer(data.observations, data.actions, data.rewards, data.action_size)
         if data.probabilities is None:
@@ -111,7 +117,7 @@ class Distilled:
 
     def training_set(self) -> TrainingSet:
         """Returns what a student is trained on."""
-        return TrainingSet(self.samples)
+        return TrainingSet(self.samples, views=self.views)
 
     def save(self, path: str | Path) -> None:
         """Writes a d3rlpy HDF5 file; it appears whole or not at all.
@@ -128,6 +134,9 @@ class Distilled:
                 values = getattr(self.initial, name)
                 if not np.array_equal(values, getattr(self.samples, name)):
                     groups[f"initial/{name}"] = values
+        if self.views is not None:
+            for field in dataclasses.fields(self.views):
+                groups[f"views/{field.name}"] = getattr(self.views, field.name)
         if self.teachers is not None:
             groups |= {
                 f"teachers/{t}.{name}": value.cpu().numpy()
@@ -179,6 +188,7 @@ class Distilled:
             sources=_read_sources(path, samples, begun),
             initial=_read_initial(path, samples, begun),
             teachers=teachers,
+            views=_read_views(path, info, samples),
             provenance=info.provenance,
             recorded_sha256=info.content_sha256,
         )
@@ -221,6 +231,28 @@ def _read_sources(
             "transitions, from 0 on."
         )
     return sources.astype(np.int64)
+
+
+def _read_views(path: Path, info: DatasetInfo, samples: TransitionArrays) -> Views | None:
+    given = read_extras(path, "views") if _is_distilled(info) else {}
+    if not given:
+        return None
+    again = "make it again with 'rld-distill distill --method views'"
+    names = [field.name for field in dataclasses.fields(Views)]
+    if missing := [name for name in names if name not in given]:
+        raise DatasetFormatError(f"{path} has views without views/{missing[0]}: {again}.")
+    views = Views(**{name: given[name] for name in names})
+    if samples.probabilities is None:
+        raise DatasetFormatError(f"{path} has views, and samples without soft labels: {again}.")
+    if problem := views.problem(len(samples), samples.observations.shape[1:]):
+        raise DatasetFormatError(f"{path} has views {problem}; {again}.")
+    if views.labels.shape != (len(views), samples.action_size):
+        raise DatasetFormatError(
+            f"{path}: labels of views of shape {views.labels.shape}: expected {(len(views), samples.action_size)}."
+        )
+    if problem := not_probabilities(views.labels):
+        raise DatasetFormatError(f"{path}: labels of views {problem}.")
+    return views
 
 
 def _read_initial(

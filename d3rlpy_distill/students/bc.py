@@ -58,7 +58,7 @@ class StockCloningStudent(StockStudent):
         n_steps_per_epoch: int | None = None,
     ) -> AnyLearner:
         """Trains by d3rlpy's own ``fit``; soft labels as :class:`~.soft_bc.SoftBC`, with the same settings."""
-        samples = data.transitions
+        samples = data.examples
         if samples.probabilities is not None:
             fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
             config = SoftBCConfig(**fields)

@@ -116,7 +116,7 @@ class CloningStudent(Student):
     ) -> AnyLearner:
         """Trains by :func:`~..learners.training.train_learner`."""
         watching = Watching(on_step, show_progress, logger_adapter, n_steps_per_epoch)
-        return train_learner(config, data.transitions, n_steps, seed=seed, device=device, watching=watching)
+        return train_learner(config, data.examples, n_steps, seed=seed, device=device, watching=watching)
 
     def policy(self, learner: AnyLearner, target_return: float) -> Policy:
         """Returns the imitator as a policy."""
