@@ -15,6 +15,7 @@ from .methods.kernel_actions import ActionKernelConfig
 from .methods.labels import LabelDistillationConfig
 from .methods.unrolled import UnrolledMatchingConfig
 from .methods.unrolled_labels import UnrolledLabelsConfig
+from .methods.views import ViewLabelsConfig
 from .pipeline import distill, evaluate, load
 from .students import PAPER_FULL, PAPER_SMALL, Budget, CloningStudent, SoftBC, SoftBCConfig, Student, Teachers
 from .students.impala_encoder import ImpalaEncoderFactory
@@ -55,6 +56,7 @@ __all__ = [
     "TransitionArrays",
     "UnrolledLabelsConfig",
     "UnrolledMatchingConfig",
+    "ViewLabelsConfig",
     "__version__",
     "distill",
     "evaluate",

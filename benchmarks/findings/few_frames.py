@@ -76,7 +76,7 @@ def main() -> None:
         )
     for path in arguments.distilled:
         distilled = Distilled.load(path)
-        row = of_students([distilled.samples] * arguments.students)
+        row = of_students([distilled.training_set().examples] * arguments.students)
         print(json.dumps({"file": path.name, "size": len(distilled), **row}), flush=True)
 
 

@@ -15,6 +15,7 @@ from .hdf5 import (
 )
 from .offline import OfflineDataset
 from .transitions import TransitionArrays, one_step_buffer
+from .views import Views
 
 __all__ = [
     "DatasetInfo",
@@ -23,6 +24,7 @@ __all__ = [
     "OfflineDataset",
     "Provenance",
     "TransitionArrays",
+    "Views",
     "describe",
     "load_dataset",
     "one_step_buffer",

@@ -32,6 +32,7 @@ class CardFacts:
         dtype: Of observations.
         discrete: Whether actions are discrete.
         soft: Whether samples carry soft labels.
+        views: How many labelled views of the samples there are.
         n_bytes: Size of the file.
         sha256: Hash of the file.
         picture: Name of a picture of samples in the repository, or None.
@@ -44,6 +45,7 @@ class CardFacts:
     dtype: str
     discrete: bool
     soft: bool
+    views: int
     n_bytes: int
     sha256: str
     picture: str | None = None
@@ -91,6 +93,7 @@ def section(facts: CardFacts) -> str:
         else f"{info.num_episodes} episodes, {info.num_transitions} steps",
         "observations": f"{facts.dtype} `{facts.shape}`",
         "actions": actions + (", with soft labels: `steps/action_probabilities`" if facts.soft else ""),
+        **({"views": f"{facts.views:,} composites of the samples, each with a label: `views`"} if facts.views else {}),
         "mean return of an episode": "the return-to-go of a sample's source"
         if distilled
         else f"{info.return_mean:.2f}",

@@ -358,10 +358,10 @@ def _prepared(path: Path, repo: str, directory: Path) -> tuple[Path, CardFacts]:
             f"{path} is another program's, and nothing tells whether it is whole: turn it into one of ours with "
             f"'rld-distill import d3rlpy {path}'."
         )
-    soft = False
+    soft, views = False, 0
     if info.provenance.kind == "distilled":
         distilled = Distilled.load(path)
-        soft = distilled.soft
+        soft, views = distilled.soft, len(distilled.views or ())
         samples, initial = distilled.samples, distilled.initial
         if has_images(samples.observations):
             before = None if initial is None else initial.observations
@@ -381,6 +381,7 @@ def _prepared(path: Path, repo: str, directory: Path) -> tuple[Path, CardFacts]:
         dtype=str(dataset.buffer.dataset_info.observation_signature.dtype[0]),
         discrete=dataset.discrete,
         soft=soft,
+        views=views,
         n_bytes=path.stat().st_size,
         sha256=file_sha256(path),
         picture=f"{path.stem}-samples.png" if (directory / PICTURE).exists() else None,

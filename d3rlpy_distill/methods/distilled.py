@@ -19,13 +19,13 @@ from ..data import (
     EpisodeWriter,
     Provenance,
     TransitionArrays,
+    Views,
     load_dataset,
     one_step_buffer,
     read_extras,
 )
 from ..data.relabel import not_probabilities
 from ..data.training_set import TrainingSet
-from ..data.views import Views
 from ..errors import DatasetFormatError, UnsuitableDatasetError
 from ..memory import memory_errors
 from ..students.teachers import Teachers

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..data import OfflineDataset
-from ..data.views import Views, draw_views
+from ..data import OfflineDataset, Views
+from ..data.views import draw_views
 from ..errors import SettingsError, UnsuitableDatasetError
 from ..options import option
 from .base import Run
@@ -48,10 +48,14 @@ class ViewLabelsConfig(LabelDistillationConfig):
         n_views: How many, V.
         patches: Patches that are pasted over the first one of a view, at most.
         shift: Largest shift of a patch's image in pixels, to each side.
+
+    Teachers have more steps than in label distillation by default: many views carry more of what they know.
     """
 
     seeds_teachers_alone: ClassVar[bool] = False
 
+    teacher_steps: int = option(8000, "Steps of each teacher.", minimum=1)
+    n_teachers: int = option(2, "Teachers.", minimum=1)
     n_views: int = option(16_000, "Composites of the samples' images, each with a label.", minimum=0)
     patches: int = option(3, "Patches that are pasted over a view's image, at most.", minimum=0)
     shift: int = option(8, "Largest shift of a patch's image in pixels, to each side.", minimum=0)

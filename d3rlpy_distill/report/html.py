@@ -175,7 +175,8 @@ def _frames(name: str, distilled: Distilled) -> tuple[str, Figure]:
 
 def _gallery(name: str, distilled: Distilled, figure: str) -> list[str]:
     labels = "soft labels" if distilled.soft else "actions as labels"
-    return [f"<h3>{escape(name)}: {len(distilled)} samples, {labels}</h3>", figure]
+    views = f", and {len(distilled.views):,} views of them" if distilled.views else ""
+    return [f"<h3>{escape(name)}: {len(distilled)} samples, {labels}{views}</h3>", figure]
 
 
 def _film(path: Path) -> str:

@@ -38,7 +38,7 @@ class QuickstartConfig:
         game: A game with a bundled expert and a recipe ``GAME-expert``.
         student: What is trained, a student that plays well.
         samples: Size of the distilled set.
-        teachers: Students of all data that label the samples.
+        teachers: Students of all data that label the samples and views of them.
         full_budget: Of teachers and of students of all data.
         small_budget: Of students of few samples.
         students: Students an arm.
@@ -106,8 +106,8 @@ def _run(
     again = check_quickstart(directory)
     say(f"1/5 collecting 100 episodes of the bundled {config.game} expert")
     dataset = load(name, data_directory=directory)
-    say(f"2/5 training {config.teachers} teachers on them, whose labels {n} of its frames get")
-    small = _distil(config, dataset, directory / f"{config.game}-soft-{n}.h5", progress)
+    say(f"2/5 training {config.teachers} teachers on them, who label {n} of its frames and thousands of views of them")
+    small = _distil(config, dataset, directory / f"{config.game}-views-{n}.h5", progress)
     arms = [arm.format(n=n) for arm in (ALL, RANDOM, RANDOM_SOFT, DISTILLED)]
     say(f"3/5 training and playing {config.students} students of each of: {', '.join(arms)}")
     plan = plan_evaluation(
@@ -154,7 +154,7 @@ def _distil(
     distill_to_file(
         dataset,
         path,
-        "labels",
+        "views",
         student=config.student,
         seed=config.seed,
         on_step=lambda step, total, loss: progress("training teachers", step, total),
@@ -179,14 +179,14 @@ def _text(config: QuickstartConfig, dataset: OfflineDataset, results: Results, a
             f"- {n} random transitions with the actions that were taken: {random:.1f}.",
             f"- {n} distilled samples: {distilled:.1f}, "
             f"{_times(distilled, random)} what the random ones return, from {n / len(dataset):.1%} of the data.",
-            f"- {n} random frames with labels of the same teachers: {random_soft:.1f}. "
+            f"- {n} random frames with a label each of the same teachers: {random_soft:.1f}. "
             + _credit(distilled, random_soft),
             "",
             "Next: measure it with enough students to tell,",
             f"  rld-distill datasets make {config.game}-expert",
-            f"  rld-distill distill d3rlpy_data/{config.game}-expert.h5 --method labels --student {config.student} "
-            f"--out soft.h5",
-            f"  rld-distill evaluate d3rlpy_data/{config.game}-expert.h5 soft.h5 --student {config.student} "
+            f"  rld-distill distill d3rlpy_data/{config.game}-expert.h5 --method views --student {config.student} "
+            f"--out views.h5",
+            f"  rld-distill evaluate d3rlpy_data/{config.game}-expert.h5 views.h5 --student {config.student} "
             "--out results/mine",
             "or bring a dataset, a method or a student of your own: examples/ has one file for each.",
         ]
@@ -205,7 +205,7 @@ def _times(value: float, reference: float) -> str:
 def _credit(distilled: float, random_soft: float) -> str:
     """Says whose the gain is; with so few students only large differences count."""
     if distilled > 1.25 * random_soft:
-        return "The choice of frames is worth something beyond the labels."
+        return "The labels of views are what is gained beyond that: the frames are random ones, too."
     if random_soft > 1.25 * distilled:
-        return "Here random frames did better: the labels are what was gained, not the choice of frames."
-    return "About the same: the gain is the labels', not the choice of frames."
+        return "Here one label a frame did better, and the labels of views gained nothing."
+    return "About the same: the labels of views gained nothing."
