@@ -43,6 +43,12 @@ BUNDLED = {
     "starpilot-soft-150": "e533afcb4b279132f015ffd522409dd56a91453c18175812a7ad3778f11b9988",
 }
 """Content hashes of the files that version 0.1 shipped."""
+VIEWS = {
+    "bigfish-views-150": "dd84b43b548d39bc502efabda5c4b5443989d7c183dcc3be2a1a4a4866fd0280",
+    "jumper-views-150": "f7cb8b03106c13b3c2e97836fd7ae668ad4f482605a1de256c4015dc3c10d78e",
+    "starpilot-views-150": "9497fa549be994dac5b476ab34761888dd9fcd3c38fba7aa8608b4ac888c9e9d",
+}
+"""Content hashes of the sets with views."""
 
 
 def hard_pixels() -> Distilled:
@@ -287,7 +293,22 @@ def bundled(name: str) -> Path:
 
 
 def test_all_bundled_files_are_named_here() -> None:
-    assert {path.stem for path in bundled("x").parent.glob("*.h5")} == set(BUNDLED)
+    assert {path.stem for path in bundled("x").parent.glob("*.h5")} == {*BUNDLED, *VIEWS}
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_bundled_views_are_labelled_by_the_teachers_in_the_file(name: str) -> None:
+    loaded = Distilled.load(bundled(name))
+    assert loaded.recorded_sha256 == VIEWS[name] and loaded.task == f"procgen/{name.split('-')[0]}"
+    assert loaded.teachers is not None and loaded.views is not None and len(loaded) == 150
+    assert len(loaded.teachers) == 2 and len(loaded.views) == 16_000
+    few = dataclasses.replace(
+        loaded.views,
+        **{one.name: getattr(loaded.views, one.name)[:64] for one in dataclasses.fields(loaded.views)},
+    )
+    labels = loaded.teachers.label(few.of(loaded.samples.observations))
+    np.testing.assert_allclose(labels, few.probabilities, atol=0.01)  # other CPUs round otherwise
+    assert np.abs(labels - labels.mean(0)).max() > 0.5
 
 
 @pytest.mark.parametrize("name", list(BUNDLED))

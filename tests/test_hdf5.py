@@ -476,7 +476,7 @@ def test_every_recipe_names_an_expert_or_recipes_that_exist() -> None:
             assert name.split("-")[0] == recipe.collect.game
 
 
-@pytest.mark.parametrize("kind", ["distilled", "soft"])
+@pytest.mark.parametrize("kind", ["distilled", "soft", "views"])
 @pytest.mark.parametrize("game", ["starpilot", "bigfish", "jumper"])
 def test_a_distilled_dataset_ships_with_the_package(game: str, kind: str, tmp_path: Path) -> None:
     name = f"{game}-{kind}-150"
