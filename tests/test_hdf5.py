@@ -493,8 +493,9 @@ def test_a_distilled_dataset_ships_with_the_package(game: str, kind: str, tmp_pa
     assert path.read_bytes() == before
     distilled = Distilled.load(path)
     assert distilled.task == f"procgen/{game}" and len(distilled) == len(distilled.sources) == 150  # type: ignore[arg-type]
-    if kind == "soft":
-        assert distilled.teachers is not None and len(distilled.teachers) == 3
+    assert (distilled.views is not None) == (kind == "views")
+    if kind in ("soft", "views"):
+        assert distilled.teachers is not None and len(distilled.teachers) == {"soft": 3, "views": 2}[kind]
         labels = distilled.samples.probabilities
         assert labels is not None and labels.shape == (150, 15)
         np.testing.assert_allclose(labels.sum(1), 1, atol=1e-5)
