@@ -302,10 +302,7 @@ def test_bundled_views_are_labelled_by_the_teachers_in_the_file(name: str) -> No
     assert loaded.recorded_sha256 == VIEWS[name] and loaded.task == f"procgen/{name.split('-')[0]}"
     assert loaded.teachers is not None and loaded.views is not None and len(loaded) == 150
     assert len(loaded.teachers) == 2 and len(loaded.views) == 16_000
-    few = dataclasses.replace(
-        loaded.views,
-        **{one.name: getattr(loaded.views, one.name)[:64] for one in dataclasses.fields(loaded.views)},
-    )
+    few = loaded.views.only(np.arange(64))
     labels = loaded.teachers.label(few.of(loaded.samples.observations))
     np.testing.assert_allclose(labels, few.probabilities, atol=0.01)  # other CPUs round otherwise
     assert np.abs(labels - labels.mean(0)).max() > 0.5

@@ -18,7 +18,7 @@ from d3rlpy.optimizers import SGDFactory
 from scipy import stats
 
 from cartpole import TINY, collect_cartpole
-from d3rlpy_distill import Budget, Distilled, OfflineDataset, distill, evaluate
+from d3rlpy_distill import Budget, Distilled, OfflineDataset, TransitionArrays, distill, evaluate
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.errors import CheckpointError, DistillError, OutputExistsError, SettingsError, UnknownNameError
 from d3rlpy_distill.evaluation import (
@@ -452,10 +452,14 @@ def test_every_student_trains_plays_and_resumes(
 
 def test_a_gallery_draws_images_and_refuses_vectors(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64)).astype(np.uint8)
-    save_gallery(images, images[::-1], np.arange(7), tmp_path / "x.png", max_samples=5)
+
+    def of(observations: np.ndarray) -> TransitionArrays:
+        return TransitionArrays.one_step(observations, np.arange(7), np.zeros(7), 7)
+
+    save_gallery(Distilled(of(images), initial=of(images[::-1])), tmp_path / "x.png", max_samples=5)
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DistillError, match="needs images"):
-        save_gallery(images[:, 0, 0], images[:, 0, 0], np.arange(7), tmp_path / "y.png")
+        save_gallery(Distilled(of(images[:, 0, 0])), tmp_path / "y.png")
 
 
 def test_results_are_asked_for_by_what_arms_are() -> None:

@@ -25,6 +25,7 @@ from d3rlpy_distill.files import write_seal
 from d3rlpy_distill.learners.learner import learner_network
 from d3rlpy_distill.learners.training import train_learner
 from d3rlpy_distill.pipeline import distill, distill_to_file
+from d3rlpy_distill.report.gallery import gallery_figure
 from d3rlpy_distill.students.bc import StockCloningStudent
 from d3rlpy_distill.students.paper import PaperStudent
 
@@ -228,3 +229,17 @@ def test_arms_count_the_images_and_stand_beside_as_many_random_ones() -> None:
     assert arms["soft-6"].about.size == arms["random-soft-6"].about.size == len(own) == len(random) == 6
     assert len(own.examples) == 46 and len(random.examples) == len(hard.examples) == 6
     assert hard.examples.probabilities is None and random.examples.probabilities is not None
+
+
+def test_a_gallery_shows_a_view_under_each_frame() -> None:
+    made = distill(dataset(), "views", n_samples=6, n_views=200, **QUICK)
+    assert made.views is not None
+    titles = [axis.get_title() for axis in gallery_figure(made).axes]
+    assert len(titles) == 12 and titles[:6] == [f"action {a}" for a in made.samples.actions]
+    first = int(np.flatnonzero(made.views.sources[:, 0] == 0)[0])
+    label = made.views.labels[first]
+    assert titles[6] == f"view: {label.argmax()}, {label.max():.0%}"
+    shown = gallery_figure(made).axes[6].images[0].get_array()
+    np.testing.assert_array_equal(
+        shown, made.views.only(np.array([first])).of(made.samples.observations)[0].transpose(1, 2, 0)
+    )

@@ -55,6 +55,10 @@ class Views:
         labels /= labels.sum(1, keepdims=True)
         return labels
 
+    def only(self, index: npt.NDArray[Any]) -> Views:
+        """Returns those at ``index``, an array of indices or a mask."""
+        return Views(self.sources[index], self.geometry[index], self.labels[index])
+
     def of(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Returns all views of images ``(M, C, H, W)``, of their dtype, ``(V, C, H, W)``."""
         out = np.empty((len(self), *images.shape[1:]), images.dtype)

@@ -93,7 +93,11 @@ def section(facts: CardFacts) -> str:
         else f"{info.num_episodes} episodes, {info.num_transitions} steps",
         "observations": f"{facts.dtype} `{facts.shape}`",
         "actions": actions + (", with soft labels: `steps/action_probabilities`" if facts.soft else ""),
-        **({"views": f"{facts.views:,} composites of the samples, each with a label: `views`"} if facts.views else {}),
+        **(
+            {"views": f"{facts.views:,} composites of the samples, each with a label: `views`"}
+            if facts.views
+            else {}
+        ),
         "mean return of an episode": "the return-to-go of a sample's source"
         if distilled
         else f"{info.return_mean:.2f}",

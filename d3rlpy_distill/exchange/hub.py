@@ -362,10 +362,8 @@ def _prepared(path: Path, repo: str, directory: Path) -> tuple[Path, CardFacts]:
     if info.provenance.kind == "distilled":
         distilled = Distilled.load(path)
         soft, views = distilled.soft, len(distilled.views or ())
-        samples, initial = distilled.samples, distilled.initial
-        if has_images(samples.observations):
-            before = None if initial is None else initial.observations
-            save_gallery(samples.observations, before, samples.actions, directory / PICTURE)
+        if has_images(distilled.samples.observations):
+            save_gallery(distilled, directory / PICTURE)
         if not check_seal(path):  # of version 0.1, which had no seals
             path = directory / name
             distilled.save(path)

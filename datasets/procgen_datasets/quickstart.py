@@ -106,7 +106,9 @@ def _run(
     again = check_quickstart(directory)
     say(f"1/5 collecting 100 episodes of the bundled {config.game} expert")
     dataset = load(name, data_directory=directory)
-    say(f"2/5 training {config.teachers} teachers on them, who label {n} of its frames and thousands of views of them")
+    say(
+        f"2/5 training {config.teachers} teachers on them, who label {n} of its frames and thousands of views of them"
+    )
     small = _distil(config, dataset, directory / f"{config.game}-views-{n}.h5", progress)
     arms = [arm.format(n=n) for arm in (ALL, RANDOM, RANDOM_SOFT, DISTILLED)]
     say(f"3/5 training and playing {config.students} students of each of: {', '.join(arms)}")

@@ -87,12 +87,9 @@ def _index() -> str:
 
 
 def _gallery(distilled: Distilled) -> bytes:
-    samples, initial = distilled.samples, distilled.initial
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "gallery.png"
-        save_gallery(
-            samples.observations, None if initial is None else initial.observations, samples.actions, path
-        )
+        save_gallery(distilled, path)
         return path.read_bytes()
 
 

@@ -28,7 +28,7 @@ Example:
 @json_option
 @dry_run_option
 def command(synthetic: str, out: Path | None, frames: int, overwrite: bool, as_json: bool, dry_run: bool) -> None:
-    """Draw the frames of SYNTHETIC; where its method moved them, beside the real ones they started from."""
+    """Draw the frames of SYNTHETIC, beside the real ones they started from, or views of them, where there are such."""
     from d3rlpy_distill.files import check_output
     from d3rlpy_distill.pipeline import load_distilled
     from d3rlpy_distill.report import need_images, save_gallery
@@ -44,12 +44,5 @@ def command(synthetic: str, out: Path | None, frames: int, overwrite: bool, as_j
         plan = {"would": "gallery", "path": str(path), "samples": shown, "seconds": SECONDS * shown}
         echo_result(as_json, plan, f"would draw {shown} samples into {path}: a few seconds.")
         return
-    save_gallery(
-        distilled.samples.observations,
-        None if distilled.initial is None else distilled.initial.observations,
-        distilled.samples.actions,
-        path,
-        max_samples=frames,
-        overwrite=overwrite,
-    )
+    save_gallery(distilled, path, max_samples=frames, overwrite=overwrite)
     echo_result(as_json, {"path": str(path), "samples": shown}, f"drew {path}")
