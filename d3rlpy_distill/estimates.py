@@ -48,7 +48,7 @@ class _Timed(Exception):
 
 
 def distillation_seconds(
-    method: Method, dataset: OfflineDataset, *, seed: int = 0, device: str = "cpu:0"
+    method: Method, dataset: OfflineDataset, *, seed: int = 0, device: str = "cpu:0", taught: bool = False
 ) -> float:
     """Returns about how long a distillation takes, from its first steps; one that takes none is made, to refuse it.
 
@@ -57,12 +57,13 @@ def distillation_seconds(
         dataset: What is to be distilled.
         seed: As the distillation's.
         device: torch device.
+        taught: Leave out the first phase of a method that begins with teachers, since another set's are taken.
     """
     if method.total_steps == 0:
         start = time.perf_counter()
         method.distill(dataset, np.random.default_rng(seed), Run(device))
         return time.perf_counter() - start
-    return sum(_phase_seconds(phase, dataset, seed, device) for phase in method.phases())
+    return sum(_phase_seconds(phase, dataset, seed, device) for phase in method.phases()[int(taught) :])
 
 
 def _phase_seconds(phase: Phase, dataset: OfflineDataset, seed: int, device: str) -> float:
@@ -201,7 +202,8 @@ def sweep_units(plan: Sweep) -> list[UnitCost]:
 def _cell_units(cell: Cell, dataset: OfflineDataset) -> list[UnitCost]:
     config = cell.config
     method = cell.configure(dataset)
-    seconds = distillation_seconds(method, dataset, seed=cell.seed, device=config.device)
+    taught = cell.taught_by is not None
+    seconds = distillation_seconds(method, dataset, seed=cell.seed, device=config.device, taught=taught)
     rng = np.random.default_rng(cell.seed)
     stand_in = METHODS.get("random")(n_samples=cell.samples).distill(dataset, rng)
     if method.labels == "soft":

@@ -226,7 +226,7 @@ def configure(
         known |= kind.of_given(given.samples)
         recorded["given_sha256"] = given.samples.sha256  # with the labels, which the teachers' file may have moved
     configured = kind.preset(dataset, chosen, name=preset, settings={**known, **settings}, expert=load_expert)
-    recorded["teachers_sha256"] = given.sha256
+    recorded["teachers_sha256"] = given.teachers.sha256
     return given.label(configured, seed), recorded
 
 
@@ -829,14 +829,12 @@ class _GivenTeachers:
         samples: What they labelled.
         teachers: They.
         theirs: The configuration that the file records, and its seed.
-        sha256: Hash of the file's content.
     """
 
     path: Path
     samples: Distilled
     teachers: Teachers
     theirs: Mapping[str, Any]
-    sha256: str | None
 
     def settings(self, kind: type[Method]) -> dict[str, Any]:
         """Returns the options that they were trained with, but for those of the samples that they labelled."""
@@ -893,7 +891,7 @@ def _read_teachers(path: Path, dataset: OfflineDataset, device: str) -> _GivenTe
     if settings["source_sha256"] != dataset.sha256:
         raise DistillError(f"{_of_another(str(path), other, dataset)} Teachers are for what they were trained on.")
     theirs = {"seed": settings.get("seed"), **settings["config"]}
-    return _GivenTeachers(path, other, other.teachers, theirs, other.recorded_sha256)
+    return _GivenTeachers(path, other, other.teachers, theirs)
 
 
 def _provenance(

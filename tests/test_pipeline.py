@@ -84,7 +84,7 @@ TAKEN = {
     "unrolled": 1,
     "labels": 4,
     "hard-labels": 4,
-    "views": 4,
+    "views": 5,
     "kernel": 5,
     "kernel-actions": 1,
     "unrolled-labels": 5,
@@ -366,7 +366,7 @@ def test_teachers_of_version_0_1_label_new_samples(starpilot_dataset: OfflineDat
     dataset = dataclasses.replace(starpilot_dataset, recorded_sha256=theirs.source_sha256)
     few = distill(dataset, "labels", teachers=path, n_samples=5)
     assert few.provenance is not None and few.provenance.settings["steps"] == 0
-    assert few.provenance.settings["teachers_sha256"] == theirs.recorded_sha256
+    assert few.provenance.settings["teachers_sha256"] == theirs.teachers.sha256
     assert few.teachers is not None and theirs.teachers is not None and len(few.teachers) == 3
     np.testing.assert_allclose(
         few.samples.probabilities, theirs.teachers.label(few.samples.observations), atol=1e-6

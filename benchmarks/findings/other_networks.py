@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d3rlpy_distill import PAPER_SMALL, Distilled, OfflineDataset, TransitionArrays, make_task
+from d3rlpy_distill import PAPER_SMALL, Distilled, OfflineDataset, make_task
 from d3rlpy_distill.catalogue import STUDENTS
 from d3rlpy_distill.data.training_set import TrainingSet
 from d3rlpy_distill.evaluation import difference_interval
@@ -25,14 +25,11 @@ NETWORKS = ("nature", "impala-s2d")
 LEARNING_RATE = 1e-3
 
 
-def train(name: str, dataset: OfflineDataset, data: Sequence[TransitionArrays]) -> list[Policy]:
+def train(name: str, dataset: OfflineDataset, data: Sequence[TrainingSet]) -> list[Policy]:
     """One student of a network for each set of samples."""
     student = STUDENTS.get(name)()
     config = dataclasses.replace(student.learner(dataset, PAPER_SMALL), learning_rate=LEARNING_RATE)
-    learners = [
-        student.fit(config, TrainingSet(samples), PAPER_SMALL.n_steps, seed=seed)
-        for seed, samples in enumerate(data)
-    ]
+    learners = [student.fit(config, samples, PAPER_SMALL.n_steps, seed=seed) for seed, samples in enumerate(data)]
     return [student.policy(learner, 0.0) for learner in learners]
 
 
@@ -47,11 +44,11 @@ def main() -> None:
     assert dataset.task is not None
     task, coreset = make_task(dataset.task), RandomCoreset(n_samples=len(distilled))
     seeds = range(arguments.students)
-    random = [coreset.distill(dataset, np.random.default_rng(seed)).samples for seed in seeds]
+    random = [coreset.distill(dataset, np.random.default_rng(seed)).training_set() for seed in seeds]
     for name in NETWORKS:
         arms = {
             "random": train(name, dataset, random),
-            "distilled": train(name, dataset, [distilled.samples for _ in seeds]),
+            "distilled": train(name, dataset, [distilled.training_set() for _ in seeds]),
         }
         for split in task.default_splits:
             returns = {

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from d3rlpy.dataset import ReplayBufferBase
 
+from ..memory import check_fits
 from .transitions import TransitionArrays, one_step_buffer
 from .views import Views
 
@@ -37,14 +38,23 @@ class TrainingSet:
         """What is imitated: the transitions, N of them, and after them views as transitions of their own.
 
         A view's action and return-to-go are those of the image beneath it, which no imitator of soft labels reads.
+
+        Raises:
+            TooLargeError: If the views do not fit the memory.
         """
         data, views = self.transitions, self.views
         if views is None:
             return data
         rows = np.concatenate([np.arange(len(data)), views.sources[:, 0].astype(np.int64)])
-        assert data.probabilities is not None
+        assert data.probabilities is not None, "views of transitions without soft labels"
+        images, count = np.asarray(data.observations), len(data)
+        check_fits(f"{len(views)} views of {images.shape[1:]}", (count + len(views)) * images[0].nbytes)
+        observations = np.empty((count + len(views), *images.shape[1:]), images.dtype)
+        observations[:count] = images
+        views.of(images, out=observations[count:])
+        rows = np.concatenate([np.arange(count), views.sources[:, 0].astype(np.int64)])
         return TransitionArrays.one_step(
-            np.concatenate([data.observations, views.of(data.observations)]),
+            observations,
             data.actions[rows],
             data.returns_to_go[rows],
             data.action_size,

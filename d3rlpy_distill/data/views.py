@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from ..errors import UnsuitableDatasetError
 
 __all__ = ["Views", "draw_views"]
 
-PIECE = 256  # views at once: what is known of each pixel meanwhile takes many times the room of the pixels
+PIXELS = 2**20  # at once: what is known of each meanwhile takes many times its room
+SOURCE, SMALL, LARGE, LABEL = (np.dtype(name) for name in ("int16", "int8", "int16", "float16"))
 PASTED = 0.8
 """Probability of each patch but the first."""
 SMALLEST = 8
@@ -26,13 +26,13 @@ class Views:
 
     A view is L patches, each pasted over those before it. A patch is a box of one of the images, all of which was
     shifted before; where a shift uncovers something, the edge is repeated. The first patch covers the view. What is
-    kept of a view is how it is made, which takes 8 bytes a patch, and no pixel.
+    kept of a view is how it is made, and no pixel: 8 bytes a patch of a small image.
 
     Args:
         sources: The image of each patch, 0 to M - 1, int16 ``(V, L)``.
         geometry: Of each patch: pixels by which its image is shifted up and to the left, and its box, top, left, bottom
-            and right, the last two excluded; an empty box pastes nothing. Int16, or int8 where images are smaller than
-            128 pixels, ``(V, L, 6)``.
+            and right, the last two excluded; an empty box pastes nothing. Int16, or int8 where no number exceeds 127,
+            ``(V, L, 6)``.
         labels: A distribution over the actions for each view, float16 ``(V, A)``.
     """
 
@@ -55,42 +55,47 @@ class Views:
         labels /= labels.sum(1, keepdims=True)
         return labels
 
-    def only(self, index: npt.NDArray[Any]) -> Views:
-        """Returns those at ``index``, an array of indices or a mask."""
+    def only(self, index: slice | npt.NDArray[Any]) -> Views:
+        """Returns those at ``index``, a slice, an array of indices or a mask."""
         return Views(self.sources[index], self.geometry[index], self.labels[index])
 
-    def of(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Returns all views of images ``(M, C, H, W)``, of their dtype, ``(V, C, H, W)``."""
-        out = np.empty((len(self), *images.shape[1:]), images.dtype)
-        start = 0
-        for piece in self.in_pieces(images):
-            out[start : start + len(piece)] = piece
-            start += len(piece)
-        return out
+    def of(self, images: npt.NDArray[Any], out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """Returns all views of images ``(M, C, H, W)``, of their dtype, ``(V, C, H, W)``.
 
-    def in_pieces(self, images: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-        """Yields the views in their order, at most 256 at once, ``(B, C, H, W)``."""
+        Args:
+            images: The images.
+            out: Where to write them; a new array by default.
+        """
+        images = np.asarray(images)
         count, channels, height, width = images.shape
+        made = np.empty((len(self), channels, height, width), images.dtype) if out is None else out
         pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).reshape(count * height * width, channels)
-        for start in range(0, len(self), PIECE):
-            piece = slice(start, start + PIECE)
+        at_once = max(1, PIXELS // (height * width))
+        for start in range(0, len(self), at_once):
+            piece = slice(start, start + at_once)
             index = _pixels(self.sources[piece], self.geometry[piece], height, width)
-            yield np.ascontiguousarray(pixels[index].transpose(0, 3, 1, 2))
+            made[piece] = pixels[index].transpose(0, 3, 1, 2)
+        return made
+
+    def tobytes(self) -> bytes:
+        """Returns everything, for a hash."""
+        return self.sources.tobytes() + self.geometry.tobytes() + self.labels.tobytes()
 
     def problem(self, n_images: int, shape: tuple[int, ...]) -> str | None:
         """Says why these are no views of ``n_images`` images of a shape ``(C, H, W)``; None if they are."""
+        dtypes = self.sources.dtype, self.geometry.dtype, self.labels.dtype
+        if dtypes not in [(SOURCE, size, LABEL) for size in (SMALL, LARGE)]:
+            return f"of types {', '.join(map(str, dtypes))}: expected int16, int8 or int16, and float16"
         views, layers = self.sources.shape if self.sources.ndim == 2 else (0, 0)
-        if not layers or self.geometry.shape != (views, layers, 6) or len(self.labels) != views:
+        if not layers or self.geometry.shape != (views, layers, 6) or self.labels.shape[:1] != (views,):
             return (
                 f"of shapes {self.sources.shape}, {self.geometry.shape} and {self.labels.shape}: expected (V, L), "
                 "(V, L, 6) and (V, A)"
             )
-        if self.sources.dtype.kind not in "iu" or self.geometry.dtype.kind not in "iu":
-            return f"of types {self.sources.dtype} and {self.geometry.dtype}: expected integers"
         if len(shape) != 3:
             return f"of observations of shape {shape}: expected images"
         if views and not 0 <= self.sources.min() <= self.sources.max() < n_images:
-            return f"of images up to {self.sources.max()}: expected 0 to {n_images - 1}"
+            return f"of images {self.sources.min()} to {self.sources.max()}: expected 0 to {n_images - 1}"
         top, left, bottom, right = np.moveaxis(self.geometry[:, :, 2:].astype(np.int64), -1, 0)
         inside = (top >= 0) & (left >= 0) & (bottom <= shape[1]) & (right <= shape[2])
         whole = (top == 0) & (left == 0) & (bottom == shape[1]) & (right == shape[2])
@@ -101,12 +106,13 @@ class Views:
 
 def draw_views(
     n_images: int, shape: tuple[int, ...], n_views: int, *, patches: int, shift: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.integer[Any]]]:
-    """Draws how views are made: the sources and the geometry of :class:`Views`.
+) -> Views:
+    """Draws how views are made; they have no labels yet.
 
     Each patch is of an image of its own, with a shift of its own, both drawn uniformly. The first one covers the view.
     Each further one is there with probability 0.8; its height, its width and its place are drawn uniformly, the sides
-    from an eighth of the image's on. With one of them this is CutMix (Yun et al., arXiv 1905.04899).
+    from about an eighth of the image's on. That one image is pasted into another is the idea of CutMix (Yun et al.,
+    arXiv 1905.04899), which mixes their labels as well.
 
     Args:
         n_images: M.
@@ -121,22 +127,20 @@ def draw_views(
     """
     if len(shape) != 3:
         raise UnsuitableDatasetError(f"views of observations of shape {shape}: expected images, (C, H, W).")
-    most = np.iinfo(np.int16).max
-    if max(n_images, *shape[1:], shift) > most:
-        raise UnsuitableDatasetError(
-            f"views of {n_images} images of {shape[1]} x {shape[2]} pixels: expected at most {most}."
-        )
-    layers = patches + 1
-    size = np.array(shape[1:])
+    most = np.iinfo(LARGE).max
+    told = {"samples": n_images, "pixels a side": max(shape[1:]), "pixels of shift": shift}
+    if too_many := [f"{number} {name}" for name, number in told.items() if number > most]:
+        raise UnsuitableDatasetError(f"views of {', '.join(too_many)}: expected at most {most}.")
+    layers, size = patches + 1, np.array(shape[1:])
     shifts = rng.integers(-shift, shift, (n_views, layers, 2), endpoint=True)
     sides = rng.integers(np.maximum(size // SMALLEST, 1), size, (n_views, layers, 2), endpoint=True)
     first = rng.integers(0, size - sides, endpoint=True)
     sides *= (rng.random((n_views, layers, 1)) < PASTED).astype(np.int64)
     first[:, 0], sides[:, 0] = 0, size
     geometry = np.concatenate([shifts, first, first + sides], axis=2)
-    small = max(*shape[1:], shift) <= np.iinfo(np.int8).max
-    sources = rng.integers(n_images, size=(n_views, layers)).astype(np.int16)
-    return sources, geometry.astype(np.int8) if small else geometry.astype(np.int16)
+    small = max(*shape[1:], shift) <= np.iinfo(SMALL).max
+    sources = rng.integers(n_images, size=(n_views, layers)).astype(SOURCE)
+    return Views(sources, geometry.astype(SMALL if small else LARGE), np.empty((n_views, 0), LABEL))
 
 
 def _pixels(

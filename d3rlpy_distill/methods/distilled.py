@@ -51,6 +51,9 @@ class Distilled:
         views: Further observations that are made of the samples', each with a soft label; None if there are none.
         provenance: How it was made; None if nobody knows.
         recorded_sha256: Hash of the samples as a file says it.
+
+    Raises:
+        UnsuitableDatasetError: If there are views, and the samples have no soft labels.
     """
 
     samples: TransitionArrays
@@ -60,6 +63,10 @@ class Distilled:
     views: Views | None = None
     provenance: Provenance | None = None
     recorded_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.views is not None and self.samples.probabilities is None:
+            raise UnsuitableDatasetError("views of samples without soft labels: expected labels of both.")
 
     def __len__(self) -> int:
         """Number of samples, M."""
@@ -93,7 +100,7 @@ class Distilled:
             return content
         told = content.encode() + self.samples.probabilities.tobytes()
         if self.views is not None:
-            told += self.views.sources.tobytes() + self.views.geometry.tobytes() + self.views.labels.tobytes()
+            told += self.views.tobytes()
         return hashlib.sha256(told).hexdigest()
 
     def to_buffer(self, *, soft: bool = False) -> ReplayBuffer:

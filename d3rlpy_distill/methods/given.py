@@ -45,3 +45,8 @@ class GivenSamplesMethod(LabelDistillationConfig):
             )
         if given is not None and not given.soft:
             raise SettingsError("the given set has no soft labels: expected one of a method that gives them.")
+        if given is not None and given.views is not None:
+            raise SettingsError(
+                f"the given set has {len(given.views):,} views, which would be lost: begin with another set, or with "
+                "real observations and these teachers."
+            )

@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..learners.convergence import ConvergenceConfig
 from ..options import option
 from ..students.teachers import Teachers
-from .base import Run
+from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
 from .k_center import k_center
@@ -98,6 +98,13 @@ class LabelDistillationConfig(LearnedMethod):
     def convergence(self) -> ConvergenceConfig:
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
+
+    def taught_phases(self, steps: int) -> list[Phase]:
+        """Returns the phases of a method that takes so many steps when the teachers are trained."""
+        teaching = self.option_steps
+        soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
+        parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), steps)]
+        return [part for part in parts if part.steps]
 
     def imitated(self, dataset: OfflineDataset) -> tuple[TransitionArrays, npt.NDArray[np.int64]]:
         """Returns the transitions to distil, with what teachers imitate where that is no action, and their indices."""

@@ -16,6 +16,7 @@ from ..data import OfflineDataset, TransitionArrays
 from ..errors import SettingsError
 from ..options import option
 from ..students.teachers import Teachers
+from .after_teaching import AfterTeaching
 from .base import Phase, Run
 from .checkpoint import data_fingerprint
 from .distilled import Distilled
@@ -102,10 +103,7 @@ class TaughtMethod(GivenSamplesMethod):
 
     def phases(self) -> list[Phase]:
         """Those of the teachers, and the moves."""
-        teaching = self.option_steps
-        soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
-        parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), self.moves)]
-        return [part for part in parts if part.steps]
+        return self.taught_phases(self.moves)
 
     @abc.abstractmethod
     def objective(
@@ -126,7 +124,11 @@ class TaughtMethod(GivenSamplesMethod):
         The samples' ``actions`` are those taken where they began.
         """
         data, rows = self.imitated(dataset)
-        process = _Taught(self, data, rng, run.device)
+
+        def begin(teachers: Teachers) -> _MovingSoft:
+            return _MovingSoft(self, data, teachers, rng, run.device)
+
+        steps = AfterTeaching(self, data, rng, run.device, begin)
         identity = {
             "config": self.to_json(),
             "data": data_fingerprint(data),
@@ -134,55 +136,8 @@ class TaughtMethod(GivenSamplesMethod):
             "teachers": None if self.given is None else self.given.sha256,
             "given": None if self.given_samples is None else self.given_samples.sha256,
         }
-        run_steps(process, self.total_steps, rng, run, identity)
-        return process.distilled(rows)
-
-
-class _Taught:
-    """Teachers, then samples that move, as one process."""
-
-    def __init__(
-        self, config: TaughtMethod, data: TransitionArrays, rng: np.random.Generator, device: str
-    ) -> None:
-        self._config, self._data, self._rng, self._device = config, data, rng, device
-        self._teaching = config.teaching(data, rng, device)
-        self._left = config.option_steps
-        self._moving: _MovingSoft | None = None
-
-    def step(self) -> float:
-        """Takes a step of the present teacher, or moves the samples."""
-        if self._left:
-            self._left -= 1
-            return self._teaching.step()
-        return self._begun().step()
-
-    def state(self) -> dict[str, Any]:
-        """Returns what :meth:`load_state` takes."""
-        moving = None if self._moving is None else self._moving.state()
-        return {"teaching": self._teaching.state(), "left": self._left, "moving": moving}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
-        self._teaching.load_state(state["teaching"])
-        self._left = int(state["left"])
-        if state["moving"] is not None:
-            self._begun().load_state(state["moving"])
-
-    def distilled(self, rows: npt.NDArray[np.int64]) -> Distilled:
-        """Returns the samples as they are.
-
-        Args:
-            rows: The transitions of the whole dataset that the data are.
-        """
-        return self._begun().distilled(rows)
-
-    def _begun(self) -> _MovingSoft:
-        if self._moving is None:
-            teachers = self._config.given or self._config.taught(self._teaching, self._data, self._device)
-            if teachers is None:
-                raise SettingsError("steps=0 without given teachers: nobody labels; expected 1 or more.")
-            self._moving = _MovingSoft(self._config, self._data, teachers, self._rng, self._device)
-        return self._moving
+        run_steps(steps, self.total_steps, rng, run, identity)
+        return steps.process().distilled(rows)
 
 
 class _MovingSoft:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from ..data import OfflineDataset, Views
 from ..data.views import draw_views
-from ..errors import SettingsError, UnsuitableDatasetError
+from ..errors import UnsuitableDatasetError
 from ..options import option
-from .base import Run
+from ..students.teachers import Teachers
+from .after_teaching import AfterTeaching
+from .base import Phase, Run
+from .checkpoint import data_fingerprint
 from .distilled import Distilled
-from .labels import LabelDistillationConfig
+from .labels import SMALLEST, LabelDistillationConfig
+from .loop import run_steps
 
 __all__ = ["ViewLabelsConfig"]
+
+PIECE = 1024
+"""Observations that a step labels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,25 @@ class ViewLabelsConfig(LabelDistillationConfig):
     patches: int = option(3, "Patches that are pasted over a view's image, at most.", minimum=0)
     shift: int = option(8, "Largest shift of a patch's image in pixels, to each side.", minimum=0)
 
+    @property
+    def labelling_steps(self) -> int:
+        """Steps that label samples and views."""
+        return -(-(self.n_samples + self.n_views) // PIECE)
+
+    @property
+    def total_steps(self) -> int:
+        """Those of the teachers, and those that label."""
+        return super().total_steps + self.labelling_steps
+
+    @property
+    def option_steps(self) -> int:
+        """Those of the teachers alone."""
+        return self.total_steps - self.labelling_steps
+
+    def phases(self) -> list[Phase]:
+        """Those of the teachers, and those that label."""
+        return self.taught_phases(self.labelling_steps)
+
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and labels samples and views; see :meth:`~.base.Method.distill`.
 
@@ -74,24 +103,58 @@ class ViewLabelsConfig(LabelDistillationConfig):
                 "kernel."
             )
         data, rows = self.imitated(dataset)
-        teachers = self.teach(data, rng, run)
-        if teachers is None:
-            raise SettingsError("steps=0 without given teachers: nobody labels; expected 1 or more.")
+        identity = {
+            "config": self.to_json(),
+            "data": data_fingerprint(data),
+            "rng": str(rng.bit_generator.state),
+            "teachers": None if self.given is None else self.given.sha256,
+        }
         chosen = rng.choice(len(data), self.n_samples, replace=False)
         samples = dataclasses.replace(data, probabilities=None).take(chosen)
-        images, shape = samples.observations, dataset.observation_shape
-        sources, geometry = draw_views(
-            self.n_samples, shape, self.n_views, patches=self.patches, shift=self.shift, rng=rng
+        shape = dataset.observation_shape
+        views = draw_views(self.n_samples, shape, self.n_views, patches=self.patches, shift=self.shift, rng=rng)
+        steps = AfterTeaching(
+            self, data, rng, run.device, lambda teachers: _Labelling(teachers, samples.observations, views)
         )
-        unlabelled = Views(sources, geometry, np.empty((self.n_views, 0), np.float16))
-        labels = [teachers.label(piece) for piece in unlabelled.in_pieces(images)]
-        views = dataclasses.replace(
-            unlabelled,
-            labels=np.concatenate([np.empty((0, data.action_size), np.float32), *labels]).astype(np.float16),
-        )
+        run_steps(steps, self.total_steps, rng, run, identity)
+        labelling = steps.process()
+        labels = labelling.labels()
+        labelled = dataclasses.replace(views, labels=labels[self.n_samples :].astype(np.float16))
         return Distilled(
-            dataclasses.replace(samples, probabilities=teachers.label(images)),
+            dataclasses.replace(samples, probabilities=labels[: self.n_samples]),
             sources=rows[chosen],
-            teachers=teachers,
-            views=views if self.n_views else None,
+            teachers=labelling.teachers,
+            views=labelled if self.n_views else None,
         )
+
+
+class _Labelling:
+    """Images and their views while teachers label them, a piece a step."""
+
+    def __init__(self, teachers: Teachers, images: npt.NDArray[Any], views: Views) -> None:
+        self.teachers, self._images, self._views = teachers, images, views
+        self._done: list[npt.NDArray[np.float32]] = []
+
+    def step(self) -> float:
+        """Labels a piece and returns the mean entropy of its labels, the least loss that a student can have there."""
+        start, count = len(self._done) * PIECE, len(self._images)
+        of_images, of_views = (
+            slice(start, start + PIECE),
+            slice(max(0, start - count), max(0, start + PIECE - count)),
+        )
+        views = self._views.only(of_views).of(self._images)
+        labels = self.teachers.label(np.concatenate([self._images[of_images], views]))
+        self._done.append(labels)
+        return float(-(labels * np.log(np.maximum(labels, SMALLEST))).sum(1).mean())
+
+    def labels(self) -> npt.NDArray[np.float32]:
+        """Returns the labels so far, those of images first."""
+        return np.concatenate(self._done)
+
+    def state(self) -> dict[str, Any]:
+        """Returns what :meth:`load_state` takes."""
+        return {"labels": [torch.from_numpy(one) for one in self._done]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self._done = [one.numpy() for one in state["labels"]]

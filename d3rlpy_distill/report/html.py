@@ -168,7 +168,7 @@ def _figure(drawings: Sequence[str], told: str) -> str:
 def _frames(name: str, distilled: Distilled) -> tuple[str, Figure]:
     figure = gallery_figure(distilled)
     if distilled.views is not None:
-        return f"Some frames of {name}, and under each a view with the likeliest action of its label.", figure
+        return f"Some frames of {name}, and under them views, each with the likeliest action of its label.", figure
     if distilled.initial is None:
         return f"Some frames of {name}, each with the action that was taken.", figure
     return f"Some frames of {name}: what they started from, what they became, and the change.", figure

@@ -97,7 +97,8 @@ class Student(abc.ABC):
 
         Args:
             config: From :meth:`learner`.
-            data: What to train on.
+            data: What to train on. A student that takes soft labels trains on its ``examples``, which are transitions
+                and views.
             n_steps: Gradient steps.
             seed: Fixes initial weights and batches.
             device: torch device.

@@ -142,8 +142,8 @@ class Cell:
         }
 
     def configure(self, dataset: OfflineDataset) -> Method:
-        """Returns the method as it distils, but for the teachers of another cell, in whose place none are trained."""
-        asked = {**self.asked, "teachers": None, **({} if self.taught_by is None else {"steps": 0})}
+        """Returns the method as it distils, but for the teachers of another cell: as if it trained them itself."""
+        asked = {**self.asked, "teachers": None}
         return configure(dataset, self.method, device=self.config.device, **asked)[0]
 
     def plan(self, dataset: OfflineDataset, distilled: Distilled) -> Evaluation:
