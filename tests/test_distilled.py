@@ -44,11 +44,11 @@ BUNDLED = {
 }
 """Content hashes of the files that version 0.1 shipped."""
 VIEWS = {
-    "bigfish-views-150": "dd84b43b548d39bc502efabda5c4b5443989d7c183dcc3be2a1a4a4866fd0280",
-    "jumper-views-150": "f7cb8b03106c13b3c2e97836fd7ae668ad4f482605a1de256c4015dc3c10d78e",
-    "starpilot-views-150": "9497fa549be994dac5b476ab34761888dd9fcd3c38fba7aa8608b4ac888c9e9d",
+    "bigfish-views-150": "0db69eb8ff5d8460a02842317368a306a3824a5db1c99ef62a66c3b323a77252",
+    "jumper-views-150": "7995d9a193d4c90925acc0bf93a2e81229783aed240af1517e1763300e74530e",
+    "starpilot-views-150": "1ff7896f551cdc9e3b5bdf03956f2bf8dfda3854d985342cb1dbcf4440d677f0",
 }
-"""Content hashes of the sets with views."""
+"""Hashes of the sets with views, labels included."""
 
 
 def hard_pixels() -> Distilled:
@@ -299,7 +299,7 @@ def test_all_bundled_files_are_named_here() -> None:
 @pytest.mark.parametrize("name", list(VIEWS))
 def test_bundled_views_are_labelled_by_the_teachers_in_the_file(name: str) -> None:
     loaded = Distilled.load(bundled(name))
-    assert loaded.recorded_sha256 == VIEWS[name] and loaded.task == f"procgen/{name.split('-')[0]}"
+    assert loaded.sha256 == VIEWS[name] and loaded.task == f"procgen/{name.split('-')[0]}"
     assert loaded.teachers is not None and loaded.views is not None and len(loaded) == 150
     assert len(loaded.teachers) == 2 and len(loaded.views) == 16_000
     few = loaded.views.only(np.arange(64))
