@@ -57,6 +57,7 @@ def arm_sizes_figure(results: Sequence[Results]) -> Figure:
         results: Evaluations.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     panels = [(one, student, split) for one in results for student in one.students for split in one.splits]
     figure = Figure(figsize=(10, 3.4 * len(panels)), layout="constrained")
@@ -71,6 +72,11 @@ def arm_sizes_figure(results: Sequence[Results]) -> Figure:
             axis.set(
                 xlabel="megabytes, uncompressed" if by_bytes else "samples", ylabel="mean return", xscale="log"
             )
+            axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+            # where sizes span a decade or two, matplotlib's own labels lie over each other
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
             if axis.get_legend_handles_labels()[0] and not by_bytes:
                 for text in axis.legend(frameon=False, fontsize=8).get_texts():
                     text.set_parse_math(False)  # names are anybody's

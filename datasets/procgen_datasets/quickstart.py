@@ -26,7 +26,7 @@ __all__ = ["MEASURED", "QuickstartConfig", "QuickstartResult", "check_quickstart
 ALL, RANDOM, RANDOM_SOFT, DISTILLED = "bc-100-soft", "random-{n}", "random-soft-{n}", "soft-{n}"
 PLOT, FILM = "returns.png", "play.gif"
 FILM_STEPS, FILM_HEIGHT, FILM_EVERY = 240, 144, 3  # a file of about 2 MB
-FULL_BUDGET, SMALL_BUDGET = Budget(2500, 64), Budget(1000, 64)
+FULL_BUDGET, SMALL_BUDGET = Budget(2500, 64), Budget(2000, 64)
 MEASURED = "5 minutes on 2 cores of an AMD EPYC (Zen 5)"
 
 
