@@ -33,7 +33,7 @@ class ViewLabelsConfig(LabelDistillationConfig):
     r"""Give few real images the labels of students of all the data, and many composites of them their own.
 
     Few images with a label each say little of a teacher's policy :math:`q`. But it can be asked about any image, and
-    a label takes a hundredth of an image's bytes. So V views :math:`v_j` are made of M random images :math:`x_i`:
+    a label takes little beside an image's bytes. So V views :math:`v_j` are made of M random images :math:`x_i`:
     parts of several images, each shifted, pasted over each other (:class:`~..data.views.Views`). The set keeps the
     images, how each view is made, and what the teachers do there. A student minimises
 

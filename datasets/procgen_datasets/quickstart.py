@@ -189,7 +189,7 @@ def _text(config: QuickstartConfig, dataset: OfflineDataset, results: Results, a
             f"  rld-distill distill d3rlpy_data/{config.game}-expert.h5 --method views --student {config.student} "
             f"--out views.h5",
             f"  rld-distill evaluate d3rlpy_data/{config.game}-expert.h5 views.h5 --student {config.student} "
-            "--out results/mine",
+            "--small-steps 2000 --out results/mine",
             "or bring a dataset, a method or a student of your own: examples/ has one file for each.",
         ]
     )
