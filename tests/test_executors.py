@@ -358,7 +358,9 @@ def test_units_write_to_nothing_that_they_share(
     taught = {"teacher_steps": 1, "n_teachers": 1}
     few = {"labels": taught, "gradient": {"steps": 1}, "unrolled": {"steps": 1, "window": 2, "horizon": 4}}
     few |= {"kernel": {**taught, "moves": 1}, "unrolled-labels": {**taught, "moves": 1, "window": 2}}
-    discrete = [method for method in METHODS.names() if method != "kernel-actions"]
+    few |= {"views": {**taught, "n_views": 4}}
+    others = {"kernel-actions", *(["views"] if len(dataset.observation_shape) == 1 else [])}
+    discrete = [method for method in METHODS.names() if method not in others]
     sets = [distill(shared, method, n_samples=8, **few.get(method, {})) for method in discrete]
     students = ["paper"] if name == "starpilot" else ["mlp", "bc", "cql", "dt"]
     for student in students:

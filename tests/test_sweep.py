@@ -322,7 +322,8 @@ def test_soft_labels_are_swept_under_their_own_name_and_taught_once(cartpole: Pa
     info = read_info(tmp_path / "cart-labels-8-0.h5")
     assert info.provenance is not None
     settings = info.provenance.settings
-    assert settings["teachers_sha256"] == read_info(tmp_path / "cart-labels-5-0.h5").content_sha256
+    teachers = Distilled.load(tmp_path / "cart-labels-5-0.h5").teachers
+    assert teachers is not None and settings["teachers_sha256"] == teachers.sha256
     own = [json.loads((tmp_path / f"{name}.json").read_text())["seconds"] for name in names[:2]]
     assert [c.seconds for c in results.cells[:2]] == [own[0], own[1] + own[0]]
 
