@@ -45,7 +45,6 @@ class TrainingSet:
         data, views = self.transitions, self.views
         if views is None:
             return data
-        rows = np.concatenate([np.arange(len(data)), views.sources[:, 0].astype(np.int64)])
         assert data.probabilities is not None, "views of transitions without soft labels"
         images, count = np.asarray(data.observations), len(data)
         check_fits(f"{len(views)} views of {images.shape[1:]}", (count + len(views)) * images[0].nbytes)

@@ -126,7 +126,9 @@ def draw_views(
         UnsuitableDatasetError: If observations are no images, or too many or too large.
     """
     if len(shape) != 3:
-        raise UnsuitableDatasetError(f"views of observations of shape {shape}: expected images, (C, H, W).")
+        raise UnsuitableDatasetError(
+            f"views of observations of shape {shape}: expected images; give --method labels or kernel."
+        )
     most = np.iinfo(LARGE).max
     told = {"samples": n_images, "pixels a side": max(shape[1:]), "pixels of shift": shift}
     if too_many := [f"{number} {name}" for name, number in told.items() if number > most]:

@@ -67,9 +67,9 @@ class HardLabelsConfig(GivenSamplesMethod):
             )
 
     @property
-    def total_steps(self) -> int:
+    def option_steps(self) -> int:
         """Those of the teachers; 0 where the samples are given, which have their labels."""
-        return 0 if self.given_samples is not None else super().total_steps
+        return 0 if self.given_samples is not None else super().option_steps
 
     @classmethod
     def of_given(cls, samples: Distilled) -> dict[str, Any]:

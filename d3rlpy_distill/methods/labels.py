@@ -88,23 +88,33 @@ class LabelDistillationConfig(LearnedMethod):
             raise SettingsError(f"steps={self.steps} with given teachers: expected 0 or None, none are trained.")
 
     @property
-    def total_steps(self) -> int:
+    def further_steps(self) -> int:
+        """Steps that come after those of the teachers."""
+        return 0
+
+    @property
+    def option_steps(self) -> int:
         """``steps``, or those of all teachers; 0 where they are given."""
         if self.given is not None:
             return 0
         return self.n_teachers * self.teacher_steps if self.steps is None else self.steps
 
     @property
+    def total_steps(self) -> int:
+        """Those of the teachers, and those that come after."""
+        return self.option_steps + self.further_steps
+
+    def phases(self) -> list[Phase]:
+        """Those of the teachers, and those that come after."""
+        teaching = self.option_steps
+        soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
+        parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), self.further_steps)]
+        return [part for part in parts if part.steps]
+
+    @property
     def convergence(self) -> ConvergenceConfig:
         """How a teacher trains."""
         return ConvergenceConfig(self.teacher_steps, self.held_out, check_every=min(100, self.teacher_steps))
-
-    def taught_phases(self, steps: int) -> list[Phase]:
-        """Returns the phases of a method that takes so many steps when the teachers are trained."""
-        teaching = self.option_steps
-        soon = dataclasses.replace(self, steps=min(1, teaching)) if teaching else self
-        parts = [Phase(self, 0, teaching), Phase(soon, min(1, teaching), steps)]
-        return [part for part in parts if part.steps]
 
     def imitated(self, dataset: OfflineDataset) -> tuple[TransitionArrays, npt.NDArray[np.int64]]:
         """Returns the transitions to distil, with what teachers imitate where that is no action, and their indices."""

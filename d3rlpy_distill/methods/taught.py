@@ -17,12 +17,10 @@ from ..errors import SettingsError
 from ..options import option
 from ..students.teachers import Teachers
 from .after_teaching import AfterTeaching
-from .base import Phase, Run
-from .checkpoint import data_fingerprint
+from .base import Run
 from .distilled import Distilled
 from .given import GivenSamplesMethod
 from .labels import far_apart
-from .loop import run_steps
 from .soft_samples import SoftSamples
 from .synthetic import parameter_groups
 
@@ -92,18 +90,9 @@ class TaughtMethod(GivenSamplesMethod):
             )
 
     @property
-    def total_steps(self) -> int:
-        """Those of the teachers, and the moves."""
-        return super().total_steps + self.moves
-
-    @property
-    def option_steps(self) -> int:
-        """Those of the teachers alone."""
-        return self.total_steps - self.moves
-
-    def phases(self) -> list[Phase]:
-        """Those of the teachers, and the moves."""
-        return self.taught_phases(self.moves)
+    def further_steps(self) -> int:
+        """The moves."""
+        return self.moves
 
     @abc.abstractmethod
     def objective(
@@ -128,16 +117,8 @@ class TaughtMethod(GivenSamplesMethod):
         def begin(teachers: Teachers) -> _MovingSoft:
             return _MovingSoft(self, data, teachers, rng, run.device)
 
-        steps = AfterTeaching(self, data, rng, run.device, begin)
-        identity = {
-            "config": self.to_json(),
-            "data": data_fingerprint(data),
-            "rng": str(rng.bit_generator.state),
-            "teachers": None if self.given is None else self.given.sha256,
-            "given": None if self.given_samples is None else self.given_samples.sha256,
-        }
-        run_steps(steps, self.total_steps, rng, run, identity)
-        return steps.process().distilled(rows)
+        given = None if self.given_samples is None else self.given_samples.sha256
+        return AfterTeaching(self, data, rng, run, begin).finished(given=given).distilled(rows)
 
 
 class _MovingSoft:

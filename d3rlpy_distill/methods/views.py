@@ -12,15 +12,12 @@ import torch
 
 from ..data import OfflineDataset, Views
 from ..data.views import draw_views
-from ..errors import UnsuitableDatasetError
 from ..options import option
 from ..students.teachers import Teachers
 from .after_teaching import AfterTeaching
-from .base import Phase, Run
-from .checkpoint import data_fingerprint
+from .base import Run
 from .distilled import Distilled
 from .labels import SMALLEST, LabelDistillationConfig
-from .loop import run_steps
 
 __all__ = ["ViewLabelsConfig"]
 
@@ -71,23 +68,9 @@ class ViewLabelsConfig(LabelDistillationConfig):
     shift: int = option(8, "Largest shift of a patch's image in pixels, to each side.", minimum=0)
 
     @property
-    def labelling_steps(self) -> int:
+    def further_steps(self) -> int:
         """Steps that label samples and views."""
         return -(-(self.n_samples + self.n_views) // PIECE)
-
-    @property
-    def total_steps(self) -> int:
-        """Those of the teachers, and those that label."""
-        return super().total_steps + self.labelling_steps
-
-    @property
-    def option_steps(self) -> int:
-        """Those of the teachers alone."""
-        return self.total_steps - self.labelling_steps
-
-    def phases(self) -> list[Phase]:
-        """Those of the teachers, and those that label."""
-        return self.taught_phases(self.labelling_steps)
 
     def inner_distill(self, dataset: OfflineDataset, rng: np.random.Generator, run: Run) -> Distilled:
         """Trains the teachers and labels samples and views; see :meth:`~.base.Method.distill`.
@@ -97,27 +80,16 @@ class ViewLabelsConfig(LabelDistillationConfig):
         Raises:
             UnsuitableDatasetError: If observations are no images.
         """
-        if not dataset.has_images:
-            raise UnsuitableDatasetError(
-                f"views of observations of shape {dataset.observation_shape}: expected images; give --method labels or "
-                "kernel."
-            )
         data, rows = self.imitated(dataset)
-        identity = {
-            "config": self.to_json(),
-            "data": data_fingerprint(data),
-            "rng": str(rng.bit_generator.state),
-            "teachers": None if self.given is None else self.given.sha256,
-        }
         chosen = rng.choice(len(data), self.n_samples, replace=False)
         samples = dataclasses.replace(data, probabilities=None).take(chosen)
         shape = dataset.observation_shape
         views = draw_views(self.n_samples, shape, self.n_views, patches=self.patches, shift=self.shift, rng=rng)
-        steps = AfterTeaching(
-            self, data, rng, run.device, lambda teachers: _Labelling(teachers, samples.observations, views)
-        )
-        run_steps(steps, self.total_steps, rng, run, identity)
-        labelling = steps.process()
+
+        def begin(teachers: Teachers) -> _Labelling:
+            return _Labelling(teachers, samples.observations, views)
+
+        labelling = AfterTeaching(self, data, rng, run, begin).finished()
         labels = labelling.labels()
         labelled = dataclasses.replace(views, labels=labels[self.n_samples :].astype(np.float16))
         return Distilled(
